@@ -1,0 +1,85 @@
+/**
+ * Reads numbers and text from one view, little-endian. What arrives is a peer's: every read past the end and every
+ * number above 2^53-1 throws ProtocolError. Text is decoded leniently, so that a name that is not valid UTF-8 holds
+ * U+FFFD and is refused as a name, not as a broken connection.
+ */
+import { ProtocolCode, ProtocolError } from "../errors.ts";
+
+const decoder = new TextDecoder();
+
+export class FieldReader {
+  #view: Uint8Array;
+  position = 0;
+
+  constructor(view: Uint8Array) {
+    this.#view = view;
+  }
+
+  /** Starts over on another view, so that hot code keeps one reader. */
+  reset(view: Uint8Array): void {
+    this.#view = view;
+    this.position = 0;
+  }
+
+  #advance(length: number): number {
+    const at = this.position;
+    if (at + length > this.#view.length) {
+      const message = `a field at offset ${at} of ${length} bytes in a head of ${this.#view.length} bytes`;
+      throw new ProtocolError(ProtocolCode.malformed, message);
+    }
+    this.position = at + length;
+    return at;
+  }
+
+  u8(): number {
+    return this.#view[this.#advance(1)] as number;
+  }
+
+  u16(): number {
+    const at = this.#advance(2);
+    const view = this.#view;
+    return (view[at] as number) | ((view[at + 1] as number) << 8);
+  }
+
+  u32(): number {
+    return u32At(this.#view, this.#advance(4));
+  }
+
+  /** Throws ProtocolError (limit) above 2^53-1. */
+  u64(): number {
+    const at = this.#advance(8);
+    const high = u32At(this.#view, at + 4);
+    if (high > 0x1f_ffff) throw new ProtocolError(ProtocolCode.limit, "a 64-bit number above 2^53-1");
+    return high * 0x1_0000_0000 + u32At(this.#view, at);
+  }
+
+  i64(): bigint {
+    const at = this.#advance(8);
+    return (BigInt(u32At(this.#view, at + 4) | 0) << 32n) | BigInt(u32At(this.#view, at));
+  }
+
+  /** A borrowed view of the next bytes. */
+  viewBytes(length: number): Uint8Array {
+    const at = this.#advance(length);
+    return this.#view.subarray(at, at + length);
+  }
+
+  /** u16 length and text. Throws ProtocolError (limit) above `bytesMax`. */
+  text(bytesMax: number): string {
+    const length = this.u16();
+    if (length > bytesMax) {
+      throw new ProtocolError(ProtocolCode.limit, `a text of ${length} bytes, limit ${bytesMax}`);
+    }
+    return decoder.decode(this.viewBytes(length));
+  }
+}
+
+export function u32At(view: Uint8Array, at: number): number {
+  return (
+    ((view[at] as number) |
+      ((view[at + 1] as number) << 8) |
+      ((view[at + 2] as number) << 16) |
+      ((view[at + 3] as number) << 24)) >>>
+    0
+  );
+}

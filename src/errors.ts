@@ -1,0 +1,111 @@
+/**
+ * The error family. A bug is an `assert` and stops the program. A peer that breaks the protocol is a `ProtocolError`.
+ * The world (files, disks, networks) is a `SourceError` or a `SinkError`. The user's command line is a `UsageError`.
+ */
+
+/** Exit statuses, as listed in `--help` and DESIGN section 3. */
+export const ExitStatus = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  refused: 3,
+  incomplete: 4,
+  gaveUp: 5,
+  different: 6,
+} as const;
+export type ExitStatus = (typeof ExitStatus)[keyof typeof ExitStatus];
+
+/** A broken promise between parts of this program: a bug, never something a user or a peer can cause. */
+export class AssertionError extends Error {
+  override readonly name = "AssertionError";
+}
+
+/** Stops the program if `condition` does not hold. Keep messages constant: hot paths must not format text. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new AssertionError(message);
+}
+
+/** For the `default` of an exhaustive switch. */
+export function unreachable(value: never): never {
+  throw new AssertionError(`unreachable: ${String(value)}`);
+}
+
+/**
+ * Why a connection is refused or ended; travels in REFUSE and BYE. The numbers are those of wire/PROTOCOL.md
+ * section 8, and a test compares the two tables.
+ */
+export const ProtocolCode = {
+  /** Bytes that are not this protocol. */
+  malformed: 1,
+  /** A version that is not spoken here; the message says which are. */
+  version: 2,
+  /** A message that is not allowed in this state. */
+  unexpected: 3,
+  /** A length or count above its limit. */
+  limit: 4,
+  /** A head whose check value does not hold. */
+  damaged: 5,
+  /** Key or certificate missing or wrong. */
+  unauthorized: 6,
+  /** The receiver has as many connections as it may have. */
+  busy: 7,
+  /** Another connection of the same session has taken over. */
+  replaced: 8,
+  /** Nothing, or too little, arrived in time. */
+  timeout: 9,
+  /** The peer is stopping; connect again later. */
+  stopping: 10,
+} as const;
+export type ProtocolCode = (typeof ProtocolCode)[keyof typeof ProtocolCode];
+
+const codeNames = new Map<number, string>(Object.entries(ProtocolCode).map(([name, code]) => [code, name]));
+
+/** The word for a code that came from a peer, or `code N`. */
+export function protocolCodeName(code: number): string {
+  return codeNames.get(code) ?? `code ${code}`;
+}
+
+/** A peer broke the protocol, or refused us. Message form: where, found, expected. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+  /** Which side broke it: `peer` for what arrived, `refused` for what the peer says of us. */
+  readonly side: "peer" | "refused";
+  readonly code: number;
+  constructor(code: number, message: string, side: "peer" | "refused" = "peer") {
+    super(message);
+    this.code = code;
+    this.side = side;
+  }
+}
+
+/** A file or stream that cannot give a frame. The frame is reported; the rest goes on. */
+export class SourceError extends Error {
+  override readonly name = "SourceError";
+  readonly reason: "unreadable" | "vanished" | "changing";
+  constructor(reason: "unreadable" | "vanished" | "changing", message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/** A destination that cannot take a frame. `retryable`: hold the sender and try again (full, read-only, gone). */
+export class SinkError extends Error {
+  override readonly name = "SinkError";
+  readonly retryable: boolean;
+  constructor(message: string, options: ErrorOptions & { retryable: boolean }) {
+    super(message, options);
+    this.retryable = options.retryable;
+  }
+}
+
+/** Something the user said or set up that cannot work: `error:` and `hint:` lines, and an exit status. */
+export class UserError extends Error {
+  override readonly name = "UserError";
+  readonly hints: readonly string[];
+  readonly status: ExitStatus;
+  constructor(message: string, hints: readonly string[], status: ExitStatus = ExitStatus.usage) {
+    super(message);
+    this.hints = hints;
+    this.status = status;
+  }
+}

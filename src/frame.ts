@@ -1,0 +1,95 @@
+/**
+ * The domain noun. A frame is one image: bytes, a name, a source, a sequence number and a capture time. Everything
+ * here is plain data and plain functions; this file imports nothing.
+ */
+
+/** Position of a frame in its source within a session, from 0, without holes. Always a safe integer. */
+export type SequenceNumber = number;
+
+/** What a source lists before any byte is read: enough to offer the frame to a receiver. */
+export interface FrameEntry {
+  /** Path below the input, `/` between segments. */
+  readonly name: string;
+  /** Size in bytes when it was listed; the size at reading time is what counts. */
+  readonly bytes: number;
+  /** Capture time, nanoseconds since the epoch by the sender's clock. */
+  readonly capturedNs: bigint;
+}
+
+/** Whose frame it is: the device that sends and the source on it. Both are paths of safe segments. */
+export interface Origin {
+  readonly device: string;
+  readonly source: string;
+  /** The session that sent it, 32 hexadecimal digits. */
+  readonly session: string;
+}
+
+/** A frame as the receiver learns of it, before its bytes. */
+export interface Frame extends FrameEntry {
+  readonly origin: Origin;
+  readonly sequence: SequenceNumber;
+}
+
+/**
+ * How a frame ended up, as said in an ack.
+ * - `stored`: its bytes are under its own name, put there by this session
+ * - `already`: the same frame (device, source, name, bytes) had been stored before
+ * - `conflict`: the name held other bytes; stored beside it under a numbered name
+ * - `recorded`: not a frame but a gap, written into the catalogue
+ */
+export type Outcome = StoredOutcome | "recorded";
+export type StoredOutcome = "stored" | "already" | "conflict";
+
+/** The receiver's answer to one offered entry. */
+export type Verdict =
+  | { readonly kind: "want" }
+  /** Stored; `crc32` lets the sender prove that it holds the same bytes before it deletes its file. */
+  | { readonly kind: "have"; readonly outcome: StoredOutcome; readonly crc32: number }
+  | { readonly kind: "refuse"; readonly reason: RefusalReason };
+
+/** Why one frame is not taken. The frame is named and the session goes on. */
+export type RefusalReason =
+  | "name" // the name could leave the destination or cannot be a file name
+  | "too-large" // larger than --max-frame
+  | "checksum" // arrived damaged; sent again up to three times
+  | "link" // a symbolic link stands in the way at the destination
+  | "storage"; // the destination failed while this frame was written; sent again
+
+/** Why a frame of a source does not arrive at all. Kept in the catalogue's table of gaps. */
+export type GapReason =
+  | "unreadable" // could not be opened or read
+  | "vanished" // listed, then gone
+  | "changing" // changed each time it was read
+  | "refused" // the receiver refused it
+  | "dropped"; // a live stream was faster than the link
+
+/** One or more consecutive frames that will not arrive. */
+export interface Gap {
+  readonly origin: Origin;
+  readonly firstSequence: SequenceNumber;
+  readonly count: number;
+  readonly reason: GapReason;
+  /** The frame's name, empty if it never had one. */
+  readonly name: string;
+  /** One line for a person. */
+  readonly detail: string;
+}
+
+/** What became of a source in one session, counted in frames by the sender. */
+export interface SourceTotals {
+  /** Every frame the source had, so sequence numbers 0 … frames-1 exist. */
+  readonly frames: number;
+  readonly stored: number;
+  readonly already: number;
+  readonly conflicts: number;
+  /** Refused by the receiver. */
+  readonly refused: number;
+  /** Unreadable, vanished, changing or dropped at the sender. */
+  readonly skipped: number;
+}
+
+/** The session's word on a finished source, kept in the catalogue. */
+export interface SourceEnd {
+  readonly origin: Origin;
+  readonly totals: SourceTotals;
+}

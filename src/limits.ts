@@ -1,0 +1,105 @@
+/**
+ * Every maximum, with its unit last in the name and the reason beside it. `checkLimits` holds the relations between
+ * them; it runs when the program starts and in the tests.
+ */
+import { assert } from "./errors.ts";
+
+export const KiB = 1024;
+export const MiB: number = 1024 * KiB;
+export const GiB: number = 1024 * MiB;
+
+/** One message's head (its fields). Holds an offer of some hundred names; small enough to reserve per connection. */
+export const headBytesMax: number = 64 * KiB;
+/** A frame up to this size travels in one message. Turn-taking between sources happens at this grain. */
+export const chunkBytes: number = 256 * KiB;
+/** Largest payload of one message that a receiver takes, so that a sender may use larger chunks than ours. */
+export const payloadBytesMax: number = MiB;
+
+/** A name or source: what every common file system and archive format can hold. */
+export const nameBytesMax = 1024;
+/** One segment of a name: the limit of ext4, XFS, APFS and NTFS. */
+export const segmentBytesMax = 255;
+/** Free text in a message (an error, a detail): a line for a person. */
+export const textBytesMax = 512;
+/** Small key/value data travelling with a frame; room kept by the protocol. */
+export const metadataBytesMax: number = 4 * KiB;
+
+/** Sources of one session: an index must fit 16 bits, and a rig has a handful. */
+export const sourcesMax = 1024;
+/** Entries of one offer: 256 average names fill a quarter of a head. */
+export const offerEntriesMax = 512;
+/** Frames of one source that are listed and not yet settled. Bounds the sender's memory to a few MB per source. */
+export const aheadFramesMax = 8192;
+/** Ranges in one ack. */
+export const ackRangesMax = 2048;
+
+/** Unacknowledged bytes: 1 Gbit/s at 100 ms is 12.5 MB; the rest is for group commits on a slow disk. */
+export const windowBytesMax: number = 64 * MiB;
+/** Unacknowledged frames. */
+export const windowFramesMax = 4096;
+/** Largest frame accepted unless --max-frame says otherwise. */
+export const frameBytesMaxDefault: number = 256 * MiB;
+/** What --max-frame may be set to: sizes above this are refused as nonsense (64 TiB). */
+export const frameBytesCeiling: number = 64 * 1024 * GiB;
+/** How often a frame that arrived damaged is sent before it is reported. */
+export const frameAttemptsMax = 3;
+
+/** What a connection may hold unparsed before its socket is paused. Bun hands in at most 512 KiB at a time. */
+export const ringBytesMax: number = 4 * MiB;
+/** Chunks in that ring; small pieces are gathered, so this is only reached by a paused peer. */
+export const ringChunksMax = 1024;
+/** Bytes encoded and not yet taken by the socket. Two sets of chunks, so that files are read while the socket is full. */
+export const outboxBytes: number = MiB;
+
+/** Frames written and not yet committed, at which reading stops: each holds an open file until it is flushed. */
+export const groupFramesMax = 256;
+/** Bytes written and not yet committed. */
+export const groupBytesMax: number = 64 * MiB;
+
+export const connectionsMaxDefault = 1024;
+/** Free space below which the receiver stops reading. */
+export const minFreeBytesDefault: number = 256 * MiB;
+
+/** From accept to a complete first message. */
+export const handshakeMs = 5_000;
+/** Nothing received for this long: the peer is dead. Three pings long, so that one may be lost in a stall. */
+export const idleMs = 10_000;
+/** Nothing sent for this long: send a ping. */
+export const pingMs = 3_000;
+/** A lockstep peer cannot ping: an old program may sit between two frames for this long. */
+export const lockstepIdleMs = 60_000;
+/** The largest lockstep header that is looked at: a name of `nameBytesMax`, 16 digits, a bar, and some room. */
+export const lockstepHeaderBytesMax = 1_100;
+/** What an old lockstep receiver reads at once; a message of ours has to fit, because it takes each read for one. */
+export const lockstepReadBytes = 1_024;
+/** The end of a lockstep header is not marked: it is complete when this long nothing has followed. */
+export const lockstepSettleMs = 100;
+/** The least time between a lockstep `continue` and the next header, which must not arrive in one read. */
+export const lockstepPauseMs = 50;
+/** The longest of these pauses; an old program may have limits of its own. */
+export const lockstepPauseMsMax = 10_000;
+/** No lockstep reply and no byte taken for this long: the connection is given up, and begun again with longer pauses. */
+export const lockstepReplyMs = 30_000;
+/** Back-off between connection attempts: doubles from the first to the last, with jitter. */
+export const backoffFirstMs = 100;
+export const backoffLastMs = 3_000;
+/** Time for a connection attempt. */
+export const connectMs = 10_000;
+/** While the destination is full or gone, how often it is looked at again. */
+export const holdProbeMs = 1_000;
+/** After the first signal, how long the window may take to be acknowledged. */
+export const stopMs = 5_000;
+
+/** The relations that must hold between limits. Called once at start. */
+export function checkLimits(): void {
+  assert(chunkBytes <= payloadBytesMax, "our chunks must be acceptable to ourselves");
+  assert(nameBytesMax + textBytesMax + 64 <= headBytesMax, "a name and a text fit a head");
+  assert(nameBytesMax + metadataBytesMax + 64 <= headBytesMax, "a name and metadata fit a head");
+  assert(outboxBytes >= 2 * (chunkBytes + headBytesMax), "one chunk can be filled while another is written");
+  assert(payloadBytesMax + headBytesMax < ringBytesMax, "a whole message fits the ring");
+  assert(groupFramesMax <= windowFramesMax, "a window fills at least one group");
+  assert(pingMs * 3 < idleMs, "three pings fit the idle limit");
+  assert(ackRangesMax * 16 + 64 <= headBytesMax, "an ack fits a head");
+  assert(nameBytesMax + 17 <= lockstepHeaderBytesMax, "a name and a length fit a lockstep header");
+  assert(offerEntriesMax * 5 + 64 <= headBytesMax, "an answer to a full offer fits a head");
+}

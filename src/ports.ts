@@ -1,0 +1,141 @@
+/**
+ * The contracts between the parts: types only. Who implements them is known to `sources/open-source.ts`,
+ * `sinks/open-sink.ts` and `transport/`; everyone else, the simulation included, knows only what is written here.
+ */
+import type { SinkError } from "./errors.ts";
+import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "./frame.ts";
+
+/** Time. Timers fire on the caller's thread and never inside the call that set them. */
+export interface Clock {
+  /** Monotonic milliseconds. */
+  nowMs(): number;
+  /** Wall clock, nanoseconds since the epoch. */
+  wallNs(): bigint;
+  /** Calls `run` once after `delayMs`, unless the returned function is called first. */
+  after(delayMs: number, run: () => void): () => void;
+}
+
+/**
+ * One connection's outgoing half. Bytes come in through `LinkHandlers`.
+ * `write` takes what fits and says how much; after a short count `drain` is called when more fits.
+ */
+export interface Link {
+  /** For messages: `127.0.0.1:41234`. */
+  readonly peer: string;
+  /** Returns how many of `view`'s bytes were taken (0 … length). The caller may reuse the memory at once. */
+  write(view: Uint8Array): number;
+  /** No more `data` until `resume`. At most one more chunk may still arrive. */
+  pause(): void;
+  resume(): void;
+  /** Sends FIN behind what `write` took; the peer still may send. */
+  shutdown(): void;
+  /** Drops the connection now. `closed` is called, never inside this call. */
+  close(): void;
+}
+
+export interface LinkHandlers {
+  /** The link can be written to. Called first, once. */
+  opened(link: Link): void;
+  /** `chunk` belongs to the callee from now on and is never written again. */
+  data(chunk: Uint8Array): void;
+  drain(): void;
+  /** Last call, exactly once; also when `opened` never came. `reason` is a line for a person, empty for an orderly end. */
+  closed(reason: string): void;
+}
+
+/** Starts one connection attempt. Exactly one `closed` follows, whatever happens. */
+export type Dial = (handlers: LinkHandlers) => void;
+
+/**
+ * Frames in order. One reader at a time: list*, then for any entry listed: open, read*, close; settle once.
+ * A source is used by one session and keeps no more in memory than the listing of the folders it is in.
+ */
+export interface Source {
+  /** The word for it on the command line and in the catalogue. */
+  readonly name: string;
+  /**
+   * The next entries in sending order, at most `max`. An empty list: nothing now, ask again after `onReady`.
+   * `undefined`: there will be no more, now or ever.
+   */
+  list(max: number): Listed[] | undefined;
+  /** Called when `list` may give something again. Sources that always know (directories) never call it. */
+  onReady?: () => void;
+  /**
+   * Prepares `entry` for reading and says its size now, which may differ from the listed one.
+   * Throws SourceError; nothing is open then.
+   */
+  open(entry: FrameEntry): OpenedFrame;
+  /**
+   * The frame is settled: acknowledged (`outcome`), or reported as a gap (`undefined`). Never called before the ack.
+   * `crc32` is the checksum the receiver holds, for a source that deletes what has arrived.
+   */
+  settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void;
+  /** Releases everything. May be called at any time, more than once. */
+  dispose(): void;
+}
+
+/** An entry, or a name that could not even be listed (its sequence number becomes a gap). */
+export type Listed =
+  FrameEntry | { readonly name: string; readonly failure: "unreadable" | "vanished"; readonly detail: string };
+
+/** One frame being read, start to end, in pieces. */
+export interface OpenedFrame {
+  readonly bytes: number;
+  /**
+   * Fills `into` from its start and returns the count, which is less than asked only at the end of the frame.
+   * Throws SourceError: the frame is abandoned; the caller still calls `close`. A change during reading is an error
+   * at the latest in the read that returns the last byte.
+   */
+  read(into: Uint8Array): number;
+  /** Releases it. Once. */
+  close(): void;
+}
+
+/**
+ * Where the receiver stores. All frames of all connections go through one sink, on one thread.
+ * Per frame: open, write*, then finish or abort, once. Several frames may be open at a time.
+ * Finished frames, gaps and ends are *staged*; `commit` makes them durable together and only then reports them.
+ */
+export interface Sink {
+  /** For messages: the path or `-`. */
+  readonly place: string;
+  /** What the sink already holds of these offers; one verdict per entry, in order. Throws SinkError. */
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[];
+  /**
+   * Begins a frame. Returns a writer, or why this frame cannot be taken (the session goes on).
+   * Throws SinkError: the destination is unusable for now.
+   */
+  open(frame: Frame): FrameWriter | RefusalReason;
+  /** Stages a gap. `done` is called after the commit that records it. */
+  gap(gap: Gap, done: Settle): void;
+  /** Stages the end of a source. */
+  end(end: SourceEnd, done: Settle): void;
+  /** Frames, gaps and ends staged and not yet reported. */
+  readonly stagedFrames: number;
+  readonly stagedBytes: number;
+  /**
+   * Makes everything staged durable, then calls every `Settle`, in the order of staging, then `done`.
+   * At most one commit runs at a time; what is staged meanwhile belongs to the next. With nothing to wait for,
+   * everything may be called before `commit` returns. A failure is given to each Settle and to `done`.
+   */
+  commit(done: (failure: SinkError | undefined) => void): void;
+  /**
+   * Whether `bytes` more can be stored now. `undefined`: yes. A SinkError says why not, for a person.
+   * Called before each frame, so it is cheap when all is well. After a failure it tries to heal (reopen, recreate).
+   */
+  ready(bytes: number): SinkError | undefined;
+  /** Waits for nothing: call after the last commit is done. Open writers are aborted. */
+  dispose(): void;
+}
+
+/** Called once per staged item: its outcome, or the failure of the commit it was in (`link`: refused, the rest went on). */
+export type Settle = (result: Outcome | RefusalReason | SinkError) => void;
+
+export interface FrameWriter {
+  /** Takes all of `view` before it returns: the view is not valid afterwards. Throws SinkError; then only `abort` may follow. */
+  write(view: Uint8Array): void;
+  /** All bytes are written and `crc32` was checked: stages the frame. Throws SinkError. */
+  finish(crc32: number, done: Settle): void;
+  /** Forgets the frame and removes what was written. Never throws. */
+  abort(): void;
+}

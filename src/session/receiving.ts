@@ -1,0 +1,80 @@
+/**
+ * What a receiving session tells its driver, and what the driver tells it. Both protocols (wire and lockstep) speak
+ * this, so everything behind the socket exists once. Engines are pulled: `push` bytes, then `next` until undefined.
+ */
+import type { Outbox } from "../bytes/outbox.ts";
+import type { ProtocolCode } from "../errors.ts";
+import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "../frame.ts";
+
+/** A frame on its way in. The session makes it, the driver hangs its writer on it. */
+export interface IncomingFrame<Writer = unknown> {
+  readonly frame: Frame;
+  /** Index of the source on the wire; 0 in lockstep. */
+  readonly sourceIndex: number;
+  /** Payload bytes handed out so far. */
+  receivedBytes: number;
+  /** The driver's. Undefined: the frame was rejected and its bytes are passed over. */
+  writer: Writer | undefined;
+}
+
+export type ReceivingEvent<Writer = unknown> =
+  /** The peer has introduced itself. Answer with `welcome` or `refuse`. */
+  | { readonly type: "hello"; readonly session: string; readonly device: string; readonly agent: string }
+  /** A source begins. Nothing to answer. */
+  | { readonly type: "source"; readonly origin: Origin }
+  /** Answer with `answer`, one verdict per entry. */
+  | {
+      readonly type: "offer";
+      readonly sourceIndex: number;
+      readonly origin: Origin;
+      readonly firstSequence: number;
+      readonly entries: readonly FrameEntry[];
+    }
+  /** A frame begins. Set `writer`, or call `reject`. */
+  | { readonly type: "frame"; readonly incoming: IncomingFrame<Writer> }
+  /** Its next bytes; the view is the driver's for good. Not sent for a frame without a writer. */
+  | { readonly type: "payload"; readonly incoming: IncomingFrame<Writer>; readonly view: Uint8Array }
+  /** Complete and its checksum held. `settle` after the commit. Not sent for a frame without a writer. */
+  | { readonly type: "frame-end"; readonly incoming: IncomingFrame<Writer>; readonly crc32: number }
+  /** Given up by the sender, damaged, or cut: abort the writer. The session has said what is to be said. */
+  | { readonly type: "frame-lost"; readonly incoming: IncomingFrame<Writer>; readonly reason: "checksum" | "abandoned" }
+  /** To be recorded; `settle` with `recorded` after the commit, once for each of its sequence numbers' range. */
+  | { readonly type: "gap"; readonly sourceIndex: number; readonly gap: Gap }
+  /** To be recorded; `confirmEnd` after the commit. */
+  | { readonly type: "end"; readonly sourceIndex: number; readonly end: SourceEnd }
+  /** The session is over. `interrupted`: the sender was stopped before it had finished. Answer with `farewell`. */
+  | { readonly type: "bye"; readonly interrupted: boolean };
+
+/** A receiving session of either protocol, without any I/O. Times are monotonic milliseconds. */
+export interface ReceivingSession<Writer = unknown> {
+  /** Encoded bytes for the peer. The driver empties it into the link. */
+  readonly outbox: Outbox;
+  /** Takes ownership of a chunk. */
+  push(chunk: Uint8Array, nowMs: number): void;
+  /** Unparsed bytes are at their limit: pause the link. */
+  readonly full: boolean;
+  /** The next event, or undefined when more bytes (or time) are needed. Throws ProtocolError; then only `close` may follow. */
+  next(nowMs: number): ReceivingEvent<Writer> | undefined;
+  /** Time passes: pings are written, limits are checked. Throws ProtocolError (timeout). */
+  tick(nowMs: number): void;
+  /** False while the driver does not read from the link: silence is then not the peer's fault. Set by the driver. */
+  reading: boolean;
+  /** When `tick` is due, in monotonic milliseconds. */
+  readonly tickAtMs: number;
+  welcome(wallNs: bigint): void;
+  /** Says why the session ends. The driver flushes the outbox and closes the link. */
+  refuse(code: ProtocolCode, text: string): void;
+  answer(sourceIndex: number, firstSequence: number, verdicts: readonly Verdict[]): void;
+  /** A frame (or `count` gaps from `sequence` on) is settled. Collected; `flushAcks` writes them. */
+  settle(sourceIndex: number, sequence: number, outcome: Outcome, count?: number): void;
+  /** The frame is not stored. `again`: the sender shall send it again. */
+  reject(incoming: IncomingFrame<Writer>, reason: RefusalReason, text: string, again: boolean): void;
+  flushAcks(): void;
+  confirmEnd(sourceIndex: number): void;
+  /** The destination cannot take anything for now: tell the peer once. `resume` takes it back. */
+  hold(text: string): void;
+  resume(): void;
+  farewell(): void;
+  /** The frames that are begun and not complete, so that their writers can be aborted when the connection is gone. */
+  openFrames(): IncomingFrame<Writer>[];
+}
