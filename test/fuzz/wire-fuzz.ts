@@ -1,0 +1,160 @@
+/**
+ * The wire fuzzer. Its property in one sentence: whatever bytes arrive, in whatever pieces, the receiver's engine
+ * gives the same events and the same failure, the failure is a ProtocolError, and it never keeps more than its ring.
+ *
+ * Inputs are grown from the case table and from whole conversations by flipping, cutting, doubling and splicing; the
+ * check of a message is often made good again, so that mutants get past it. Everything comes from the seed.
+ */
+import { crc32 } from "../../src/bytes/checksum.ts";
+import { AssertionError, ProtocolError } from "../../src/errors.ts";
+import { WireReceiver } from "../../src/session/receiver.ts";
+import { SenderSession } from "../../src/session/sender.ts";
+import { Random } from "../support/random.ts";
+import { badHeads, cases, concat, encoded, hello, putPayload, rawMessage, roundTrips } from "../wire/cases.ts";
+
+const conversation = concat(
+  encoded((w, o) => {
+    w.hello(hello);
+    w.source({ sourceIndex: 0, name: "visible" });
+    w.offer(0, 0, [{ name: "1.jpg", bytes: 5, capturedNs: 1n }]);
+    const payload = new TextEncoder().encode("hello");
+    const head = { sourceIndex: 0, sequence: 0, capturedNs: 1n, bytes: 5, crc32: 0, name: "1.jpg" };
+    putPayload(w, o, w.frame(head, 5), payload, crc32(payload));
+    putPayload(w, o, w.frame({ ...head, sequence: 1, bytes: 10 }, 5), payload);
+    putPayload(w, o, w.chunk({ sourceIndex: 0, sequence: 1, offset: 5, crc32: 0 }, 5), payload, 1);
+    w.gap({ sourceIndex: 0, reason: "vanished", firstSequence: 2, count: 1, name: "x", detail: "gone" });
+    w.end({ sourceIndex: 0, totals: { frames: 3, stored: 2, already: 0, conflicts: 0, refused: 0, skipped: 1 } });
+    w.bye(false);
+  }),
+);
+
+const seeds: readonly Uint8Array[] = [
+  conversation,
+  ...cases.map((each) => each.bytes),
+  ...roundTrips.map((each) => each.bytes),
+  ...badHeads.map((each, index) => rawMessage({ kind: 4 + (index % 14), head: each.head })),
+];
+
+/** One mutant of the seeds. */
+export function mutant(random: Random): Uint8Array {
+  let bytes = random.pick(seeds).slice();
+  for (let round = random.int(4); round > 0; round--) {
+    const at = random.int(bytes.length);
+    switch (random.int(5)) {
+      case 0:
+        if (bytes.length > 0) bytes[at] = random.chance(0.5) ? random.int(256) : random.pick([0, 1, 0x7f, 0x80, 0xff]);
+        break;
+      case 1:
+        bytes = bytes.slice(0, at);
+        break;
+      case 2:
+        bytes = concat(bytes.subarray(0, at), random.pick(seeds), bytes.subarray(at));
+        break;
+      case 3:
+        bytes = concat(random.chance(0.5) ? conversation.subarray(0, 200) : new Uint8Array(0), bytes, random.pick(seeds));
+        break;
+      default:
+        bytes = concat(bytes, bytes.subarray(at));
+    }
+  }
+  if (random.chance(0.7)) mendChecks(bytes);
+  return bytes;
+}
+
+/** Makes the checks of all messages hold that can be found, so that a mutant is not only a damaged message. */
+function mendChecks(bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let at = 0; at + 16 <= bytes.length; ) {
+    if (bytes[at] !== 0xf5) return;
+    const checked = 12 + view.getUint32(at + 4, true);
+    if (at + checked + 4 > bytes.length) return;
+    view.setUint32(at + checked, crc32(bytes.subarray(at, at + checked)), true);
+    at += checked + 4 + view.getUint32(at + 8, true);
+  }
+}
+
+/** Everything observable of feeding these pieces to a receiver, as text. */
+function receive(pieces: readonly Uint8Array[], rejects: boolean): string {
+  const receiver = new WireReceiver<string>({ agent: "fuzz", frameBytesMax: 1000, wallNs: () => 0n, nowMs: 0 });
+  const said: string[] = [];
+  let payload = "";
+  for (const piece of pieces) {
+    receiver.push(piece, 0);
+    try {
+      for (let event = receiver.next(0); event !== undefined; event = receiver.next(0)) {
+        if (event.type === "payload") {
+          payload += Buffer.from(event.view).toString("hex");
+          continue;
+        }
+        // The last piece of a damaged frame is not passed on, so how much was depends on the pieces.
+        if (event.type !== "frame-lost") said.push(payload);
+        said.push(event.type);
+        payload = "";
+        if (event.type === "hello") receiver.welcome(0n);
+        if (event.type === "offer") receiver.answer(event.sourceIndex, event.firstSequence, event.entries.map(() => ({ kind: "want" })));
+        if (event.type === "frame") {
+          said.push(event.incoming.frame.name, String(event.incoming.frame.bytes));
+          if (rejects) receiver.reject(event.incoming, "name", "no", false);
+          else event.incoming.writer = "w";
+        }
+        if (event.type === "frame-end") receiver.settle(event.incoming.sourceIndex, event.incoming.frame.sequence, "stored");
+        if (event.type === "bye") receiver.farewell();
+        receiver.flushAcks();
+        receiver.outbox.clear();
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return [...said, payload, error.message].join("|");
+    }
+  }
+  return [...said, payload].join("|");
+}
+
+/** The sender's engine takes anything as well: no failure but ProtocolError, whatever a receiver says. */
+function send(pieces: readonly Uint8Array[]): string {
+  const sender = new SenderSession({ session: hello.session, device: "d", agent: "a", sources: ["s"], wallNs: () => 0n });
+  sender.connected(0);
+  const said: string[] = [];
+  for (const piece of pieces) {
+    sender.receive(piece, 0);
+    try {
+      for (let step = sender.next(0); step.type !== "wait" && step.type !== "flush"; step = sender.next(0)) {
+        said.push(step.type);
+        if (step.type === "list") sender.listingDone(step.sourceIndex);
+        if (step.type === "done") break;
+      }
+      sender.outbox.clear();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return error.code === 2 ? "version" : `failed ${error.code}`;
+    }
+  }
+  return said.length > 1000 ? "much" : "taken";
+}
+
+function pieces(bytes: Uint8Array, random: Random): Uint8Array[] {
+  const all: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const length = 1 + random.int(random.chance(0.3) ? 3 : 100);
+    all.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+  return all;
+}
+
+/** Throws, with the seed in the message, if the property does not hold for this seed. */
+export function fuzzWire(seed: number): void {
+  const random = new Random(seed);
+  const bytes = mutant(random);
+  try {
+    const rejects = random.chance(0.3);
+    const whole = receive([bytes], rejects);
+    const cut = receive(pieces(bytes, random), rejects);
+    if (whole !== cut) throw new AssertionError(`whole and in pieces differ:\n${whole}\n${cut}`);
+    const sent = send([bytes]);
+    const sentCut = send(pieces(bytes, random));
+    if (sent !== sentCut) throw new AssertionError(`sender: whole and in pieces differ: ${sent}, ${sentCut}`);
+  } catch (cause) {
+    throw new Error(`fuzz seed ${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
