@@ -2,7 +2,9 @@
 import { parseArgs } from "node:util";
 import { fuzzWire } from "../test/fuzz/wire-fuzz.ts";
 
-const { values } = parseArgs({ options: { seeds: { type: "string", default: "200000" }, from: { type: "string", default: "0" } } });
+const { values } = parseArgs({
+  options: { seeds: { type: "string", default: "200000" }, from: { type: "string", default: "0" } },
+});
 const from = Number(values.from);
 const until = from + Number(values.seeds);
 for (let seed = from; seed < until; seed++) {

@@ -38,7 +38,9 @@ const pureUnits = new Set([
 ]);
 
 /** Not reachable from `main.ts`, and why it stays all the same. */
-const unreachable: Readonly<Record<string, string>> = {};
+const unreachable: Readonly<Record<string, string>> = {
+  "sinks/memory-sink.ts": "the sink of the tests of everything above the sinks; it passes the same suite as the others",
+};
 
 /** Path below `src/`, and text. */
 type Tree = ReadonlyMap<string, string>;

@@ -25,7 +25,14 @@ import {
   windowFramesMax,
 } from "../limits.ts";
 import { type KindName, kindName, versionHighest, versionLowest } from "../wire/constants.ts";
-import { fullMessageBytes, messageBytesMax, MessageReader, MessageWriter, type Welcome } from "../wire/messages.ts";
+import {
+  fullMessageBytes,
+  messageBytesMax,
+  MessageReader,
+  MessageWriter,
+  type Refuse,
+  type Welcome,
+} from "../wire/messages.ts";
 import { MessageParser } from "../wire/parser.ts";
 import { Liveness } from "./liveness.ts";
 import { type FrameRecord, SourceLedger } from "./source-ledger.ts";
@@ -83,7 +90,7 @@ export interface SenderOptions {
 const waitStep: SenderStep = { type: "wait" };
 const flushStep: SenderStep = { type: "flush" };
 /** Something was encoded that the driver need not know of: look again. */
-const again = "again";
+const lookAgain = "again";
 
 export class SenderSession {
   readonly outbox: Outbox = new Outbox(outboxBytes);
@@ -304,13 +311,8 @@ export class SenderSession {
         this.state = "running";
         return this.#notice({ type: "welcomed", agent: this.#limits.agent });
       case "refuse": {
-        const refuse = this.#reader.refuse(head);
         this.state = "closed";
-        const versions =
-          refuse.code === ProtocolCode.version
-            ? ` (it speaks ${refuse.versionLowest} to ${refuse.versionHighest})`
-            : "";
-        throw new ProtocolError(refuse.code, `${protocolCodeName(refuse.code)}: ${refuse.text}${versions}`, "refused");
+        throw refusal(this.#reader.refuse(head));
       }
       case "want":
         return this.#handleWant(head);
@@ -455,31 +457,31 @@ export class SenderSession {
         this.#offerStep(aheadFramesMax) ??
         this.#endStep() ??
         waitStep;
-      if (step !== again) return step;
+      if (step !== lookAgain) return step;
     }
     return waitStep;
   }
 
   /** Names the next source that this connection does not know. */
-  #declareStep(): typeof again | undefined {
+  #declareStep(): typeof lookAgain | undefined {
     for (const ledger of this.ledgers) {
       if (ledger.declared) continue;
       this.#writer.source({ sourceIndex: ledger.index, name: ledger.source });
       ledger.declared = true;
-      return again;
+      return lookAgain;
     }
     return undefined;
   }
 
   /** Lists and offers, until `aheadFrames` are offered ahead of the one being sent. */
-  #offerStep(aheadFrames: number): SenderStep | typeof again | undefined {
+  #offerStep(aheadFrames: number): SenderStep | typeof lookAgain | undefined {
     if (this.#stopping) return undefined;
     for (const ledger of this.ledgers) {
       if (ledger.offerCursor - ledger.sendCursor >= aheadFrames || ledger.spanFrames > aheadFramesMax) continue;
       const entries = ledger.nextOffer(offerEntriesMax);
       if (entries.length > 0) {
         this.#offer(ledger, entries);
-        return again;
+        return lookAgain;
       }
       if (ledger.listingDone || this.#quiet.has(ledger.index)) continue;
       return { type: "list", sourceIndex: ledger.index, max: listFrames };
@@ -500,7 +502,7 @@ export class SenderSession {
   }
 
   /** One message of the source whose turn it is: a piece of its open frame, its next frame, or a gap. */
-  #frameStep(): SenderStep | typeof again | undefined {
+  #frameStep(): SenderStep | typeof lookAgain | undefined {
     const count = this.ledgers.length;
     for (let tried = 0; tried < count; tried++) {
       const ledger = this.ledgers[this.#turn % count] as SourceLedger;
@@ -515,7 +517,7 @@ export class SenderSession {
       if (next === undefined) continue;
       if (next.record.state === "gap") {
         this.#sendGap(ledger, next.sequence, next.record);
-        return again;
+        return lookAgain;
       }
       if (!this.#windowOpen(next.record.bytes)) continue;
       return { type: "open", sourceIndex: ledger.index, entry: next.record.entry };
@@ -596,4 +598,15 @@ export class SenderSession {
     if (ledger === undefined) throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} was never named`);
     return ledger;
   }
+}
+
+/** What a REFUSE means for us. */
+function refusal(refuse: Refuse): ProtocolError {
+  let { code, text } = refuse;
+  if (code === ProtocolCode.version) {
+    text += ` (it speaks ${refuse.versionLowest} to ${refuse.versionHighest})`;
+    // A receiver that speaks our version and refuses it was sent a damaged header: that is no reason to give up.
+    if (refuse.versionLowest <= versionHighest && refuse.versionHighest >= versionLowest) code = ProtocolCode.damaged;
+  }
+  return new ProtocolError(code, `${protocolCodeName(code)}: ${text}`, "refused");
 }

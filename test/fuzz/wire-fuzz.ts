@@ -51,7 +51,11 @@ export function mutant(random: Random): Uint8Array {
         bytes = concat(bytes.subarray(0, at), random.pick(seeds), bytes.subarray(at));
         break;
       case 3:
-        bytes = concat(random.chance(0.5) ? conversation.subarray(0, 200) : new Uint8Array(0), bytes, random.pick(seeds));
+        bytes = concat(
+          random.chance(0.5) ? conversation.subarray(0, 200) : new Uint8Array(0),
+          bytes,
+          random.pick(seeds),
+        );
         break;
       default:
         bytes = concat(bytes, bytes.subarray(at));
@@ -64,7 +68,7 @@ export function mutant(random: Random): Uint8Array {
 /** Makes the checks of all messages hold that can be found, so that a mutant is not only a damaged message. */
 function mendChecks(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 0; at + 16 <= bytes.length; ) {
+  for (let at = 0; at + 16 <= bytes.length;) {
     if (bytes[at] !== 0xf5) return;
     const checked = 12 + view.getUint32(at + 4, true);
     if (at + checked + 4 > bytes.length) return;
@@ -91,13 +95,19 @@ function receive(pieces: readonly Uint8Array[], rejects: boolean): string {
         said.push(event.type);
         payload = "";
         if (event.type === "hello") receiver.welcome(0n);
-        if (event.type === "offer") receiver.answer(event.sourceIndex, event.firstSequence, event.entries.map(() => ({ kind: "want" })));
+        if (event.type === "offer")
+          receiver.answer(
+            event.sourceIndex,
+            event.firstSequence,
+            event.entries.map(() => ({ kind: "want" })),
+          );
         if (event.type === "frame") {
           said.push(event.incoming.frame.name, String(event.incoming.frame.bytes));
           if (rejects) receiver.reject(event.incoming, "name", "no", false);
           else event.incoming.writer = "w";
         }
-        if (event.type === "frame-end") receiver.settle(event.incoming.sourceIndex, event.incoming.frame.sequence, "stored");
+        if (event.type === "frame-end")
+          receiver.settle(event.incoming.sourceIndex, event.incoming.frame.sequence, "stored");
         if (event.type === "bye") receiver.farewell();
         receiver.flushAcks();
         receiver.outbox.clear();
@@ -112,7 +122,13 @@ function receive(pieces: readonly Uint8Array[], rejects: boolean): string {
 
 /** The sender's engine takes anything as well: no failure but ProtocolError, whatever a receiver says. */
 function send(pieces: readonly Uint8Array[]): string {
-  const sender = new SenderSession({ session: hello.session, device: "d", agent: "a", sources: ["s"], wallNs: () => 0n });
+  const sender = new SenderSession({
+    session: hello.session,
+    device: "d",
+    agent: "a",
+    sources: ["s"],
+    wallNs: () => 0n,
+  });
   sender.connected(0);
   const said: string[] = [];
   for (const piece of pieces) {
@@ -132,9 +148,9 @@ function send(pieces: readonly Uint8Array[]): string {
   return said.length > 1000 ? "much" : "taken";
 }
 
-function pieces(bytes: Uint8Array, random: Random): Uint8Array[] {
+function cutUp(bytes: Uint8Array, random: Random): Uint8Array[] {
   const all: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = 1 + random.int(random.chance(0.3) ? 3 : 100);
     all.push(bytes.subarray(at, at + length));
     at += length;
@@ -149,10 +165,10 @@ export function fuzzWire(seed: number): void {
   try {
     const rejects = random.chance(0.3);
     const whole = receive([bytes], rejects);
-    const cut = receive(pieces(bytes, random), rejects);
+    const cut = receive(cutUp(bytes, random), rejects);
     if (whole !== cut) throw new AssertionError(`whole and in pieces differ:\n${whole}\n${cut}`);
     const sent = send([bytes]);
-    const sentCut = send(pieces(bytes, random));
+    const sentCut = send(cutUp(bytes, random));
     if (sent !== sentCut) throw new AssertionError(`sender: whole and in pieces differ: ${sent}, ${sentCut}`);
   } catch (cause) {
     throw new Error(`fuzz seed ${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });

@@ -54,7 +54,7 @@ class Desk {
       } else {
         const taken = this.flush();
         this.over = step.type === "over";
-        if (taken === 0 || this.over) return;
+        if (taken === 0 || (this.over && this.sender.outbox.byteLength === 0)) return;
       }
     }
   }

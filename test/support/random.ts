@@ -1,39 +1,49 @@
-/**
- * A small seeded random generator (mulberry32): the same seed gives the same run on every machine. For tests and
- * simulation only.
- */
+/** A small random generator with a seed (sfc32), so that every random test can be run again. Not for secrets. */
 export class Random {
-  #state: number;
+  #a = 0;
+  #b = 0;
+  #c = 0;
+  #counter = 1;
 
   constructor(seed: number) {
-    this.#state = (seed ^ 0x9e3779b9) >>> 0;
+    this.#a = seed >>> 0;
+    this.#b = Math.floor(seed / 2 ** 32) >>> 0;
+    // Similar seeds give similar first numbers; these few steps part them.
+    for (let step = 0; step < 12; step += 1) this.#step();
   }
 
-  /** 0 (inclusive) to 1. */
+  /** The next 32 bits. */
+  #step(): number {
+    const sum = (this.#a + this.#b + this.#counter) >>> 0;
+    this.#counter = (this.#counter + 1) >>> 0;
+    this.#a = (this.#b ^ (this.#b >>> 9)) >>> 0;
+    this.#b = (this.#c + (this.#c << 3)) >>> 0;
+    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) >>> 0;
+    return sum;
+  }
+
+  /** From 0 to below 1. */
   next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+    return this.#step() / 2 ** 32;
   }
 
-  /** 0 … n-1; 0 for n = 0. */
+  /** A whole number from 0 to below `n`. */
   int(n: number): number {
     return Math.floor(this.next() * n);
   }
 
-  chance(probability: number): boolean {
-    return this.next() < probability;
+  /** True with probability `p`. */
+  chance(p: number): boolean {
+    return this.next() < p;
   }
 
-  pick<Item>(list: readonly Item[]): Item {
-    return list[this.int(list.length)] as Item;
+  /** One of `list`, which is not empty. */
+  pick<T>(list: readonly T[]): T {
+    if (list.length === 0) throw new RangeError("nothing to pick from");
+    return list[this.int(list.length)] as T;
   }
 
-  bytes(count: number): Uint8Array {
-    const view = new Uint8Array(count);
-    for (let at = 0; at < count; at++) view[at] = this.int(256);
-    return view;
+  bytes(n: number): Uint8Array {
+    return Uint8Array.from({ length: n }, () => this.#step() & 0xff);
   }
 }

@@ -5,7 +5,7 @@
 import { Outbox } from "../../src/bytes/outbox.ts";
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { ProtocolCode } from "../../src/errors.ts";
-import { MessageReader, MessageWriter } from "../../src/wire/messages.ts";
+import { type MessageReader, MessageWriter } from "../../src/wire/messages.ts";
 
 export interface Parsed {
   readonly kind: number;

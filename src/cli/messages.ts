@@ -1,0 +1,153 @@
+/** What events say: the sentence for a person, how important it is, and the object for a machine. */
+import { ProtocolCode } from "../errors.ts";
+import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
+import type { ReceiverEvent, SenderEvent } from "../observe/events.ts";
+import type { SourceProblem } from "../sources/directory-source.ts";
+import { formatBytes, formatCount, formatFrames } from "./format.ts";
+import type { Report } from "./terminal.ts";
+
+/** Said where the peer or the file system gave no detail. */
+const refusals: Readonly<Record<RefusalReason, string>> = {
+  name: "not a safe name",
+  "too-large": "larger than the receiver's --max-frame",
+  checksum: "arrived damaged",
+  link: "a symbolic link is in its place",
+  storage: "could not be written",
+};
+
+const gaps: Readonly<Record<GapReason, string>> = {
+  unreadable: "could not be read",
+  vanished: "no longer there",
+  changing: "changed while it was read",
+  refused: "refused",
+  dropped: "the link was slower than the camera",
+};
+
+const conflict = "the name held another frame, so it was stored beside it under a numbered name";
+
+export function describeSenderEvent(event: SenderEvent): Report {
+  switch (event.event) {
+    case "connecting":
+      return { level: "detail", event, text: `connecting to ${event.peer}` };
+    case "connected":
+      return { level: "info", event, text: `connected to ${event.peer}` };
+    case "disconnected":
+      return {
+        level: "info",
+        event,
+        text: `no connection to ${event.peer}: ${event.reason}; trying until it is there`,
+      };
+    case "held":
+      return { level: "warning", event, text: `waiting: the receiver cannot store now: ${event.reason}` };
+    case "resumed":
+      return { level: "info", event, text: "the receiver stores again" };
+    case "skipped": {
+      // A file whose name cannot be sent has none; the detail says which file it is.
+      const what = event.name === "" ? `a file of ${event.source}` : `${event.source}/${event.name}`;
+      const text = `skipped ${what}: ${event.detail || gaps[event.reason]}`;
+      return { level: "frame", event, text };
+    }
+    case "refused": {
+      const text = `refused ${event.source}/${event.name}: ${event.detail || refusals[event.reason]}`;
+      return { level: "frame", event, text };
+    }
+    case "conflict":
+      return { level: "info", event, text: `conflict ${event.source}/${event.name}: ${conflict}` };
+    case "source-ended":
+      return { level: "detail", event, text: `end of ${event.source}: ${formatTotals(event.totals)}` };
+    case "finished":
+      return { level: "detail", event, text: event.interrupted ? "stopped" : "finished" };
+  }
+}
+
+export function describeSourceProblem(problem: SourceProblem): Report {
+  const lost = problem.reason === "unreadable" || problem.reason === "empty";
+  const hints = problem.hint === undefined ? [] : [problem.hint];
+  const event = { event: "problem", ...problem };
+  return { level: lost ? "error" : "info", event, text: `${problem.path}: ${problem.detail}`, hints };
+}
+
+export function describeReceiverEvent(event: ReceiverEvent): Report {
+  switch (event.event) {
+    case "listening":
+      return { level: "info", event, text: `listening on ${event.address}, storing in ${event.out.join(", ")}` };
+    case "session-started": {
+      const protocol = event.protocol === "lockstep" ? " (lockstep)" : "";
+      const text = event.again
+        ? `${event.device} is back, from ${event.peer}`
+        : `${event.device} sends from ${event.peer}${protocol}`;
+      return { level: "info", event, text };
+    }
+    case "session-ended": {
+      const stored = `${formatFrames(event.storedFrames)} stored (${formatBytes(event.storedBytes)})`;
+      const ending = event.interrupted ? "stopped before its end" : "finished";
+      return { level: "info", event, text: `${event.device} ${ending}: ${stored}` };
+    }
+    case "connection-lost": {
+      const text = `lost the connection to ${event.device} at ${event.peer}: ${event.reason}; it may come back`;
+      return { level: "info", event, text };
+    }
+    case "connection-refused":
+      return { level: "info", event, text: `closed a connection from ${event.peer}: ${event.reason}` };
+    case "rejected": {
+      const text = `refused ${origin(event)}/${event.name}: ${event.detail || refusals[event.reason]}`;
+      // A sender of our own either sends the frame again or reports it as a gap, and that is what counts.
+      return { level: event.device === lockstepDevice ? "frame" : "detail", event, text };
+    }
+    case "conflict":
+      return { level: "info", event, text: `conflict ${origin(event)}/${event.name}: ${conflict}` };
+    case "gap": {
+      const what =
+        event.count === 1 && event.name !== ""
+          ? `${origin(event)}/${event.name}`
+          : `${formatFrames(event.count)} of ${origin(event)}`;
+      return {
+        level: "frame",
+        event,
+        text: `${event.reason === "refused" ? "refused" : "missing"} ${what}: ${gapWords(event)}`,
+      };
+    }
+    case "source-ended":
+      return { level: "detail", event, text: `end of ${origin(event)}: ${formatTotals(event.totals)}` };
+    case "held":
+      return { level: "warning", event, text: `waiting: cannot store now: ${event.reason}` };
+    case "resumed":
+      return { level: "info", event, text: "storing again" };
+  }
+}
+
+/** Old senders cannot report gaps; DESIGN gives them all this name. */
+export const lockstepDevice = "lockstep";
+
+/** Why a gap is one. The detail of a refused frame may be no more than the name of the reason. */
+export function gapWords({ reason, detail }: { readonly reason: GapReason; readonly detail: string }): string {
+  if (reason === "refused" && Object.hasOwn(refusals, detail)) return refusals[detail as RefusalReason];
+  return detail || gaps[reason];
+}
+
+function origin({ device, source }: { readonly device: string; readonly source: string }): string {
+  return `${device}/${source}`;
+}
+
+/** `2,000 frames, 1,990 stored, 5 already there, 5 refused`. What did not occur is not named, except storing. */
+export function formatTotals(totals: SourceTotals): string {
+  const parts = [`${formatCount(totals.stored)} stored`];
+  if (totals.already > 0) parts.push(`${formatCount(totals.already)} already there`);
+  if (totals.conflicts > 0)
+    parts.push(`${formatCount(totals.conflicts)} ${totals.conflicts === 1 ? "conflict" : "conflicts"}`);
+  if (totals.refused > 0) parts.push(`${formatCount(totals.refused)} refused`);
+  if (totals.skipped > 0) parts.push(`${formatCount(totals.skipped)} skipped`);
+  return `${formatFrames(totals.frames)}, ${parts.join(", ")}`;
+}
+
+/** What the user can do if the receiver refuses the whole session. */
+export function refusalHints(code: number): readonly string[] {
+  switch (code) {
+    case ProtocolCode.version:
+      return ["use the same version of framepipe on both machines: framepipe --version"];
+    case ProtocolCode.unauthorized:
+      return ["the receiver asks for a key or a certificate, which this version cannot give"];
+    default:
+      return [];
+  }
+}

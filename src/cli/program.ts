@@ -1,0 +1,84 @@
+/** The whole program but for the process around it: from words and environment to an exit status. */
+import { ExitStatus, SinkError, SourceError, UserError } from "../errors.ts";
+import { checkLimits } from "../limits.ts";
+import { helpText } from "./help.ts";
+import type { Environment } from "./given.ts";
+import { type Command, type Manners, parseArguments } from "./options.ts";
+import { receive } from "./receive.ts";
+import { send } from "./send.ts";
+import type { Shell } from "./shell.ts";
+import { type Output, OutputClosed, Terminal } from "./terminal.ts";
+import { parseSwitch } from "./values.ts";
+import { verify } from "./verify.ts";
+import { commit, version } from "./version.ts";
+
+export interface ProgramOptions {
+  /** Without the program's own name. */
+  readonly words: readonly string[];
+  readonly env: Environment;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly exitNow: (status: number) => never;
+}
+
+/** Resolves to the exit status. Never throws: whatever goes wrong has been said. */
+export async function runProgram(options: ProgramOptions): Promise<number> {
+  const { words, env, exitNow } = options;
+  // Until the command is known, the wish for JSON is guessed, so that a complaint about it has the right form.
+  let terminal = openTerminal(options, {
+    json: words.includes("--json") || parseSwitch(env["FRAMEPIPE_JSON"] ?? "") === true,
+    quiet: false,
+    verbose: words.includes("--verbose"),
+  });
+  const fail = (error: unknown): number => reportFailure(terminal, error);
+  process.on("uncaughtException", (error) => exitNow(fail(error)));
+  process.on("unhandledRejection", (error) => exitNow(fail(error)));
+  try {
+    checkLimits();
+    const command = parseArguments(words, env);
+    if (command === "help" || command === "version") {
+      terminal.data(command === "help" ? helpText.trimEnd() : `framepipe ${version} (${commit})`);
+      return ExitStatus.ok;
+    }
+    terminal = openTerminal(options, command.manners);
+    return await runCommand(command, { terminal, exitNow, nowMs: () => performance.now() });
+  } catch (error) {
+    return fail(error);
+  }
+}
+
+function openTerminal({ stdout, stderr, env }: ProgramOptions, manners: Manners): Terminal {
+  return new Terminal({ stdout, stderr, env, ...manners, wallMs: () => Date.now() });
+}
+
+function runCommand(command: Command, shell: Shell): Promise<ExitStatus> {
+  switch (command.mode) {
+    case "send":
+      return send(command, shell);
+    case "receive":
+      return receive(command, shell);
+    case "verify":
+      return verify(command, shell);
+  }
+}
+
+/** Says what went wrong, and gives the status for it. Only a bug of ours is called unexpected. */
+function reportFailure(terminal: Terminal, error: unknown): number {
+  if (terminal.interactive) terminal.draw([]);
+  if (error instanceof OutputClosed) return ExitStatus.ok;
+  if (error instanceof UserError) {
+    terminal.error(error.message, error.hints);
+    return error.status;
+  }
+  if (error instanceof SinkError || error instanceof SourceError) {
+    terminal.error(error.message);
+    return ExitStatus.failure;
+  }
+  const shown = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const trace = terminal.verbose && error instanceof Error ? (error.stack ?? "").split("\n").slice(1) : [];
+  terminal.error(`unexpected: ${shown}`, [
+    `this is a bug in framepipe ${version} (${commit}): please report it with these lines`,
+    ...(trace.length > 0 ? trace.map((line) => line.trim()) : ["--verbose shows where it happened"]),
+  ]);
+  return ExitStatus.failure;
+}

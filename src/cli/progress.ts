@@ -1,0 +1,319 @@
+/**
+ * How far things are, several times a second at the bottom of a terminal, or as a plain line every few seconds where
+ * there is none. Reads the counters of a pipeline and never disturbs it.
+ *
+ * The display is our own and not `cli-progress`: tried in a terminal, that one wrote messages over its bars without
+ * clearing them, repeated all bars with every redraw once there were more than the screen has lines, and repainted in
+ * several writes. What is left to do is small: lines of columns, which `Terminal.draw` replaces as a whole.
+ */
+import type { OriginProgress, SourceProgress } from "../observe/events.ts";
+import { formatByteRate, formatBytes, formatCount, formatDuration } from "./format.ts";
+import { formatFrameRate, formatFrames, printable } from "./format.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Redraws a second are for the eye; more would only cost the camera's processor. */
+export const redrawMs = 250;
+/** Between plain lines and between JSON lines. */
+export const lineMs = 5_000;
+/** Rates are those of this last stretch of time: long enough to be steady, short enough to show a stall. */
+export const rateWindowMs = 5_000;
+/** Above this many sources that moved, a plain line tells their sum. */
+const plainSourcesMax = 8;
+const nameColumnsMax = 28;
+const barColumns = 20;
+
+/** Where one source, or one device's source, stands. */
+export interface Standing {
+  readonly name: string;
+  /** Frames that nothing is left to do for. */
+  readonly frames: number;
+  readonly bytes: number;
+  /** Payload bytes that went over the link. */
+  readonly linkBytes: number;
+  /** What there is in all, as far as it is known; undefined where nobody knows. */
+  readonly listed: { readonly frames: number; readonly bytes: number; readonly complete: boolean } | undefined;
+}
+
+export function standingOfSource(progress: SourceProgress): Standing {
+  return {
+    name: progress.source,
+    frames: progress.settledFrames,
+    bytes: progress.settledBytes,
+    linkBytes: progress.sentBytes,
+    listed: { frames: progress.listedFrames, bytes: progress.listedBytes, complete: progress.listingDone },
+  };
+}
+
+export function standingOfOrigin(progress: OriginProgress): Standing {
+  return {
+    name: `${progress.device}/${progress.source}`,
+    frames: progress.storedFrames + progress.alreadyFrames + progress.conflictFrames,
+    bytes: progress.storedBytes,
+    linkBytes: progress.receivedBytes,
+    listed: undefined,
+  };
+}
+
+/** A standing and how fast it changes. Rates are per second. */
+export interface Pace extends Standing {
+  readonly frameRate: number;
+  readonly linkByteRate: number;
+  /** Undefined: nobody can say. */
+  readonly leftMs: number | undefined;
+}
+
+interface Sample {
+  readonly ms: number;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly linkBytes: number;
+}
+
+/** Turns standings into paces by remembering those of the last few seconds. */
+export class PaceMeter {
+  #samples: Sample[] = [];
+
+  measure(nowMs: number, standing: Standing): Pace {
+    const { frames, bytes, linkBytes } = standing;
+    // The oldest sample that is kept is the last one at or before the window's start.
+    const inside = this.#samples.findIndex((sample) => sample.ms > nowMs - rateWindowMs);
+    const from = inside === -1 ? this.#samples.length - 1 : inside - 1;
+    if (from > 0) this.#samples.splice(0, from);
+    const oldest = this.#samples[0];
+    this.#samples.push({ ms: nowMs, frames, bytes, linkBytes });
+    if (oldest === undefined || nowMs <= oldest.ms)
+      return { ...standing, frameRate: 0, linkByteRate: 0, leftMs: undefined };
+    const seconds = (nowMs - oldest.ms) / 1000;
+    const frameRate = (frames - oldest.frames) / seconds;
+    const linkByteRate = (linkBytes - oldest.linkBytes) / seconds;
+    return {
+      ...standing,
+      frameRate,
+      linkByteRate,
+      leftMs: timeLeftMs(standing, frameRate, (bytes - oldest.bytes) / seconds),
+    };
+  }
+}
+
+function timeLeftMs({ frames, bytes, listed }: Standing, frameRate: number, byteRate: number): number | undefined {
+  if (listed === undefined || !listed.complete) return undefined;
+  if (frames >= listed.frames) return 0;
+  // Bytes tell it better than frames, unless what is left has none.
+  const [left, rate] = listed.bytes > bytes ? [listed.bytes - bytes, byteRate] : [listed.frames - frames, frameRate];
+  return rate > 0 ? (left / rate) * 1000 : undefined;
+}
+
+export interface ProgressOptions {
+  readonly terminal: Terminal;
+  readonly standings: () => readonly Standing[];
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number;
+}
+
+export class Progress {
+  readonly #options: ProgressOptions;
+  readonly #meters = new Map<string, PaceMeter>();
+  readonly #told = new Map<string, string>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: ProgressOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    if (this.#options.terminal.quiet) return;
+    this.tick();
+    this.#timer = setInterval(() => this.tick(), this.#options.terminal.interactive ? redrawMs : lineMs);
+  }
+
+  /** Removes the display; what is final is for the summary to say. */
+  stop(): void {
+    clearInterval(this.#timer);
+    if (this.#options.terminal.interactive) this.#options.terminal.draw([]);
+  }
+
+  /** Shows how things stand now. */
+  tick(): void {
+    const { terminal, standings, nowMs } = this.#options;
+    const now = nowMs();
+    const paces = standings().map((standing) => this.#measure(now, standing));
+    if (terminal.interactive) terminal.draw(displayLines(paces, terminal.size()));
+    else this.#tell(paces);
+  }
+
+  #measure(now: number, standing: Standing): Pace {
+    let meter = this.#meters.get(standing.name);
+    if (meter === undefined) this.#meters.set(standing.name, (meter = new PaceMeter()));
+    return meter.measure(now, standing);
+  }
+
+  /** One line per source that has changed since it was last told of. */
+  #tell(paces: readonly Pace[]): void {
+    const { terminal } = this.#options;
+    const changed = paces.filter((pace) => {
+      const state = `${pace.frames} ${pace.linkBytes}`;
+      const before = this.#told.get(pace.name) ?? "0 0";
+      this.#told.set(pace.name, state);
+      return state !== before;
+    });
+    const told =
+      changed.length > plainSourcesMax && !terminal.json ? [sum(`${changed.length} sources`, changed)] : changed;
+    for (const pace of told) terminal.info(plainLine(pace), progressEvent(pace));
+  }
+}
+
+function progressEvent(pace: Pace): { event: "progress" } & Record<string, unknown> {
+  const { name, frames, bytes, linkBytes, listed, frameRate, linkByteRate, leftMs } = pace;
+  return {
+    event: "progress",
+    source: name,
+    frames,
+    bytes,
+    linkBytes,
+    ...(listed === undefined
+      ? {}
+      : { listedFrames: listed.frames, listedBytes: listed.bytes, listingDone: listed.complete }),
+    framesPerSecond: Math.round(frameRate * 10) / 10,
+    bytesPerSecond: Math.round(linkByteRate),
+    ...(leftMs === undefined ? {} : { secondsLeft: Math.round(leftMs / 100) / 10 }),
+  };
+}
+
+/** `visible: 1,234 of 2,000 frames, 512 frames/s, 51.2 MB/s, backlog 766 frames (76.6 MB), 2 s left`. */
+export function plainLine(pace: Pace): string {
+  const { name, frames, listed, frameRate, linkByteRate } = pace;
+  const rates = [formatFrameRate(frameRate), formatByteRate(linkByteRate)];
+  if (listed === undefined) return `${name}: ${[formatFrames(frames), ...rates].join(", ")}`;
+  const parts = [
+    `${formatCount(frames)} of ${formatCount(listed.frames)}${listed.complete ? "" : "+"} frames`,
+    ...rates,
+  ];
+  if (listed.frames > frames) parts.push(`backlog ${formatFrames(listed.frames - frames)} (${backlogBytes(pace)})`);
+  if (pace.leftMs !== undefined && pace.leftMs > 0) parts.push(`${wholeSeconds(pace.leftMs)} left`);
+  return `${name}: ${parts.join(", ")}`;
+}
+
+function backlogBytes({ bytes, listed }: Pace): string {
+  return formatBytes(Math.max(0, (listed?.bytes ?? 0) - bytes));
+}
+
+/** Tenths of a second in a guess would be a pretence. */
+function wholeSeconds(ms: number): string {
+  return formatDuration(Math.max(1, Math.round(ms / 1000)) * 1000).replace(/^(\d)\.0 s$/, "$1 s");
+}
+
+/** The columns of the display, left to right. Where there is too little room, the highest `rank` goes first. */
+const columns: readonly { readonly rank: number; readonly left?: boolean; readonly cell: (pace: Pace) => string }[] = [
+  { rank: 0, left: true, cell: ({ name }) => shortName(printable(name)) },
+  { rank: 6, cell: bar },
+  { rank: 1, cell: framesCell },
+  { rank: 2, cell: ({ frameRate }) => formatFrameRate(frameRate) },
+  { rank: 3, cell: ({ linkByteRate }) => formatByteRate(linkByteRate) },
+  { rank: 4, cell: backlogCell },
+  { rank: 5, cell: bytesCell },
+  { rank: 2, cell: timeLeftCell },
+];
+
+function framesCell({ frames, listed }: Pace): string {
+  if (listed === undefined) return formatFrames(frames);
+  return `${formatCount(frames)}/${formatCount(listed.frames)}${listed.complete ? "" : "+"}`;
+}
+
+function backlogCell({ frames, listed }: Pace): string {
+  return listed === undefined || listed.frames <= frames ? "" : `backlog ${formatCount(listed.frames - frames)}`;
+}
+
+/** What is left where that is known, and what has come where not. */
+function bytesCell(pace: Pace): string {
+  const { linkBytes, listed } = pace;
+  if (listed === undefined) return formatBytes(linkBytes);
+  return listed.bytes <= pace.bytes ? "" : backlogBytes(pace);
+}
+
+function timeLeftCell({ frames, listed, leftMs }: Pace): string {
+  if (listed === undefined) return "";
+  if (listed.complete && frames >= listed.frames) return "done";
+  return leftMs === undefined ? "" : `${wholeSeconds(leftMs)} left`;
+}
+
+function bar({ frames, listed }: Pace): string {
+  if (listed === undefined) return "";
+  const share = listed.frames === 0 ? (listed.complete ? 1 : 0) : frames / listed.frames;
+  const full = Math.min(barColumns, Math.floor(share * barColumns));
+  return `[${"#".repeat(full)}${".".repeat(barColumns - full)}]`;
+}
+
+function shortName(name: string): string {
+  return Bun.stringWidth(name) <= nameColumnsMax ? name : `${Bun.sliceAnsi(name, 0, nameColumnsMax - 1)}~`;
+}
+
+/** The display: a line a source, in columns, no wider and no higher than the terminal. */
+export function displayLines(
+  paces: readonly Pace[],
+  size: { readonly columns: number; readonly rows: number },
+): string[] {
+  // One row for the cursor, one for a message, one for the sum.
+  const rowsMax = Math.max(1, size.rows - 3);
+  const shown = paces.length <= rowsMax ? paces : busiest(paces, rowsMax);
+  const rows = shown.map((pace) => columns.map((column) => column.cell(pace)));
+  if (shown.length < paces.length) {
+    const hidden = paces.filter((pace) => !shown.includes(pace));
+    const rest = sum(`and ${formatCount(hidden.length)} more`, hidden);
+    rows.push(columns.map((column) => column.cell(rest)));
+  }
+  return alignRows(rows, size.columns - 1);
+}
+
+/** Those that move come first; otherwise the order stays, so that lines do not jump about. */
+function busiest(paces: readonly Pace[], count: number): Pace[] {
+  const moving = paces.filter((pace) => pace.linkByteRate > 0).slice(0, count);
+  const idle = paces.filter((pace) => pace.linkByteRate <= 0).slice(0, count - moving.length);
+  return paces.filter((pace) => moving.includes(pace) || idle.includes(pace));
+}
+
+function alignRows(rows: readonly (readonly string[])[], widthMax: number): string[] {
+  const widths = columns.map((_, at) => Math.max(0, ...rows.map((row) => Bun.stringWidth(row[at] ?? ""))));
+  const chosen = columns.map((column, at) => ({ ...column, at })).filter(({ at }) => (widths[at] ?? 0) > 0);
+  const width = () => chosen.reduce((total, { at }) => total + (widths[at] ?? 0) + gap.length, -gap.length);
+  while (width() > widthMax && chosen.length > 1) {
+    const rankMax = Math.max(...chosen.map(({ rank }) => rank));
+    chosen.splice(
+      chosen.findLastIndex(({ rank }) => rank === rankMax),
+      1,
+    );
+  }
+  return rows.map((row) => {
+    const cells = chosen.map(({ at, left }) => padded(row[at] ?? "", widths[at] ?? 0, left === true));
+    return Bun.sliceAnsi(cells.join(gap).trimEnd(), 0, widthMax);
+  });
+}
+
+const gap = "  ";
+
+function padded(text: string, width: number, left: boolean): string {
+  const padding = " ".repeat(Math.max(0, width - Bun.stringWidth(text)));
+  return left ? text + padding : padding + text;
+}
+
+/** Several as one. */
+function sum(name: string, paces: readonly Pace[]): Pace {
+  const total = (value: (pace: Pace) => number): number => paces.reduce((all, pace) => all + value(pace), 0);
+  const known = paces.every(({ listed }) => listed !== undefined);
+  const left = paces.map((pace) => pace.leftMs);
+  return {
+    name,
+    frames: total((pace) => pace.frames),
+    bytes: total((pace) => pace.bytes),
+    linkBytes: total((pace) => pace.linkBytes),
+    listed: known
+      ? {
+          frames: total(({ listed }) => listed?.frames ?? 0),
+          bytes: total(({ listed }) => listed?.bytes ?? 0),
+          complete: paces.every(({ listed }) => listed?.complete === true),
+        }
+      : undefined,
+    frameRate: total((pace) => pace.frameRate),
+    linkByteRate: total((pace) => pace.linkByteRate),
+    leftMs: left.every((ms) => ms !== undefined) ? Math.max(...left) : undefined,
+  };
+}

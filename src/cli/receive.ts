@@ -1,0 +1,61 @@
+/** `--receive`: opens the destination, runs the receiver, and says how it goes and how it went. */
+import { networkInterfaces } from "node:os";
+import { type ExitStatus, UserError } from "../errors.ts";
+import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
+import { openSink } from "../sinks/open-sink.ts";
+import { describeReceiverEvent } from "./messages.ts";
+import type { ReceiveCommand } from "./options.ts";
+import { Progress, standingOfOrigin } from "./progress.ts";
+import { onStopSignals, type Shell } from "./shell.ts";
+import { describeReceived } from "./summary.ts";
+import { programName } from "./version.ts";
+
+/** Resolves when the receiver has stopped. Throws UserError for what cannot even be started. */
+export async function receive(command: ReceiveCommand, shell: Shell): Promise<ExitStatus> {
+  const { terminal, nowMs } = shell;
+  const { port, frameBytesMax, connectionsMax, once } = command;
+  const startedMs = nowMs();
+  const sink = openSink(command.out, command);
+  let run: ReceiverRun;
+  try {
+    run = runReceiver({
+      hostname: command.host ?? everyInterface(),
+      port,
+      sink,
+      agent: programName,
+      frameBytesMax,
+      connectionsMax,
+      once,
+      onEvent: (event) => {
+        terminal.report(describeReceiverEvent(event));
+        // A receiver runs for months: each session has its own share of lines about frames.
+        if (event.event === "session-ended") terminal.reportUnnamedFrames();
+      },
+    });
+  } catch (error) {
+    // From here on the run disposes of it.
+    sink.dispose();
+    throw error;
+  }
+  const progress = new Progress({ terminal, nowMs, standings: () => [...run.progress.values()].map(standingOfOrigin) });
+  const ignoreSignals = onStopSignals(shell, () => run.stop());
+  let result: ReceiverResult;
+  try {
+    progress.start();
+    result = await run.done;
+  } finally {
+    progress.stop();
+    ignoreSignals();
+  }
+  terminal.reportUnnamedFrames();
+  terminal.report(describeReceived(run.progress.values(), nowMs() - startedMs));
+  if (result.error instanceof UserError) terminal.error(result.error.message, result.error.hints);
+  else if (result.error !== undefined) terminal.error(result.error.message);
+  return result.status;
+}
+
+/** `::` also takes IPv4, but cannot be had where the system has no IPv6. */
+function everyInterface(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);
+  return addresses.some(({ family }) => family === "IPv6") ? "::" : "0.0.0.0";
+}

@@ -1,0 +1,83 @@
+/** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
+import { hostname } from "node:os";
+import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
+import { nameProblem } from "../names.ts";
+import { runSender, type SenderResult } from "../pipeline/send.ts";
+import { openSources } from "../sources/open-source.ts";
+import { describeSenderEvent, describeSourceProblem, refusalHints } from "./messages.ts";
+import type { SendCommand } from "./options.ts";
+import { Progress, standingOfSource } from "./progress.ts";
+import { onStopSignals, type Shell } from "./shell.ts";
+import { describeSent } from "./summary.ts";
+import { formatAddress } from "./values.ts";
+import { programName } from "./version.ts";
+
+/** Resolves when the run is over. Throws UserError for what cannot even be started. */
+export async function send(command: SendCommand, shell: Shell): Promise<ExitStatus> {
+  const { terminal, nowMs } = shell;
+  const { host, port, lockstep, retryForMs } = command;
+  const device = command.device ?? defaultDevice();
+  // Frames that nobody could list do not show in the sender's totals.
+  let unlisted = false;
+  const { sources, failures } = openSources(command.inputs, {
+    include: command.include,
+    deleteSent: command.deleteSent,
+    onProblem: (problem) => {
+      if (problem.reason === "unreadable" || problem.reason === "empty") unlisted = true;
+      terminal.report(describeSourceProblem(problem));
+    },
+  });
+  for (const failure of failures) terminal.error(failure.message, failure.hints);
+  if (sources.length === 0) return ExitStatus.incomplete;
+
+  const startedMs = nowMs();
+  const run = runSender({
+    host,
+    port,
+    device,
+    agent: programName,
+    sources,
+    lockstep,
+    retryForMs,
+    onEvent: (event) => terminal.report(describeSenderEvent(event)),
+  });
+  const progress = new Progress({ terminal, nowMs, standings: () => run.progress.map(standingOfSource) });
+  const ignoreSignals = onStopSignals(shell, () => run.stop());
+  let result: SenderResult;
+  try {
+    progress.start();
+    result = await run.done;
+  } finally {
+    progress.stop();
+    ignoreSignals();
+  }
+
+  terminal.reportUnnamedFrames();
+  const unlistedSources = new Set(run.progress.filter(({ listingDone }) => !listingDone).map(({ source }) => source));
+  const summary = {
+    // Of a source that was not even begun, zeros would claim to know something.
+    totals: result.totals.filter(({ source, totals }) => totals.frames > 0 || !unlistedSources.has(source)),
+    sentBytes: run.progress.reduce((bytes, source) => bytes + source.sentBytes, 0),
+    elapsedMs: nowMs() - startedMs,
+    unsettledFrames: result.unsettledFrames,
+    listingDone: unlistedSources.size === 0,
+  };
+  for (const report of describeSent(summary)) terminal.report(report);
+  reportEnd(result, command, shell);
+  const incomplete = unlisted || failures.length > 0 || result.unsettledFrames > 0;
+  return result.status === ExitStatus.ok && incomplete ? ExitStatus.incomplete : result.status;
+}
+
+function reportEnd({ error }: SenderResult, { host, port }: SendCommand, { terminal }: Shell): void {
+  if (error instanceof UserError) terminal.error(error.message, error.hints);
+  else if (error instanceof ProtocolError) {
+    terminal.error(`refused by ${formatAddress(host, port)}: ${error.message}`, refusalHints(error.code));
+  }
+}
+
+function defaultDevice(): string {
+  const name = hostname();
+  const problem = nameProblem(name);
+  if (problem === undefined) return name;
+  throw new UserError(`the host name cannot name the device: ${problem}`, ["choose a name: --device NAME"]);
+}

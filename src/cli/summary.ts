@@ -1,0 +1,87 @@
+/** The last words of a sender and of a receiver: what became of every frame, how much, how fast, and what is left. */
+import type { SourceTotals } from "../frame.ts";
+import type { OriginProgress } from "../observe/events.ts";
+import { formatByteRate, formatBytes, formatCount, formatDuration, formatFrames } from "./format.ts";
+import { formatTotals, lockstepDevice } from "./messages.ts";
+import type { Report } from "./terminal.ts";
+
+export interface SendSummary {
+  readonly totals: readonly { readonly source: string; readonly totals: SourceTotals }[];
+  /** Payload bytes handed to the link. */
+  readonly sentBytes: number;
+  readonly elapsedMs: number;
+  /** Frames that are known and not settled, because the run was stopped or gave up. */
+  readonly unsettledFrames: number;
+  /** Whether everything there is was listed; otherwise more than the unsettled frames may be left. */
+  readonly listingDone: boolean;
+}
+
+export function describeSent(summary: SendSummary): Report[] {
+  const { totals, sentBytes, elapsedMs, unsettledFrames, listingDone } = summary;
+  const reports: Report[] = totals.map(({ source, totals: counts }) => ({
+    level: "info",
+    event: { event: "summary", source, ...counts },
+    text: `${source}: ${formatTotals(counts)}`,
+  }));
+  const seconds = Math.round(elapsedMs) / 1000;
+  reports.push({
+    level: totals.length > 0 ? "info" : "detail",
+    event: { event: "sent", bytes: sentBytes, seconds, unsettledFrames, listingDone },
+    text: `sent ${flow(sentBytes, elapsedMs)}`,
+  });
+  if (unsettledFrames > 0 || !listingDone) {
+    const text = leftText(unsettledFrames, listingDone);
+    reports.push({ level: "warning", event: { event: "left", frames: unsettledFrames, exact: listingDone }, text });
+  }
+  return reports;
+}
+
+function leftText(frames: number, exact: boolean): string {
+  if (frames === 0) return "not everything was listed; the same command goes on from here";
+  const are = frames === 1 ? "is" : "are";
+  return `${exact ? "" : "at least "}${formatFrames(frames)} ${are} left; the same command sends what is missing`;
+}
+
+/** `230 MB in 2.3 s, 100 MB/s`. */
+function flow(bytes: number, elapsedMs: number): string {
+  const rate = bytes > 0 && elapsedMs > 0 ? `, ${formatByteRate((bytes * 1000) / elapsedMs)}` : "";
+  return `${formatBytes(bytes)} in ${formatDuration(elapsedMs)}${rate}`;
+}
+
+export function describeReceived(origins: Iterable<OriginProgress>, elapsedMs: number): Report {
+  let frames = 0;
+  let bytes = 0;
+  let already = 0;
+  let conflicts = 0;
+  let rejected = 0;
+  let gaps = 0;
+  let lost = 0;
+  for (const origin of origins) {
+    frames += origin.storedFrames;
+    bytes += origin.storedBytes;
+    already += origin.alreadyFrames;
+    conflicts += origin.conflictFrames;
+    rejected += origin.rejectedFrames;
+    gaps += origin.gapFrames;
+    // What our own senders were refused comes back as gaps, and must not count twice.
+    lost += origin.device === lockstepDevice ? origin.rejectedFrames : origin.gapFrames;
+  }
+  const parts = [`${formatFrames(frames)} (${formatBytes(bytes)})`];
+  if (already > 0) parts.push(`${formatCount(already)} already there`);
+  if (conflicts > 0) parts.push(`${formatCount(conflicts)} ${conflicts === 1 ? "conflict" : "conflicts"}`);
+  if (lost > 0) parts.push(`${formatCount(lost)} refused or missing`);
+  return {
+    level: "info",
+    event: {
+      event: "received",
+      frames,
+      bytes,
+      already,
+      conflicts,
+      rejected,
+      gaps,
+      seconds: Math.round(elapsedMs) / 1000,
+    },
+    text: `stored in ${formatDuration(elapsedMs)}: ${parts.join(", ")}`,
+  };
+}

@@ -1,0 +1,99 @@
+/** `--verify`: compares a directory with its catalogue. What it finds is data, on standard output. */
+import { ExitStatus, UserError } from "../errors.ts";
+import { type Finding, type SourceReport, verify as verifyDirectory } from "../sinks/directory/verify.ts";
+import type { VerifyReport } from "../sinks/directory/verify.ts";
+import { formatBytes, printable } from "./format.ts";
+import { gapWords } from "./messages.ts";
+import type { VerifyCommand } from "./options.ts";
+import { Progress, type Standing } from "./progress.ts";
+import { onStopSignals, type Shell } from "./shell.ts";
+import { toJson } from "./terminal.ts";
+
+/** Resolves to `different` if anything is. Throws UserError if there is nothing to compare with. */
+export async function verify(command: VerifyCommand, shell: Shell): Promise<ExitStatus> {
+  const { terminal, nowMs } = shell;
+  const { directory } = command;
+  const stop = new AbortController();
+  const ignoreSignals = onStopSignals(shell, () => stop.abort(stopped));
+  let standing: Standing | undefined;
+  const progress = new Progress({ terminal, nowMs, standings: () => (standing === undefined ? [] : [standing]) });
+  progress.start();
+  let report: VerifyReport;
+  try {
+    report = await verifyDirectory({
+      directory,
+      signal: stop.signal,
+      found: (finding) => terminal.data(terminal.json ? findingJson(finding) : printable(findingText(finding))),
+      progress: (frames, framesAll, bytes) => {
+        // How many bytes there are in all is not known, so the frames tell how long it will take.
+        standing = {
+          name: directory,
+          frames,
+          bytes,
+          linkBytes: bytes,
+          listed: { frames: framesAll, bytes, complete: true },
+        };
+      },
+    });
+  } finally {
+    progress.stop();
+    ignoreSignals();
+  }
+  const { sources, ...sums } = report;
+  if (terminal.json) {
+    for (const source of sources) terminal.data(toJson({ event: "source", ...source }));
+    terminal.data(toJson({ event: "verified", directory, ...sums }));
+  } else if (!terminal.quiet) {
+    for (const source of sources) terminal.data(printable(sourceText(source)));
+    terminal.data(printable(`${directory}: ${sumsText(report)}`));
+  }
+  return report.clean ? ExitStatus.ok : ExitStatus.different;
+}
+
+const stopped = new UserError(
+  "stopped before everything was compared",
+  ["nothing was changed; run it again"],
+  ExitStatus.failure,
+);
+
+function findingJson({ kind, ...finding }: Finding): string {
+  return toJson({ event: kind, ...finding });
+}
+
+/** Paths are those below the directory, so that they can be looked at. */
+export function findingText(finding: Finding): string {
+  switch (finding.kind) {
+    case "missing":
+      return `missing ${finding.path}`;
+    case "changed":
+      return `changed ${finding.path}: ${finding.detail}`;
+    case "unknown":
+      return `unknown ${finding.path}`;
+    case "gap": {
+      const { device, source, name, firstSequence, count } = finding;
+      const origin = `${device}/${source}`;
+      const lastSequence = firstSequence + count - 1;
+      const numbers = count === 1 ? `frame ${firstSequence}` : `frames ${firstSequence} to ${lastSequence}`;
+      return `gap ${name === "" ? origin : `${origin}/${name}`} (${numbers}): ${gapWords(finding)}`;
+    }
+    case "unended":
+      return `unended ${finding.device}/${finding.source}: its last session was not finished, more frames may be left`;
+  }
+}
+
+/** Plain digits: this is read by programs too. */
+function sourceText(source: SourceReport): string {
+  const conflicts = source.conflicts === 0 ? "" : `, ${countText(source.conflicts, "conflict")}`;
+  const frames = `${countText(source.frames, "frame")} (${formatBytes(source.bytes)})${conflicts}`;
+  const differences = `${source.missing} missing, ${source.changed} changed, ${countText(source.gapFrames, "gap")}`;
+  return `${source.device}/${source.source}: ${frames}, ${differences}`;
+}
+
+function sumsText({ frames, missing, changed, unknown, gapFrames }: VerifyReport): string {
+  const differences = `${missing} missing, ${changed} changed, ${unknown} unknown, ${countText(gapFrames, "gap")}`;
+  return `${countText(frames, "frame")}, ${differences}`;
+}
+
+function countText(count: number, noun: string): string {
+  return `${count} ${count === 1 ? noun : `${noun}s`}`;
+}

@@ -1,0 +1,74 @@
+/**
+ * The receiver's use case: accept connections, store every frame of every session in one sink, until stopped or, with
+ * `once`, until the first session has ended.
+ */
+import { ExitStatus } from "../errors.ts";
+import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
+import type { Sink } from "../ports.ts";
+import { listen } from "../transport/listen.ts";
+import { systemClock } from "../transport/system-clock.ts";
+import { ReceiverHub } from "./receiver-hub.ts";
+
+export interface ReceiverRunOptions {
+  readonly hostname: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly sink: Sink;
+  /** Program and version, for the peer's log. */
+  readonly agent: string;
+  readonly frameBytesMax: number;
+  readonly connectionsMax: number;
+  /** Exit when the first session has ended. */
+  readonly once: boolean;
+  readonly onEvent: (event: ReceiverEvent) => void;
+}
+
+export interface ReceiverResult {
+  readonly status: ExitStatus;
+  readonly error: Error | undefined;
+}
+
+export interface ReceiverRun {
+  /** Where it listens, with the port that was really taken. */
+  readonly address: string;
+  /** Per device and source, updated in place. */
+  readonly progress: ReadonlyMap<string, OriginProgress>;
+  /** Commits and acknowledges what is complete, then ends. */
+  stop(): void;
+  readonly done: Promise<ReceiverResult>;
+}
+
+/** Throws UserError when the port cannot be had. The sink is disposed of when the run is done. */
+export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
+  const { hostname, port, sink, agent, frameBytesMax, connectionsMax, once, onEvent } = options;
+  let finish!: (result: ReceiverResult) => void;
+  const done = new Promise<ReceiverResult>((resolve) => {
+    finish = resolve;
+  });
+  let stopping = false;
+  const end = (status: ExitStatus, error?: Error): void => {
+    if (stopping) return;
+    stopping = true;
+    listener.stop();
+    hub.stop(() => {
+      sink.dispose();
+      finish({ status, error });
+    });
+  };
+  const hub = new ReceiverHub({
+    sink,
+    clock: systemClock,
+    agent,
+    frameBytesMax,
+    connectionsMax,
+    newSession: () => crypto.randomUUID().replaceAll("-", ""),
+    onEvent,
+    onSessionEnd: (complete) => {
+      if (once) end(complete ? ExitStatus.ok : ExitStatus.incomplete);
+    },
+    onFailure: (error) => end(ExitStatus.failure, error),
+  });
+  const listener = listen({ hostname, port, accept: () => hub.accept() });
+  onEvent({ event: "listening", address: listener.address, out: [sink.place] });
+  return { address: listener.address, progress: hub.progress, stop: () => end(ExitStatus.ok), done };
+}

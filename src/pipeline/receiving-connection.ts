@@ -1,0 +1,569 @@
+/**
+ * One accepted connection: recognises the protocol by its first bytes, then carries bytes from the link through the
+ * session to the sink, and acks back. Both protocols are the same from here on (session/receiving.ts).
+ *
+ * An event that cannot be handled now (destination full, group full) is kept and handled first when the hub opens
+ * again; until then nothing is parsed, the ring fills, and the link is paused.
+ */
+import { ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
+import type { Frame, Origin, RefusalReason } from "../frame.ts";
+import { handshakeMs, lockstepHeaderBytesMax } from "../limits.ts";
+import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
+import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
+import { detectProtocol } from "../session/detect.ts";
+import { LockstepReceiver } from "../session/lockstep-receiver.ts";
+import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../session/receiving.ts";
+import { WireReceiver } from "../session/receiver.ts";
+import { Deadline } from "./deadline.ts";
+
+/** What a connection knows of the hub that all connections share. */
+export interface ConnectionHub {
+  readonly options: {
+    readonly sink: Sink;
+    readonly clock: Clock;
+    readonly agent: string;
+    readonly frameBytesMax: number;
+    readonly newSession: () => string;
+    readonly onEvent: (event: ReceiverEvent) => void;
+  };
+  /** Frames of any connection may be taken now. */
+  readonly open: boolean;
+  /** A group is written and not yet committed. */
+  readonly full: boolean;
+  /** Why the destination cannot take anything, if so. */
+  readonly heldFor: SinkError | undefined;
+  /** This connection speaks for `session` from now on. True if the session was known. */
+  adopt(session: string, connection: ReceivingConnection): boolean;
+  /** The connection is gone. */
+  remove(connection: ReceivingConnection): void;
+  progressOf(origin: Origin): OriginProgress;
+  commit(): void;
+  hold(failure: SinkError): void;
+}
+
+/** After the last word, how long the peer may take to close. Its input is discarded meanwhile: a close with unread
+ * input would reset the connection and could take the last word with it. */
+const lingerMs = 500;
+
+type Event = ReceivingEvent<FrameWriter>;
+type Incoming = IncomingFrame<FrameWriter>;
+
+export class ReceivingConnection implements LinkHandlers {
+  readonly #hub: ConnectionHub;
+  #link: Link | undefined;
+  /** For messages, also when the link is gone. */
+  #peer = "";
+  #protocol: "wire" | "lockstep" = "wire";
+  #receiving: ReceivingSession<FrameWriter> | undefined;
+  readonly #deadline: Deadline;
+  readonly #handshakeAtMs: number;
+  /** First bytes, while they do not tell the protocol. */
+  #prefix: Uint8Array | undefined;
+  /** The event that waits for the hub to open. */
+  #waiting: Event | undefined;
+  #paused = false;
+  /** The last word is being sent; input is discarded. */
+  #closing = false;
+  #refusal: { readonly code: ProtocolCode; readonly text: string } | undefined;
+  /** Items staged in the sink and not yet reported. */
+  #stagedCount = 0;
+  #bye: "complete" | "interrupted" | undefined;
+  #incomplete = false;
+  #storedFrames = 0;
+  #storedBytes = 0;
+  readonly #progress = new Map<Origin, OriginProgress>();
+  #device = "";
+
+  /** Once the peer has introduced itself. */
+  session: string | undefined;
+  /** The session has come to its end, by its own word. */
+  ended: "complete" | "incomplete" | undefined;
+
+  constructor(hub: ConnectionHub) {
+    this.#hub = hub;
+    const { clock } = hub.options;
+    this.#handshakeAtMs = clock.nowMs() + handshakeMs;
+    this.#deadline = new Deadline(
+      clock,
+      () => this.#dueAtMs(),
+      () => this.#tick(),
+    );
+  }
+
+  get #clock(): Clock {
+    return this.#hub.options.clock;
+  }
+
+  // ---- the link
+
+  opened(link: Link): void {
+    this.#link = link;
+    this.#peer = link.peer;
+    if (this.#refusal !== undefined) this.#refuse(this.#refusal.code, this.#refusal.text);
+    else this.#deadline.arm();
+  }
+
+  data(chunk: Uint8Array): void {
+    if (this.#closing) return;
+    if (this.#receiving === undefined && !this.#detect(chunk)) return;
+    else if (this.#prefix === undefined) this.#receiving?.push(chunk, this.#clock.nowMs());
+    this.#prefix = undefined;
+    this.#pump();
+  }
+
+  drain(): void {
+    this.#receiving?.flushAcks();
+    this.#flush();
+    this.#pump();
+  }
+
+  closed(reason: string): void {
+    this.#deadline.clear();
+    this.#link = undefined;
+    this.#abortFrames();
+    const over = this.ended !== undefined || this.#closing;
+    if (!over && this.session !== undefined) {
+      const { onEvent } = this.#hub.options;
+      const peer = this.#peer;
+      onEvent({
+        event: "connection-lost",
+        peer,
+        device: this.#device,
+        reason: reason === "" ? "closed by the peer" : reason,
+      });
+    }
+    this.#closing = true;
+    this.#hub.remove(this);
+  }
+
+  /** Returns whether the session is there and has been given the bytes. */
+  #detect(chunk: Uint8Array): boolean {
+    const prefix = this.#prefix === undefined ? chunk : joined(this.#prefix, chunk);
+    const found = detectProtocol(prefix);
+    if (found === "more" && prefix.length < lockstepHeaderBytesMax) {
+      this.#prefix = prefix;
+      this.#deadline.arm();
+      return false;
+    }
+    const { options } = this.#hub;
+    const nowMs = this.#clock.nowMs();
+    const { wallNs } = options.clock;
+    if (found === "wire") {
+      const { agent, frameBytesMax } = options;
+      this.#receiving = new WireReceiver<FrameWriter>({ agent, frameBytesMax, wallNs, nowMs });
+    } else if (found === "lockstep") {
+      this.#protocol = "lockstep";
+      this.#receiving = new LockstepReceiver<FrameWriter>({ session: options.newSession(), nowMs, wallNs });
+    } else {
+      this.#drop(`not one of our protocols: ${shown(prefix)}`);
+      return false;
+    }
+    this.#prefix = prefix;
+    this.#receiving.push(prefix, nowMs);
+    return true;
+  }
+
+  // ---- the session
+
+  #pump(): void {
+    const receiving = this.#receiving;
+    if (receiving === undefined || this.#closing) return;
+    try {
+      this.#drainEvents(receiving);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#breakOff(error);
+      return;
+    }
+    // Events may have ended the session.
+    if (this.#closing) return;
+    this.#hub.commit();
+    this.#flush();
+    this.#regulate();
+    this.#deadline.arm();
+  }
+
+  #drainEvents(receiving: ReceivingSession<FrameWriter>): void {
+    while (!this.#closing) {
+      if (this.session !== undefined && !this.#hub.open) {
+        // A full group is committed at once if it can be; then there is room again.
+        if (this.#hub.full) this.#hub.commit();
+        if (!this.#hub.open) return;
+      }
+      const event = this.#waiting ?? receiving.next(this.#clock.nowMs());
+      if (event === undefined) return;
+      this.#waiting = undefined;
+      try {
+        this.#handle(receiving, event);
+      } catch (error) {
+        if (!(error instanceof SinkError)) throw error;
+        this.#waiting = event;
+        this.#hub.hold(error);
+        return;
+      }
+    }
+  }
+
+  /** Throws SinkError when the event has to wait for the destination. */
+  #handle(receiving: ReceivingSession<FrameWriter>, event: Event): void {
+    const { sink, onEvent, clock } = this.#hub.options;
+    switch (event.type) {
+      case "hello": {
+        this.session = event.session;
+        this.#device = event.device;
+        const again = this.#hub.adopt(event.session, this);
+        const { session, device } = event;
+        onEvent({ event: "session-started", session, peer: this.#peer, device, protocol: this.#protocol, again });
+        receiving.welcome(clock.wallNs());
+        if (this.#hub.heldFor !== undefined) receiving.hold(this.#hub.heldFor.message);
+        return;
+      }
+      case "source":
+        this.#progressOf(event.origin);
+        return;
+      case "offer":
+        return this.#answer(receiving, event);
+      case "frame":
+        return this.#open(receiving, event.incoming);
+      case "payload": {
+        const { incoming, view } = event;
+        this.#progressOf(incoming.frame.origin).receivedBytes += view.length;
+        try {
+          incoming.writer?.write(view);
+        } catch (error) {
+          this.#failFrame(receiving, incoming, error);
+        }
+        return;
+      }
+      case "frame-end": {
+        const { incoming } = event;
+        try {
+          incoming.writer?.finish(event.crc32, this.#settle(incoming));
+          this.#stagedCount++;
+        } catch (error) {
+          this.#failFrame(receiving, incoming, error);
+        }
+        return;
+      }
+      case "frame-lost":
+        event.incoming.writer?.abort();
+        event.incoming.writer = undefined;
+        if (event.reason === "checksum")
+          this.#reportRejected(event.incoming.frame, "checksum", "its bytes arrived damaged");
+        return;
+      case "gap": {
+        const { sourceIndex, gap } = event;
+        sink.gap(gap, (result) => {
+          this.#stagedCount--;
+          if (result !== "recorded") return this.#breakOff(storageFailed);
+          // What was refused has been counted as that.
+          if (gap.reason !== "refused") this.#progressOf(gap.origin).gapFrames += gap.count;
+          this.#incomplete = true;
+          const { device, source } = gap.origin;
+          const { name, count, reason, detail } = gap;
+          onEvent({ event: "gap", device, source, name, count, reason, detail });
+          receiving.settle(sourceIndex, gap.firstSequence, result, gap.count);
+        });
+        this.#stagedCount++;
+        return;
+      }
+      case "end": {
+        const { sourceIndex, end } = event;
+        sink.end(end, (result) => {
+          this.#stagedCount--;
+          if (result !== "recorded") return this.#breakOff(storageFailed);
+          const { device, source } = end.origin;
+          onEvent({ event: "source-ended", device, source, totals: end.totals });
+          receiving.confirmEnd(sourceIndex);
+        });
+        this.#stagedCount++;
+        return;
+      }
+      case "bye":
+        this.#bye = event.interrupted ? "interrupted" : "complete";
+        if (this.#stagedCount === 0) this.#farewell(receiving);
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+
+  #answer(receiving: ReceivingSession<FrameWriter>, offer: Extract<Event, { type: "offer" }>): void {
+    const { origin, entries, sourceIndex, firstSequence } = offer;
+    const verdicts = this.#hub.options.sink.lookup(origin, entries);
+    const progress = this.#progressOf(origin);
+    for (const [index, verdict] of verdicts.entries()) {
+      const entry = entries[index];
+      if (entry === undefined || verdict.kind === "want") continue;
+      if (verdict.kind === "have") progress.alreadyFrames++;
+      else {
+        const frame = { ...entry, origin, sequence: firstSequence + index };
+        this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
+      }
+    }
+    receiving.answer(sourceIndex, firstSequence, verdicts);
+  }
+
+  #open(receiving: ReceivingSession<FrameWriter>, incoming: Incoming): void {
+    const { sink, frameBytesMax } = this.#hub.options;
+    // A frame that will be refused anyway must not make everybody wait for the space it claims.
+    const notReady = incoming.frame.bytes <= frameBytesMax ? sink.ready(incoming.frame.bytes) : undefined;
+    if (notReady !== undefined) throw notReady;
+    const writer = sink.open(incoming.frame);
+    if (typeof writer !== "string") {
+      incoming.writer = writer;
+      return;
+    }
+    const detail = this.#refusalText(incoming.frame, writer);
+    receiving.reject(incoming, writer, detail, false);
+    this.#reportRejected(incoming.frame, writer, detail);
+  }
+
+  #settle(incoming: Incoming): Settle {
+    return (result) => {
+      this.#stagedCount--;
+      const receiving = this.#receiving;
+      const { frame } = incoming;
+      if (receiving === undefined) return;
+      if (result instanceof SinkError) {
+        if (!this.#closing) receiving.reject(incoming, "storage", result.message, true);
+        return;
+      }
+      const progress = this.#progressOf(frame.origin);
+      switch (result) {
+        case "stored":
+        case "conflict":
+          progress.storedFrames++;
+          progress.storedBytes += frame.bytes;
+          this.#storedFrames++;
+          this.#storedBytes += frame.bytes;
+          if (result === "conflict") {
+            progress.conflictFrames++;
+            const { device, source } = frame.origin;
+            this.#hub.options.onEvent({ event: "conflict", device, source, name: frame.name });
+          }
+          break;
+        case "already":
+          progress.alreadyFrames++;
+          break;
+        case "recorded":
+          break;
+        default: {
+          const detail = this.#refusalText(frame, result);
+          if (!this.#closing) receiving.reject(incoming, result, detail, false);
+          this.#reportRejected(frame, result, detail);
+          return;
+        }
+      }
+      if (!this.#closing) receiving.settle(incoming.sourceIndex, frame.sequence, result);
+    };
+  }
+
+  /** A write failed in the middle: this frame is sent again, and everybody waits for the destination. */
+  #failFrame(receiving: ReceivingSession<FrameWriter>, incoming: Incoming, error: unknown): void {
+    if (!(error instanceof SinkError)) throw error;
+    incoming.writer?.abort();
+    incoming.writer = undefined;
+    receiving.reject(incoming, "storage", error.message, true);
+    this.#hub.hold(error);
+  }
+
+  #refusalText(frame: Frame, reason: string): string {
+    if (reason === "too-large") return `${frame.bytes} bytes, limit ${this.#hub.options.frameBytesMax} (--max-frame)`;
+    if (reason === "link") return "a symbolic link or a file stands where its folder should be";
+    return "not a safe name";
+  }
+
+  #reportRejected(frame: Frame, reason: RefusalReason, detail: string): void {
+    this.#progressOf(frame.origin).rejectedFrames++;
+    if (reason !== "checksum") this.#incomplete = true;
+    const { device, source } = frame.origin;
+    this.#hub.options.onEvent({ event: "rejected", device, source, name: frame.name, reason, detail });
+  }
+
+  // ---- the hub
+
+  /** A commit is done: this connection's frames are settled. */
+  committed(): void {
+    const receiving = this.#receiving;
+    if (receiving === undefined || this.#link === undefined || this.#closing) return;
+    receiving.flushAcks();
+    if (this.#bye !== undefined && this.#stagedCount === 0) this.#farewell(receiving);
+    this.#flush();
+    this.#deadline.arm();
+    // What waited for room in the group goes on; in its own turn, because commits are reported inside others' calls.
+    if (this.#paused || this.#waiting !== undefined) this.#clock.after(0, () => this.#pump());
+  }
+
+  hold(text: string): void {
+    if (this.#receiving === undefined || this.session === undefined || this.#closing) return;
+    this.#receiving.hold(text);
+    this.#flush();
+    this.#regulate();
+  }
+
+  release(): void {
+    if (this.#receiving === undefined || this.session === undefined || this.#closing) return;
+    this.#receiving.resume();
+    this.#pump();
+  }
+
+  /** The size of the frame that waits for the destination, 0 if none does. */
+  get waitingBytes(): number {
+    return this.#waiting?.type === "frame" ? this.#waiting.incoming.frame.bytes : 0;
+  }
+
+  refuseBusy(connectionsMax: number): void {
+    this.#refusal = { code: ProtocolCode.busy, text: `${connectionsMax} connections are open (--max-connections)` };
+  }
+
+  refuseStopping(): void {
+    if (this.#closing) return;
+    if (this.#link === undefined) this.#refusal = { code: ProtocolCode.stopping, text: "the receiver is stopping" };
+    else this.#refuse(ProtocolCode.stopping, "the receiver is stopping");
+  }
+
+  /** Another connection of the same session has taken over. */
+  replace(): void {
+    if (!this.#closing) this.#refuse(ProtocolCode.replaced, "another connection of this session has taken over");
+  }
+
+  // ---- the end
+
+  #farewell(receiving: ReceivingSession<FrameWriter>): void {
+    const interrupted = this.#bye === "interrupted";
+    this.ended = interrupted || this.#incomplete ? "incomplete" : "complete";
+    receiving.farewell();
+    this.#hub.options.onEvent({
+      event: "session-ended",
+      session: this.session ?? "",
+      device: this.#device,
+      interrupted,
+      storedFrames: this.#storedFrames,
+      storedBytes: this.#storedBytes,
+    });
+    this.#lastWord();
+  }
+
+  /** The peer broke the protocol or fell silent. */
+  #breakOff(error: ProtocolError): void {
+    if (this.#closing) return;
+    const { onEvent } = this.#hub.options;
+    if (this.session === undefined) onEvent({ event: "connection-refused", peer: this.#peer, reason: error.message });
+    else onEvent({ event: "connection-lost", peer: this.#peer, device: this.#device, reason: error.message });
+    this.#refuse(error.code as ProtocolCode, error.message);
+  }
+
+  #refuse(code: ProtocolCode, text: string): void {
+    // A peer that has not said which protocol it speaks is told in ours.
+    const { agent, frameBytesMax, clock } = this.#hub.options;
+    this.#receiving ??= new WireReceiver<FrameWriter>({
+      agent,
+      frameBytesMax,
+      wallNs: clock.wallNs,
+      nowMs: clock.nowMs(),
+    });
+    this.#receiving.refuse(code, text);
+    this.#lastWord();
+  }
+
+  /** Bytes of nobody's protocol: no word is due. */
+  #drop(reason: string): void {
+    this.#hub.options.onEvent({ event: "connection-refused", peer: this.#peer, reason });
+    this.#closing = true;
+    this.#link?.close();
+  }
+
+  #lastWord(): void {
+    this.#closing = true;
+    this.#abortFrames();
+    this.#deadline.clear();
+    this.#flush();
+    this.#link?.shutdown();
+    if (this.#paused) this.#link?.resume();
+    this.#clock.after(lingerMs, () => this.#link?.close());
+  }
+
+  #abortFrames(): void {
+    const receiving = this.#receiving;
+    if (receiving === undefined) return;
+    for (const incoming of receiving.openFrames()) {
+      incoming.writer?.abort();
+      incoming.writer = undefined;
+    }
+    const waiting = this.#waiting;
+    if (waiting !== undefined && "incoming" in waiting) {
+      waiting.incoming.writer?.abort();
+      waiting.incoming.writer = undefined;
+    }
+    this.#waiting = undefined;
+  }
+
+  // ---- bytes and time
+
+  #flush(): void {
+    const { outbox } = this.#receiving ?? {};
+    if (outbox === undefined || this.#link === undefined || outbox.byteLength === 0) return;
+    outbox.release(this.#link.write(outbox.view()));
+  }
+
+  /** Pauses or resumes the link, as the ring and the hub demand. */
+  #regulate(): void {
+    const receiving = this.#receiving;
+    if (receiving === undefined || this.#link === undefined) return;
+    const pause = receiving.full || this.#waiting !== undefined || (this.session !== undefined && !this.#hub.open);
+    if (pause === this.#paused) return;
+    this.#paused = pause;
+    receiving.reading = !pause;
+    if (pause) this.#link.pause();
+    else this.#link.resume();
+  }
+
+  #dueAtMs(): number {
+    return this.#receiving?.tickAtMs ?? this.#handshakeAtMs;
+  }
+
+  #tick(): void {
+    if (this.#closing) return;
+    if (this.#receiving === undefined) {
+      this.#drop(`no greeting in ${handshakeMs / 1000} s`);
+      return;
+    }
+    try {
+      this.#receiving.tick(this.#clock.nowMs());
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#breakOff(error);
+      return;
+    }
+    this.#pump();
+  }
+
+  #progressOf(origin: Origin): OriginProgress {
+    let progress = this.#progress.get(origin);
+    if (progress === undefined) {
+      progress = this.#hub.progressOf(origin);
+      this.#progress.set(origin, progress);
+    }
+    return progress;
+  }
+}
+
+/** A gap or an end could not be recorded: the sender says it again on its next connection. */
+const storageFailed = new ProtocolError(ProtocolCode.stopping, "the destination failed; say it again");
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first, 0);
+  both.set(second, first.length);
+  return both;
+}
+
+/** The first bytes of an unknown peer, fit for a log line. */
+function shown(prefix: Uint8Array): string {
+  let text = "";
+  for (const byte of prefix.subarray(0, 24)) {
+    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+  }
+  return `"${text}"${prefix.length > 24 ? "…" : ""}`;
+}

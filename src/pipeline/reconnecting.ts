@@ -1,0 +1,136 @@
+/**
+ * One connection after another to the same receiver, with pauses that grow while nobody answers. What is said on a
+ * connection is the caller's matter; it is told when one opens and when it is gone.
+ *
+ * Invariant: between `opened` and `closed` there is exactly one link, and late calls of earlier ones are not heard.
+ */
+import { ExitStatus, UserError } from "../errors.ts";
+import { backoffFirstMs, backoffLastMs } from "../limits.ts";
+import type { SenderEvent } from "../observe/events.ts";
+import type { Clock, Dial, Link, LinkHandlers } from "../ports.ts";
+
+export interface ReconnectingOptions {
+  /** For messages: `host:port`. */
+  readonly peer: string;
+  readonly dial: Dial;
+  readonly clock: Clock;
+  /** 0 (inclusive) to 1: spreads the attempts of many senders. */
+  readonly random: () => number;
+  /** How long to try without a working connection; undefined: for ever. */
+  readonly retryForMs: number | undefined;
+  readonly onEvent: (event: SenderEvent) => void;
+  /** `closed` is called before the next attempt is planned, and may call `end`. */
+  readonly handlers: LinkHandlers;
+  readonly onGaveUp: (error: UserError) => void;
+}
+
+export class Reconnecting {
+  readonly #options: ReconnectingOptions;
+  #link: Link | undefined;
+  /** Counts connections, so that a late call of an old one is recognised. */
+  #attempt = 0;
+  #backoffMs = backoffFirstMs;
+  /** Since when there has been no working connection; undefined: there is one. */
+  #lostAtMs: number | undefined;
+  #outageTold = false;
+  #ended = false;
+  #cancelRetry: (() => void) | undefined;
+
+  constructor(options: ReconnectingOptions) {
+    this.#options = options;
+  }
+
+  /** The present link. */
+  get link(): Link | undefined {
+    return this.#link;
+  }
+
+  /** Connects now. */
+  connect(): void {
+    const { clock, dial, handlers } = this.#options;
+    this.#lostAtMs ??= clock.nowMs();
+    const attempt = ++this.#attempt;
+    const current = (): boolean => attempt === this.#attempt && !this.#ended;
+    dial({
+      opened: (link) => {
+        if (!current()) return link.close();
+        this.#link = link;
+        handlers.opened(link);
+      },
+      data: (chunk) => {
+        if (current()) handlers.data(chunk);
+      },
+      drain: () => {
+        if (current()) handlers.drain();
+      },
+      closed: (reason) => {
+        if (current()) this.#closed(reason);
+      },
+    });
+  }
+
+  /** The receiver has answered as one: the next outage starts from nothing. */
+  working(): void {
+    this.#lostAtMs = undefined;
+    this.#backoffMs = backoffFirstMs;
+    this.#outageTold = false;
+  }
+
+  /** Drops the present connection, for a reason of ours, and goes on with the next. */
+  drop(reason: string): void {
+    this.#detach()?.close();
+    this.#closed(reason);
+  }
+
+  /** The conversation is complete: sends FIN, and connects again at once, for the next one. */
+  renew(): void {
+    this.#detach()?.shutdown();
+    this.connect();
+  }
+
+  /** No more connections. The present one is closed: in order if everything was said on it. */
+  end(inOrder: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#cancelRetry?.();
+    if (inOrder) this.#link?.shutdown();
+    else this.#link?.close();
+    this.#link = undefined;
+  }
+
+  #detach(): Link | undefined {
+    const link = this.#link;
+    this.#attempt++;
+    this.#link = undefined;
+    return link;
+  }
+
+  #closed(reason: string): void {
+    const { clock, handlers, onEvent, onGaveUp, peer, random, retryForMs } = this.#options;
+    const nowMs = clock.nowMs();
+    this.#link = undefined;
+    // The caller may still have to take note of what arrived before, so the outage begins after this.
+    handlers.closed(reason);
+    if (this.#ended) return;
+    this.#lostAtMs ??= nowMs;
+    // Half of the pause is chance, so that many senders do not come back at the same moment.
+    const pauseMs = this.#backoffMs * (0.5 + random() / 2);
+    this.#backoffMs = Math.min(backoffLastMs, this.#backoffMs * 2);
+    const shown = reason === "" ? "closed by the receiver" : reason;
+    const leftMs = (retryForMs ?? Number.POSITIVE_INFINITY) - (nowMs - this.#lostAtMs);
+    // The last attempt is made when the time is up, not before.
+    const retryMs = Math.min(pauseMs, leftMs);
+    if (retryMs <= 0) {
+      const seconds = ((nowMs - this.#lostAtMs) / 1000).toFixed(1);
+      const message = `gave up after ${seconds} s without ${peer}: ${shown}`;
+      const hint = "start the receiver, or give it longer with --retry-for; what is stored is not sent again";
+      onGaveUp(new UserError(message, [hint], ExitStatus.gaveUp));
+      return;
+    }
+    if (!this.#outageTold) onEvent({ event: "disconnected", peer, reason: shown, retryMs: Math.round(retryMs) });
+    this.#outageTold = true;
+    this.#cancelRetry = clock.after(retryMs, () => {
+      if (!this.#ended) this.connect();
+    });
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * The sender's use case: sources go to one receiver over one connection at a time, until everything is settled.
+ */
+import type { SenderEvent, SourceProgress } from "../observe/events.ts";
+import type { Source } from "../ports.ts";
+import { dialer } from "../transport/connect.ts";
+import { systemClock } from "../transport/system-clock.ts";
+import { Sending, type SenderResult } from "./sending.ts";
+import { LockstepSending } from "./sending-lockstep.ts";
+
+export type { SenderResult } from "./sending.ts";
+
+export interface SenderRunOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly device: string;
+  /** Program and version, for the peer's log. */
+  readonly agent: string;
+  readonly sources: readonly Source[];
+  /** Speak the article's protocol. */
+  readonly lockstep: boolean;
+  /** How long to try without a connection; undefined: for ever. */
+  readonly retryForMs: number | undefined;
+  readonly onEvent: (event: SenderEvent) => void;
+}
+
+export interface SenderRun {
+  readonly progress: readonly SourceProgress[];
+  /** Finish what is in hand, say what is left. */
+  stop(): void;
+  readonly done: Promise<SenderResult>;
+}
+
+export function runSender(options: SenderRunOptions): SenderRun {
+  const { host, port, device, agent, sources, retryForMs, onEvent } = options;
+  const peer = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const dial = dialer(host, port);
+  const { promise: done, resolve: onDone } = Promise.withResolvers<SenderResult>();
+  const common = { peer, dial, clock: systemClock, random: Math.random, sources, retryForMs, onEvent, onDone };
+  const sending = options.lockstep
+    ? new LockstepSending(common)
+    : new Sending({ ...common, session: crypto.randomUUID().replaceAll("-", ""), device, agent });
+  sending.start();
+  return { progress: sending.progress, stop: () => sending.stop(), done };
+}

@@ -1,0 +1,331 @@
+/**
+ * Drives the sender's engine: one connection after another until every frame is settled. Reads frames from the
+ * sources into the engine's outbox, writes that to the link, and tells the sources what became of each frame.
+ *
+ *     source -> outbox -> link -> ... -> ack -> source.settled
+ *
+ * Knows ports only (Source, Dial, Clock): the simulation runs this very file.
+ */
+import { ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
+import type { SourceTotals } from "../frame.ts";
+import { chunkBytes, stopMs } from "../limits.ts";
+import type { SenderEvent, SourceProgress } from "../observe/events.ts";
+import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
+import { SenderSession, type SenderStep } from "../session/sender.ts";
+import { Deadline } from "./deadline.ts";
+import { Reconnecting } from "./reconnecting.ts";
+
+export interface SendingOptions {
+  /** For messages: `host:port`. */
+  readonly peer: string;
+  readonly dial: Dial;
+  readonly clock: Clock;
+  /** 0 (inclusive) to 1. */
+  readonly random: () => number;
+  /** 32 hexadecimal digits. */
+  readonly session: string;
+  readonly device: string;
+  readonly agent: string;
+  readonly sources: readonly Source[];
+  /** How long to try without a connection; undefined: for ever. */
+  readonly retryForMs: number | undefined;
+  readonly onEvent: (event: SenderEvent) => void;
+  /** Called once, when nothing more will be sent. */
+  readonly onDone: (result: SenderResult) => void;
+}
+
+export interface SenderResult {
+  readonly status: ExitStatus;
+  readonly totals: readonly { readonly source: string; readonly totals: SourceTotals }[];
+  /** Frames listed and neither stored nor recorded as a gap. */
+  readonly unsettledFrames: number;
+  readonly error: UserError | ProtocolError | undefined;
+}
+
+/** Written to the link when this much has been put together, so that small frames share a write. */
+const flushBytes = chunkBytes;
+
+export class Sending {
+  readonly #options: SendingOptions;
+  readonly #session: SenderSession;
+  readonly #deadline: Deadline;
+  readonly #opened = new Map<number, OpenedFrame>();
+  readonly #connection: Reconnecting;
+  /** The link took less than it was given. */
+  #blocked = false;
+  #pumping = false;
+  #stopping = false;
+  #finished = false;
+
+  constructor(options: SendingOptions) {
+    this.#options = options;
+    const { session, device, agent, clock } = options;
+    const sources = options.sources.map((source) => source.name);
+    this.#session = new SenderSession({ session, device, agent, sources, wallNs: clock.wallNs });
+    this.#deadline = new Deadline(
+      clock,
+      () => this.#session.tickAtMs,
+      () => this.#tick(),
+    );
+    this.#connection = new Reconnecting({
+      ...options,
+      handlers: {
+        opened: () => {
+          this.#blocked = false;
+          this.#session.connected(clock.nowMs());
+          this.#pump();
+        },
+        data: (chunk) => {
+          this.#session.receive(chunk, clock.nowMs());
+          this.#pump();
+        },
+        drain: () => {
+          this.#blocked = false;
+          this.#pump();
+        },
+        closed: () => this.#disconnected(),
+      },
+      onGaveUp: (error) => this.#finish(error),
+    });
+    options.sources.forEach((source, index) => {
+      source.onReady = () => {
+        this.#session.sourceReady(index);
+        this.#pump();
+      };
+    });
+  }
+
+  get progress(): readonly SourceProgress[] {
+    return this.#session.ledgers;
+  }
+
+  start(): void {
+    this.#options.onEvent({ event: "connecting", peer: this.#options.peer });
+    this.#connection.connect();
+  }
+
+  /** Finishes the frames in hand, waits for their acks for a while, says BYE. */
+  stop(): void {
+    if (this.#stopping || this.#finished) return;
+    this.#stopping = true;
+    this.#session.stop();
+    if (this.#session.state !== "running") {
+      this.#finish(undefined);
+      return;
+    }
+    this.#options.clock.after(stopMs, () => this.#finish(undefined));
+    this.#pump();
+  }
+
+  /** What was not settled waits in the session for the next connection. */
+  #disconnected(): void {
+    this.#deadline.clear();
+    this.#session.disconnected();
+    this.#closeFrames();
+    this.#pump();
+    if (this.#stopping) this.#finish(undefined);
+  }
+
+  #fail(error: ProtocolError): void {
+    if (error.side === "refused") {
+      if (error.code === ProtocolCode.version || error.code === ProtocolCode.unauthorized) this.#finish(error);
+      else this.#connection.drop(`the receiver ended the connection: ${error.message}`);
+    } else if (this.#session.state === "greeting" && error.code !== ProtocolCode.timeout) {
+      this.#connection.drop(`${this.#options.peer} does not speak framepipe: ${error.message}`);
+    } else {
+      this.#connection.drop(error.message);
+    }
+  }
+
+  #tick(): void {
+    try {
+      this.#session.tick(this.#options.clock.nowMs());
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#fail(error);
+      return;
+    }
+    this.#pump();
+  }
+
+  // ---- the loop
+
+  #pump(): void {
+    // A source or link may call back while it is being used; the loop that is running will see the change.
+    if (this.#pumping || this.#finished) return;
+    this.#pumping = true;
+    let failure: ProtocolError | undefined;
+    try {
+      while (!this.#finished && this.#step(this.#session.next(this.#options.clock.nowMs())));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      failure = error;
+    } finally {
+      this.#pumping = false;
+    }
+    if (failure !== undefined) this.#fail(failure);
+    else if (this.#connection.link !== undefined && !this.#finished) this.#deadline.arm();
+  }
+
+  /** Does one step; returns whether the loop goes on. */
+  #step(step: SenderStep): boolean {
+    const { onEvent, sources, peer } = this.#options;
+    switch (step.type) {
+      case "wait":
+        this.#flush();
+        return false;
+      case "flush":
+        return this.#flush();
+      case "list":
+        this.#list(step.sourceIndex, step.max);
+        return true;
+      case "open":
+        this.#open(step.sourceIndex, step.entry);
+        return true;
+      case "chunk":
+        this.#chunk(step.sourceIndex, step.bytes);
+        return true;
+      case "close":
+        this.#close(step.sourceIndex);
+        return true;
+      case "welcomed":
+        this.#connection.working();
+        onEvent({ event: "connected", peer, agent: step.agent });
+        return true;
+      case "settled":
+        sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32);
+        if (step.outcome === "conflict") {
+          onEvent({ event: "conflict", source: this.#name(step.sourceIndex), name: step.entry.name });
+        }
+        return true;
+      case "refused": {
+        const { reason, text } = step;
+        onEvent({
+          event: "refused",
+          source: this.#name(step.sourceIndex),
+          name: step.entry.name,
+          reason,
+          detail: text,
+        });
+        return true;
+      }
+      case "held":
+        onEvent({ event: "held", reason: step.text });
+        return true;
+      case "resumed":
+        onEvent({ event: "resumed" });
+        return true;
+      case "source-ended": {
+        const ledger = this.#session.ledgers[step.sourceIndex];
+        if (ledger !== undefined) onEvent({ event: "source-ended", source: ledger.source, totals: ledger.totals() });
+        return true;
+      }
+      case "done":
+        this.#finish(undefined);
+        return false;
+      default:
+        unreachable(step);
+    }
+  }
+
+  /** Writes what waits. False: the link is full, and `drain` will come. */
+  #flush(): boolean {
+    const { outbox } = this.#session;
+    const { link } = this.#connection;
+    if (outbox.byteLength === 0) return true;
+    if (this.#blocked || link === undefined) return false;
+    const waiting = outbox.view();
+    const taken = link.write(waiting);
+    outbox.release(taken);
+    if (taken > 0) this.#session.sent(this.#options.clock.nowMs());
+    this.#blocked = taken < waiting.length;
+    return !this.#blocked;
+  }
+
+  #list(sourceIndex: number, max: number): void {
+    const listed = this.#options.sources[sourceIndex]?.list(max);
+    if (listed === undefined) return this.#session.listingDone(sourceIndex);
+    if (listed.length === 0) return this.#session.listedNothing(sourceIndex);
+    for (const entry of listed) {
+      if ("failure" in entry) {
+        this.#session.listedGap(sourceIndex, entry.name, entry.failure, entry.detail);
+        this.#skipped(sourceIndex, entry.name, entry.failure, entry.detail);
+      } else {
+        this.#session.listed(sourceIndex, entry);
+      }
+    }
+  }
+
+  #open(sourceIndex: number, entry: Parameters<Source["open"]>[0]): void {
+    try {
+      const opened = this.#options.sources[sourceIndex]?.open(entry);
+      if (opened === undefined) return;
+      this.#opened.set(sourceIndex, opened);
+      this.#session.openFrame(sourceIndex, opened.bytes);
+    } catch (error) {
+      this.#skip(sourceIndex, entry.name, error);
+    }
+  }
+
+  #chunk(sourceIndex: number, bytes: number): void {
+    const opened = this.#opened.get(sourceIndex);
+    const name = this.#session.ledgers[sourceIndex]?.open?.record.entry.name ?? "";
+    try {
+      const taken = opened?.read(this.#session.chunkView(sourceIndex, bytes)) ?? 0;
+      if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
+    } catch (error) {
+      this.#skip(sourceIndex, name, error);
+      return;
+    }
+    this.#session.commitChunk(sourceIndex, bytes);
+    if (!this.#blocked && this.#session.outbox.byteLength >= flushBytes) this.#flush();
+  }
+
+  #skip(sourceIndex: number, name: string, error: unknown): void {
+    if (!(error instanceof SourceError)) throw error;
+    this.#close(sourceIndex);
+    this.#session.skipFrame(sourceIndex, error.reason, error.message);
+    this.#skipped(sourceIndex, name, error.reason, error.message);
+  }
+
+  #skipped(sourceIndex: number, name: string, reason: SourceError["reason"], detail: string): void {
+    this.#options.onEvent({ event: "skipped", source: this.#name(sourceIndex), name, reason, detail });
+  }
+
+  #close(sourceIndex: number): void {
+    this.#opened.get(sourceIndex)?.close();
+    this.#opened.delete(sourceIndex);
+  }
+
+  #closeFrames(): void {
+    for (const opened of this.#opened.values()) opened.close();
+    this.#opened.clear();
+  }
+
+  #name(sourceIndex: number): string {
+    return this.#options.sources[sourceIndex]?.name ?? "";
+  }
+
+  #finish(error: UserError | ProtocolError | undefined): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#deadline.clear();
+    this.#closeFrames();
+    for (const source of this.#options.sources) source.dispose();
+    this.#connection.end(this.#session.state === "closed");
+    const { ledgers } = this.#session;
+    const totals = ledgers.map((ledger) => ({ source: ledger.source, totals: ledger.totals() }));
+    const { complete, unsettledFrames } = this.#session;
+    let status: ExitStatus = ExitStatus.ok;
+    if (error instanceof UserError) status = error.status;
+    else if (error !== undefined) status = ExitStatus.refused;
+    else if (!complete || ledgers.some((ledger) => ledger.refusedFrames + ledger.skippedFrames > 0))
+      status = ExitStatus.incomplete;
+    this.#options.onEvent({
+      event: "finished",
+      interrupted: !complete && error === undefined,
+      unsettled: unsettledFrames,
+    });
+    this.#options.onDone({ status, totals, unsettledFrames, error });
+  }
+}

@@ -1,0 +1,61 @@
+/** Makes a directory an archive, or finds that it is one: our folder in it, the catalogue, no temporary leftovers. */
+import { dirname, join, resolve } from "node:path";
+import { ExitStatus, UserError } from "../../errors.ts";
+import { ownFolder, temporaryFolder } from "./catalogue.ts";
+import type { Directories } from "./directories.ts";
+import { type Disk, errorCode } from "./disk.ts";
+import { describe } from "./storage-error.ts";
+
+/** Makes the directory, those above it and our own folders, where they are missing. Throws UserError. */
+export function makeArchive(disk: Disk, directory: string, directories: Directories): void {
+  try {
+    makeRoot(disk, resolve(directory), directories);
+    // An earlier receiver may have made it and not lived to sync it.
+    directories.foundationChanged(dirname(resolve(directory)));
+    makeFolder(disk, join(directory, ownFolder), directories);
+    makeFolder(disk, join(directory, temporaryFolder), directories);
+  } catch (error) {
+    throw cannotUse(directory, error);
+  }
+}
+
+function makeRoot(disk: Disk, directory: string, directories: Directories): void {
+  if (disk.identity(directory) !== undefined) return;
+  makeRoot(disk, dirname(directory), directories);
+  disk.makeDirectory(directory);
+  directories.foundationChanged(dirname(directory));
+}
+
+function makeFolder(disk: Disk, place: string, directories: Directories): void {
+  const found = disk.look(place);
+  if (found === "absent") disk.makeDirectory(place);
+  else if (found !== "directory") {
+    throw new UserError(`${place} is not a directory`, ["move it away: framepipe keeps its catalogue there"]);
+  }
+  directories.foundationChanged(dirname(place));
+}
+
+/** Removes what earlier receivers left in the temporary folder. Only for the one who holds the catalogue. */
+export function sweepTemporary(disk: Disk, directory: string): void {
+  const folder = join(directory, temporaryFolder);
+  for (const name of disk.list(folder)) {
+    try {
+      disk.remove(join(folder, name));
+    } catch {
+      // It is in nobody's way: new temporary files take other names.
+    }
+  }
+}
+
+/** Why the directory cannot be an archive, for the person who named it. */
+export function cannotUse(directory: string, error: unknown): unknown {
+  const code = errorCode(error);
+  if (error instanceof UserError || code === "") return error;
+  const hint =
+    code === "ENOSPC" || code === "EDQUOT"
+      ? "make room there, or choose another disk with --out"
+      : code === "EACCES" || code === "EPERM" || code === "EROFS"
+        ? `make '${directory}' writable for this user, or choose another directory with --out`
+        : "choose another directory with --out";
+  return new UserError(`cannot store in ${directory}: ${describe(error)}`, [hint], ExitStatus.failure);
+}

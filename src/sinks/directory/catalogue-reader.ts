@@ -1,0 +1,159 @@
+/** Reads a catalogue that may be in use, or left by a receiver that was killed. Never writes to it. */
+import { constants, Database, type Statement } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { ExitStatus, UserError } from "../../errors.ts";
+import type { GapReason } from "../../frame.ts";
+import { catalogueFile, catalogueVersion } from "./catalogue.ts";
+import { errorCode } from "./disk.ts";
+import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
+
+/** How long a read waits for another program, such as a receiver that ends and tidies up. */
+const busyMs = 5000;
+
+export interface ReadFrame {
+  readonly id: number;
+  readonly device: string;
+  readonly source: string;
+  readonly session: string;
+  readonly name: string;
+  readonly path: string;
+  readonly number: number;
+  readonly bytes: number;
+  readonly crc32: number;
+  readonly receivedMs: number;
+}
+
+export interface GapRow {
+  readonly rowid: number;
+  readonly device: string;
+  readonly source: string;
+  readonly name: string;
+  readonly firstSequence: number;
+  readonly count: number;
+  readonly reason: GapReason;
+  readonly detail: string;
+}
+
+export interface LastEnd {
+  readonly device: string;
+  readonly source: string;
+  readonly endedMs: number;
+}
+
+export class CatalogueReader {
+  readonly #database: Database;
+  readonly #statements: Statement[] = [];
+  readonly #framesAfter: Statement<ReadFrame, [number, number]>;
+  readonly #hasFrame: Statement<unknown, [number]>;
+  readonly #hasPath: Statement<unknown, [string]>;
+  readonly #openGapsAfter: Statement<GapRow, [number, number]>;
+
+  /** Throws UserError if there is no catalogue that can be read. */
+  constructor(directory: string) {
+    const path = join(directory, catalogueFile);
+    if (!existsSync(path)) {
+      const hint = "--verify takes a directory that a receiver has stored to, as given to its --out";
+      throw new UserError(`${directory} has no catalogue (${catalogueFile})`, [hint]);
+    }
+    try {
+      this.#database = openReadOnly(path);
+      const version = readVersion(this.#database);
+      if (version < 1 || version > catalogueVersion) {
+        const found = version === 0 ? "holds no tables of framepipe" : `has version ${version}`;
+        throw new UserError(
+          `${path} ${found}, this framepipe knows versions up to ${catalogueVersion}`,
+          ["use the framepipe that made it, or a newer one"],
+          ExitStatus.failure,
+        );
+      }
+      this.#framesAfter = this.#keep(
+        this.#database.prepare(
+          `SELECT id, device, source, session, name, path, number, bytes, crc32, received / 1000000 AS receivedMs
+           FROM frames WHERE id > ?1 ORDER BY id LIMIT ?2`,
+        ),
+      );
+      this.#hasFrame = this.#keep(this.#database.prepare("SELECT 1 FROM frames WHERE id = ?1"));
+      this.#hasPath = this.#keep(this.#database.prepare("SELECT 1 FROM frames WHERE path = ?1"));
+      this.#openGapsAfter = this.#keep(
+        this.#database.prepare(
+          `SELECT rowid, device, source, name, first_sequence AS firstSequence, count, reason, detail
+           FROM gaps WHERE rowid > ?1 AND (name = '' OR NOT EXISTS (
+             SELECT 1 FROM frames
+             WHERE frames.device = gaps.device AND frames.source = gaps.source AND frames.name = gaps.name
+           )) ORDER BY rowid LIMIT ?2`,
+        ),
+      );
+    } catch (error) {
+      throw catalogueError(directory, error);
+    }
+  }
+
+  countFrames(): number {
+    const statement = this.#database.prepare<{ count: number }, []>("SELECT count(*) AS count FROM frames");
+    const count = statement.get()?.count ?? 0;
+    statement.finalize();
+    return count;
+  }
+
+  /** The next rows, in order of storing. */
+  framesAfter(id: number, limit: number): ReadFrame[] {
+    return this.#framesAfter.all(id, limit);
+  }
+
+  hasFrame(id: number): boolean {
+    return this.#hasFrame.values(id).length > 0;
+  }
+
+  /** Those of `paths` that no row has. One transaction, because a look at the log costs more than a look-up. */
+  unknownOf(paths: readonly string[]): string[] {
+    this.#database.run("BEGIN");
+    try {
+      return paths.filter((path) => this.#hasPath.values(path).length === 0);
+    } finally {
+      this.#database.run("COMMIT");
+    }
+  }
+
+  /** Gaps without a stored frame of their device, source and name. */
+  openGapsAfter(rowid: number, limit: number): GapRow[] {
+    return this.#openGapsAfter.all(rowid, limit);
+  }
+
+  /** When the latest session of each source ended, by device and source with a NUL between. */
+  lastEnds(): Map<string, LastEnd> {
+    const statement = this.#database.prepare<LastEnd, []>(
+      "SELECT device, source, max(ended) / 1000000 AS endedMs FROM sources GROUP BY device, source",
+    );
+    const ends = statement.all();
+    statement.finalize();
+    return new Map(ends.map((end) => [`${end.device}\0${end.source}`, end]));
+  }
+
+  close(): void {
+    for (const statement of this.#statements) statement.finalize();
+    this.#database.close();
+  }
+
+  #keep<T extends Statement>(statement: T): T {
+    this.#statements.push(statement);
+    return statement;
+  }
+}
+
+function openReadOnly(path: string): Database {
+  const database = new Database(path, { readonly: true });
+  try {
+    database.run(`PRAGMA busy_timeout = ${busyMs}`);
+    readVersion(database);
+    return database;
+  } catch (error) {
+    database.close();
+    // On a read-only medium the files beside the catalogue cannot be made. If there is no log, nothing writes to it and
+    // SQLite can be told so.
+    if (!/^SQLITE_(?:CANTOPEN|READONLY)/.test(errorCode(error)) || existsSync(`${path}-wal`)) throw error;
+    const url = `${pathToFileURL(resolve(path)).href}?immutable=1`;
+    return new Database(url, constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI);
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The folders below a sink's directory: made as they are needed, never through a symbolic link, and remembered until
+ * their entries are on the device. A folder is looked at once per run; which of its entries an earlier run had synced is
+ * not known, so its parent is synced even if nothing was made.
+ */
+import { dirname, join } from "node:path";
+import { type Disk, errorCode } from "./disk.ts";
+
+/** Folders remembered as sound. A layout by date and hour makes a few per hour and source. */
+const knownMax = 4096;
+
+export class Directories {
+  readonly #disk: Disk;
+  readonly #root: string;
+  readonly #known = new Set<string>();
+  #unsynced = new Set<string>();
+  readonly #foundation = new Set<string>();
+
+  constructor(disk: Disk, root: string) {
+    this.#disk = disk;
+    this.#root = root;
+  }
+
+  /**
+   * Makes sure that the folder of `path`, which is below the root, is there. Returns `link` if a symbolic link or a file
+   * stands where a folder is needed. Throws what the disk throws.
+   */
+  prepare(path: string): "link" | undefined {
+    const end = path.lastIndexOf("/");
+    return end === -1 ? undefined : this.#prepareFolder(path.slice(0, end));
+  }
+
+  #prepareFolder(folder: string): "link" | undefined {
+    if (this.#known.has(folder)) return undefined;
+    if (this.prepare(folder) === "link") return "link";
+    const place = join(this.#root, folder);
+    if (this.#disk.look(place) === "absent") this.#make(place);
+    if (this.#disk.look(place) !== "directory") return "link";
+    this.changed(dirname(place));
+    if (this.#known.size >= knownMax) this.#known.clear();
+    this.#known.add(folder);
+    return undefined;
+  }
+
+  #make(place: string): void {
+    try {
+      this.#disk.makeDirectory(place);
+    } catch (error) {
+      if (errorCode(error) !== "EEXIST") throw error;
+    }
+  }
+
+  /** An entry of the folder at `place` has changed. */
+  changed(place: string): void {
+    this.#unsynced.add(place);
+  }
+
+  /** The same for a folder that the whole archive stands on, whatever frames come: `forget` keeps it in mind. */
+  foundationChanged(place: string): void {
+    this.#foundation.add(place);
+    this.changed(place);
+  }
+
+  /** Brings all changed entries to the device. What changes meanwhile, or could not be synced, is left for the next time. */
+  sync(done: (failure: unknown) => void): void {
+    const places = this.#unsynced;
+    this.#unsynced = new Set();
+    this.#disk.syncDirectories([...places], (failure) => {
+      if (failure !== undefined) for (const place of places) this.#unsynced.add(place);
+      done(failure);
+    });
+  }
+
+  /**
+   * The disk may have been changed behind us: every folder is looked at again before it is used, and noted again then.
+   * A folder that is gone would otherwise fail every sync.
+   */
+  forget(): void {
+    this.#known.clear();
+    this.#unsynced = new Set(this.#foundation);
+  }
+}

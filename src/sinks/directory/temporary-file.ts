@@ -1,0 +1,73 @@
+/**
+ * One frame on its way: a file below `.framepipe/tmp` that is written, synced and moved to its final name, or removed.
+ * Until it has been moved nobody can take it for a frame.
+ */
+import { SinkError } from "../../errors.ts";
+import type { Disk } from "./disk.ts";
+
+export class TemporaryFile {
+  readonly #disk: Disk;
+  readonly #path: string;
+  #handle: number | undefined;
+  #there = true;
+  #bytes = 0;
+
+  /** Creates the file. Throws what the disk throws. */
+  constructor(disk: Disk, path: string) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#handle = disk.create(path);
+  }
+
+  /** Bytes written so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** For syncing; only while it is open. */
+  get handle(): number {
+    if (this.#handle === undefined) throw new SinkError(`${this.#path} was closed`, { retryable: true });
+    return this.#handle;
+  }
+
+  /** Writes all of `view`. Throws what the disk throws; a disk that takes nothing is full. */
+  write(view: Uint8Array): void {
+    const handle = this.handle;
+    for (let done = 0; done < view.byteLength;) {
+      const count = this.#disk.write(handle, done === 0 ? view : view.subarray(done));
+      if (count <= 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+      done += count;
+      this.#bytes += count;
+    }
+  }
+
+  close(): void {
+    const handle = this.#handle;
+    if (handle === undefined) return;
+    // On Linux the handle is gone even if this throws, so it must not be closed twice.
+    this.#handle = undefined;
+    this.#disk.close(handle);
+  }
+
+  /** Moves it to its final name, where nothing must be. */
+  moveTo(path: string): void {
+    this.#disk.rename(this.#path, path);
+    this.#there = false;
+  }
+
+  /** Closes and removes what is left of it. Never throws: the next receiver sweeps up what cannot be removed now. */
+  discard(): void {
+    try {
+      this.close();
+    } catch {
+      // Nothing of it is needed any more.
+    }
+    if (!this.#there) return;
+    this.#there = false;
+    try {
+      this.#disk.remove(this.#path);
+    } catch {
+      // The disk is gone or read-only.
+    }
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * Compares a directory with its catalogue: every row's file is read and its checksum computed, every file is looked up.
+ * Only reads, works beside a running receiver and on what a killed one left, and holds a page of rows, not the catalogue.
+ *
+ * A receiver may be storing meanwhile, so a difference is told only if it is still one when it is looked at again.
+ */
+import { lstatSync, opendirSync } from "node:fs";
+import { join } from "node:path";
+import type { GapReason } from "../../frame.ts";
+import { KiB, MiB } from "../../limits.ts";
+import { ownFolder } from "./catalogue.ts";
+import { CatalogueReader, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
+import { errorCode, nodeDisk } from "./disk.ts";
+import { describe } from "./storage-error.ts";
+
+export interface FoundFrame {
+  readonly device: string;
+  readonly source: string;
+  readonly name: string;
+  /** Below the directory. */
+  readonly path: string;
+}
+
+export type Finding =
+  /** In the catalogue, not on the disk. */
+  | ({ readonly kind: "missing" } & FoundFrame)
+  /** On the disk with other bytes than the catalogue says; `detail` is for a person. */
+  | ({ readonly kind: "changed"; readonly detail: string } & FoundFrame)
+  /** On the disk, not in the catalogue. */
+  | { readonly kind: "unknown"; readonly path: string }
+  /** Frames that never came, and did not come later under the same name either. */
+  | {
+      readonly kind: "gap";
+      readonly device: string;
+      readonly source: string;
+      readonly name: string;
+      readonly firstSequence: number;
+      readonly count: number;
+      readonly reason: GapReason;
+      readonly detail: string;
+    }
+  /** Not a difference: a source's latest session has not said that it is over. */
+  | { readonly kind: "unended"; readonly device: string; readonly source: string; readonly session: string };
+
+/** What is stored of one source of one device. */
+export interface SourceReport {
+  readonly device: string;
+  readonly source: string;
+  frames: number;
+  bytes: number;
+  /** Under a numbered name. */
+  conflicts: number;
+  missing: number;
+  changed: number;
+  /** Frames, not rows of gaps. */
+  gapFrames: number;
+  /** Its latest session has said that it is over. */
+  ended: boolean;
+}
+
+export interface VerifyReport {
+  readonly sources: readonly SourceReport[];
+  /** Frames in the catalogue, and their bytes. */
+  readonly frames: number;
+  readonly bytes: number;
+  readonly missing: number;
+  readonly changed: number;
+  readonly unknown: number;
+  readonly gapFrames: number;
+  /** Nothing is missing, changed or unknown, and there is no gap. */
+  readonly clean: boolean;
+}
+
+export interface VerifyOptions {
+  readonly directory: string;
+  /** Called for each finding, as it is found. */
+  readonly found: (finding: Finding) => void;
+  /** Called now and then with what has been checked so far. */
+  readonly progress?: (framesDone: number, framesAll: number, bytesDone: number) => void;
+  /** Ends the check early, by throwing the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** How long a file that is only just there may take to get its row. */
+  readonly settleMs?: number;
+}
+
+const pageRows = 500;
+/** Between two turns for the rest of the program. */
+const turnBytes = 32 * MiB;
+/** What opening a file costs, in bytes that could have been read. */
+const fileBytes = 64 * KiB;
+/** Unknown files looked at together, once their rows have had time to come. */
+const unknownMax = 10_000;
+/** A file older than this is no commit under way. */
+const youngMs = 60_000;
+const settleMsDefault = 2_000;
+
+/** Throws UserError if there is no catalogue to compare with. */
+export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+  const reader = new CatalogueReader(options.directory);
+  try {
+    return await new Verification(reader, options).run();
+  } finally {
+    reader.close();
+  }
+}
+
+interface SessionSeen {
+  readonly device: string;
+  readonly source: string;
+  readonly session: string;
+  lastMs: number;
+}
+
+class Verification {
+  readonly #reader: CatalogueReader;
+  readonly #options: VerifyOptions;
+  readonly #sources = new Map<string, SourceReport>();
+  readonly #sessions = new Map<string, SessionSeen>();
+  #unknown = 0;
+  #unknownPaths: string[] = [];
+  #unknownYoung = false;
+  #framesDone = 0;
+  #bytesDone = 0;
+  #turnBytesLeft = turnBytes;
+
+  constructor(reader: CatalogueReader, options: VerifyOptions) {
+    this.#reader = reader;
+    this.#options = options;
+  }
+
+  async run(): Promise<VerifyReport> {
+    await this.#turn();
+    await this.#checkFrames();
+    await this.#checkFolder("");
+    await this.#settleUnknown();
+    await this.#checkGaps();
+    this.#checkSessions();
+    const sources = [...this.#sources.values()];
+    const sum = (count: (source: SourceReport) => number): number =>
+      sources.reduce((total, source) => total + count(source), 0);
+    const missing = sum((source) => source.missing);
+    const changed = sum((source) => source.changed);
+    const gapFrames = sum((source) => source.gapFrames);
+    return {
+      sources,
+      frames: sum((source) => source.frames),
+      bytes: sum((source) => source.bytes),
+      missing,
+      changed,
+      unknown: this.#unknown,
+      gapFrames,
+      clean: missing + changed + this.#unknown + gapFrames === 0,
+    };
+  }
+
+  async #checkFrames(): Promise<void> {
+    const framesAll = this.#reader.countFrames();
+    let lastId = 0;
+    for (;;) {
+      // Each page is a read of its own: one long read would keep the receiver from tidying up its log.
+      const page = this.#reader.framesAfter(lastId, pageRows);
+      if (page.length === 0) return;
+      for (const row of page) {
+        lastId = row.id;
+        this.#checkFrame(row);
+        this.#framesDone += 1;
+        this.#bytesDone += row.bytes;
+        this.#turnBytesLeft -= row.bytes + fileBytes;
+        if (this.#turnBytesLeft > 0) continue;
+        this.#options.progress?.(this.#framesDone, Math.max(framesAll, this.#framesDone), this.#bytesDone);
+        await this.#turn();
+      }
+    }
+  }
+
+  #checkFrame(row: ReadFrame): void {
+    const { device, source, session, name, path, bytes } = row;
+    const report = this.#sourceOf(device, source);
+    report.frames += 1;
+    report.bytes += bytes;
+    if (row.number > 1) report.conflicts += 1;
+    const key = `${device}\0${source}\0${session}`;
+    const seen = this.#sessions.get(key);
+    if (seen === undefined) this.#sessions.set(key, { device, source, session, lastMs: row.receivedMs });
+    else seen.lastMs = Math.max(seen.lastMs, row.receivedMs);
+
+    const problem = this.#problemOf(row);
+    // A frame whose file was missing may have been stored again, with a row that is not this one.
+    if (problem === undefined || !this.#reader.hasFrame(row.id)) return;
+    if (problem === "missing") {
+      report.missing += 1;
+      this.#options.found({ kind: "missing", device, source, name, path });
+    } else {
+      report.changed += 1;
+      this.#options.found({ kind: "changed", device, source, name, path, detail: problem });
+    }
+  }
+
+  /** `missing`, or how the file differs from its row; `undefined` if it does not. */
+  #problemOf({ path, bytes, crc32 }: ReadFrame): string | undefined {
+    const place = join(this.#options.directory, path);
+    try {
+      const found = nodeDisk.look(place);
+      if (found === "absent") return "missing";
+      if (typeof found === "string") return found === "link" ? "is a symbolic link now" : "is not a file any more";
+      if (found !== bytes) return `has ${found} bytes, stored were ${bytes}`;
+      return nodeDisk.checksum(place) === crc32 ? undefined : "has other bytes than were stored";
+    } catch (error) {
+      return errorCode(error) === "ENOENT" ? "missing" : `cannot be read: ${describe(error)}`;
+    }
+  }
+
+  /** Looks up every file below `folder`, which is a path below the directory, empty or ending in `/`. */
+  async #checkFolder(folder: string): Promise<void> {
+    let entries: ReturnType<typeof opendirSync>;
+    try {
+      entries = opendirSync(join(this.#options.directory, folder));
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") this.#tellUnknown(folder.slice(0, -1));
+      return;
+    }
+    let files: string[] = [];
+    try {
+      for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+        const path = folder + entry.name;
+        // What we keep ourselves, and what ext4 keeps at the top of a disk.
+        if (folder === "" && (entry.name === ownFolder || entry.name === "lost+found")) continue;
+        if (entry.isDirectory()) await this.#checkFolder(`${path}/`);
+        else files.push(path);
+        if (files.length < pageRows) continue;
+        await this.#checkFiles(files);
+        files = [];
+      }
+    } finally {
+      entries.closeSync();
+    }
+    await this.#checkFiles(files);
+  }
+
+  async #checkFiles(paths: readonly string[]): Promise<void> {
+    for (const path of this.#reader.unknownOf(paths)) {
+      this.#unknownPaths.push(path);
+      const status = lstatSync(join(this.#options.directory, path), { throwIfNoEntry: false });
+      if (status !== undefined && Date.now() - status.ctimeMs < youngMs) this.#unknownYoung = true;
+    }
+    if (this.#unknownPaths.length >= unknownMax) await this.#settleUnknown();
+    await this.#turn();
+  }
+
+  /** A receiver names files before it records them: a row that comes within the time of a commit is soon enough. */
+  async #settleUnknown(): Promise<void> {
+    if (this.#unknownYoung) await Bun.sleep(this.#options.settleMs ?? settleMsDefault);
+    for (const path of this.#reader.unknownOf(this.#unknownPaths)) {
+      if (nodeDisk.look(join(this.#options.directory, path)) !== "absent") this.#tellUnknown(path);
+    }
+    this.#unknownPaths = [];
+    this.#unknownYoung = false;
+  }
+
+  #tellUnknown(path: string): void {
+    this.#unknown += 1;
+    this.#options.found({ kind: "unknown", path });
+  }
+
+  async #checkGaps(): Promise<void> {
+    let last: GapRow | undefined;
+    for (;;) {
+      const page = this.#reader.openGapsAfter(last?.rowid ?? 0, pageRows);
+      if (page.length === 0) return;
+      for (const row of page) {
+        last = row;
+        const { device, source, name, firstSequence, count, reason, detail } = row;
+        this.#sourceOf(device, source).gapFrames += count;
+        this.#options.found({ kind: "gap", device, source, name, firstSequence, count, reason, detail });
+      }
+      await this.#turn();
+    }
+  }
+
+  /** A session that was cut off is of no interest once a later one of its source has ended. */
+  #checkSessions(): void {
+    const endedMs = this.#reader.lastEnds();
+    for (const { device, source } of endedMs.values()) this.#sourceOf(device, source).ended = true;
+    for (const { device, source, session, lastMs } of this.#sessions.values()) {
+      const end = endedMs.get(`${device}\0${source}`);
+      if (end !== undefined && end.endedMs >= lastMs) continue;
+      this.#sourceOf(device, source).ended = false;
+      this.#options.found({ kind: "unended", device, source, session });
+    }
+  }
+
+  #sourceOf(device: string, source: string): SourceReport {
+    const key = `${device}\0${source}`;
+    let report = this.#sources.get(key);
+    if (report === undefined) {
+      const none = { frames: 0, bytes: 0, conflicts: 0, missing: 0, changed: 0, gapFrames: 0 };
+      report = { device, source, ...none, ended: false };
+      this.#sources.set(key, report);
+    }
+    return report;
+  }
+
+  /** Lets signals and timers have their turn. */
+  async #turn(): Promise<void> {
+    this.#turnBytesLeft = turnBytes;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    this.#options.signal?.throwIfAborted();
+  }
+}

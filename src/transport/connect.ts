@@ -1,0 +1,48 @@
+/** One connection attempt: exactly one `closed` follows, whatever happens. Trying again is the caller's matter. */
+import { connectMs } from "../limits.ts";
+import type { Dial, LinkHandlers } from "../ports.ts";
+import { describe, socketHandlers, type SocketState } from "./socket-link.ts";
+
+/** Dials `host`:`port`, resolving the name anew each time, so that a receiver may change its address. */
+export function dialer(host: string, port: number): Dial {
+  return (handlers) => {
+    const attempt = new Attempt(handlers);
+    const state: SocketState = { handlers: attempt, link: undefined, reason: "" };
+    Bun.connect<SocketState>({ hostname: host, port, data: state, socket: socketHandlers }).catch((error: unknown) =>
+      attempt.closed(describe(error)),
+    );
+  };
+}
+
+/** Passes one attempt's calls on, gives up a slow one, and sees to it that `closed` is the last call. */
+class Attempt implements LinkHandlers {
+  readonly #handlers: LinkHandlers;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #over = false;
+
+  constructor(handlers: LinkHandlers) {
+    this.#handlers = handlers;
+    this.#timer = setTimeout(() => this.closed(`no answer in ${connectMs / 1000} s`), connectMs);
+  }
+
+  opened(link: Parameters<LinkHandlers["opened"]>[0]): void {
+    clearTimeout(this.#timer);
+    if (this.#over) link.close();
+    else this.#handlers.opened(link);
+  }
+
+  data(chunk: Uint8Array): void {
+    if (!this.#over) this.#handlers.data(chunk);
+  }
+
+  drain(): void {
+    if (!this.#over) this.#handlers.drain();
+  }
+
+  closed(reason: string): void {
+    clearTimeout(this.#timer);
+    if (this.#over) return;
+    this.#over = true;
+    this.#handlers.closed(reason);
+  }
+}

@@ -1,0 +1,62 @@
+/** Accepts connections. One handler per connection is asked for as it comes. */
+import { ExitStatus, UserError } from "../errors.ts";
+import type { LinkHandlers } from "../ports.ts";
+import { socketHandlers, type SocketState } from "./socket-link.ts";
+
+export interface Listener {
+  /** `127.0.0.1:8000`, with the port that was really taken. */
+  readonly address: string;
+  /** No more connections; those that are there go on. */
+  stop(): void;
+}
+
+/** Throws UserError when the port cannot be had. `port` 0 lets the system choose. */
+export function listen(options: {
+  readonly hostname: string;
+  readonly port: number;
+  accept(): LinkHandlers;
+}): Listener {
+  const { hostname, port } = options;
+  const shown = hostname.includes(":") ? `[${hostname}]` : hostname;
+  try {
+    const server = Bun.listen<SocketState>({
+      hostname,
+      port,
+      socket: {
+        ...socketHandlers,
+        open(socket) {
+          socket.data = { handlers: options.accept(), link: undefined, reason: "" };
+          socketHandlers.open?.(socket);
+        },
+      },
+    });
+    return { address: `${shown}:${server.port}`, stop: () => server.stop(false) };
+  } catch (error) {
+    throw listenError(error, `${shown}:${port}`);
+  }
+}
+
+function listenError(error: unknown, address: string): UserError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const message = `cannot listen on ${address}`;
+  if (code === "EADDRINUSE") {
+    const hint = "another program listens there, perhaps another framepipe: choose another port, or stop it";
+    return new UserError(`${message}: the port is in use`, [hint], ExitStatus.failure);
+  }
+  if (code === "EACCES" || code === "EPERM") {
+    return new UserError(
+      `${message}: not allowed`,
+      ["ports below 1024 need privileges: choose a higher port"],
+      ExitStatus.failure,
+    );
+  }
+  if (code === "EADDRNOTAVAIL") {
+    return new UserError(
+      `${message}: this machine has no such address`,
+      ["leave the host away to listen on 127.0.0.1"],
+      ExitStatus.failure,
+    );
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  return new UserError(`${message}: ${text}`, ["check the host and the port behind --receive"], ExitStatus.failure);
+}

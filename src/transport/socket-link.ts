@@ -1,0 +1,103 @@
+/**
+ * One Bun TCP socket as a `Link`. Bun's socket takes what the kernel takes and says how much, hands each chunk over in
+ * memory of its own, and calls `drain` only after a short write: that is the port's contract already, so this file
+ * only translates. `end()` is never called with data, and never to close in order (it can discard what was accepted):
+ * `shutdown` sends FIN and the peer's FIN closes.
+ */
+import type { Socket, SocketHandler } from "bun";
+import type { Link, LinkHandlers } from "../ports.ts";
+
+/** What the socket carries: its link and whoever listens to it. */
+export interface SocketState {
+  handlers: LinkHandlers;
+  link: Link | undefined;
+  reason: string;
+}
+
+class SocketLink implements Link {
+  readonly peer: string;
+  readonly #socket: Socket<SocketState>;
+
+  constructor(socket: Socket<SocketState>) {
+    this.#socket = socket;
+    // An IPv4 peer of a socket that listens on every interface is shown as what it is.
+    const host = socket.remoteAddress.replace(/^::ffff:(?=[0-9.]+$)/, "");
+    this.peer = host.includes(":") ? `[${host}]:${socket.remotePort}` : `${host}:${socket.remotePort}`;
+  }
+
+  write(view: Uint8Array): number {
+    // -1: the socket is gone; `closed` says so in its own time.
+    return Math.max(0, this.#socket.write(view, 0, view.length));
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  shutdown(): void {
+    this.#socket.shutdown();
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
+}
+
+/** The handlers for Bun.listen and Bun.connect; `socket.data` must be a SocketState before `open`. */
+export const socketHandlers: SocketHandler<SocketState> = {
+  binaryType: "uint8array",
+  open(socket) {
+    // Messages are put together before they are written, so nothing is gained by letting the kernel wait for more.
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 30_000);
+    socket.data.link = new SocketLink(socket);
+    socket.data.handlers.opened(socket.data.link);
+  },
+  data(socket, chunk) {
+    socket.data.handlers.data(chunk as unknown as Uint8Array);
+  },
+  drain(socket) {
+    socket.data.handlers.drain();
+  },
+  error(socket, error) {
+    // An error thrown by our own handlers arrives here as well: it is a bug and must not pass for a network error.
+    if (!isNetworkError(error)) throw error;
+    socket.data.reason = error.message;
+  },
+  close(socket, error) {
+    const reason = error === undefined || error === null ? socket.data.reason : describe(error);
+    socket.data.handlers.closed(reason);
+  },
+};
+
+function isNetworkError(error: unknown): error is Error & { code: string } {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("E");
+}
+
+/** A network error in words for a person. */
+export function describe(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  switch (code) {
+    case "ECONNREFUSED":
+      return "connection refused";
+    case "ECONNRESET":
+    case "EPIPE":
+      return "connection reset by the peer";
+    case "ETIMEDOUT":
+      return "connection timed out";
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return "no route to the host";
+    case "ENOTFOUND":
+    case "DNS_ENOTFOUND":
+    case "EAI_NONAME":
+    case "EAI_AGAIN":
+      return "host name not found";
+    default:
+      return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,262 @@
+import { describe, expect, test } from "bun:test";
+import {
+  describeReceiverEvent,
+  describeSenderEvent,
+  describeSourceProblem,
+  refusalHints,
+} from "../../src/cli/messages.ts";
+import { describeReceived, describeSent, type SendSummary } from "../../src/cli/summary.ts";
+import type { Level } from "../../src/cli/terminal.ts";
+import { ProtocolCode } from "../../src/errors.ts";
+import type { SourceTotals } from "../../src/frame.ts";
+import type { ReceiverEvent, SenderEvent } from "../../src/observe/events.ts";
+
+const totals: SourceTotals = { frames: 2000, stored: 1990, already: 5, conflicts: 1, refused: 3, skipped: 1 };
+const peer = "127.0.0.1:8000";
+const device = "rig";
+const source = "visible";
+const name = "a/1.jpg";
+
+const sender: [SenderEvent, Level, string][] = [
+  [{ event: "connecting", peer }, "detail", "connecting to 127.0.0.1:8000"],
+  [{ event: "connected", peer, agent: "framepipe 9" }, "info", "connected to 127.0.0.1:8000"],
+  [
+    { event: "disconnected", peer, reason: "connection refused", retryMs: 70 },
+    "info",
+    "no connection to 127.0.0.1:8000: connection refused; trying until it is there",
+  ],
+  [
+    { event: "held", reason: "the disk is full" },
+    "warning",
+    "waiting: the receiver cannot store now: the disk is full",
+  ],
+  [{ event: "resumed" }, "info", "the receiver stores again"],
+  [
+    { event: "skipped", source, name, reason: "unreadable", detail: "permission denied (EACCES)" },
+    "frame",
+    "skipped visible/a/1.jpg: permission denied (EACCES)",
+  ],
+  [
+    {
+      event: "skipped",
+      source,
+      name: "",
+      reason: "unreadable",
+      detail: 'the file "a\\\\b" cannot keep its name: backslash',
+    },
+    "frame",
+    'skipped a file of visible: the file "a\\\\b" cannot keep its name: backslash',
+  ],
+  [{ event: "refused", source, name, reason: "name", detail: "" }, "frame", "refused visible/a/1.jpg: not a safe name"],
+  [
+    { event: "refused", source, name, reason: "too-large", detail: "70 bytes, limit 7 (--max-frame)" },
+    "frame",
+    "refused visible/a/1.jpg: 70 bytes, limit 7 (--max-frame)",
+  ],
+  [
+    { event: "conflict", source, name },
+    "info",
+    "conflict visible/a/1.jpg: the name held another frame, so it was stored beside it under a numbered name",
+  ],
+  [
+    { event: "source-ended", source, totals },
+    "detail",
+    "end of visible: 2,000 frames, 1,990 stored, 5 already there, 1 conflict, 3 refused, 1 skipped",
+  ],
+  [{ event: "finished", interrupted: false, unsettled: 0 }, "detail", "finished"],
+  [{ event: "finished", interrupted: true, unsettled: 2 }, "detail", "stopped"],
+];
+
+const session = "0".repeat(32);
+const receiver: [ReceiverEvent, Level, string][] = [
+  [
+    { event: "listening", address: peer, out: ["captures"] },
+    "info",
+    "listening on 127.0.0.1:8000, storing in captures",
+  ],
+  [
+    { event: "session-started", session, peer: "10.0.0.1:5", device, protocol: "wire", again: false },
+    "info",
+    "rig sends from 10.0.0.1:5",
+  ],
+  [
+    { event: "session-started", session, peer: "10.0.0.1:5", device: "lockstep", protocol: "lockstep", again: false },
+    "info",
+    "lockstep sends from 10.0.0.1:5 (lockstep)",
+  ],
+  [
+    { event: "session-started", session, peer: "10.0.0.1:6", device, protocol: "wire", again: true },
+    "info",
+    "rig is back, from 10.0.0.1:6",
+  ],
+  [
+    { event: "session-ended", session, device, interrupted: false, storedFrames: 1, storedBytes: 1000 },
+    "info",
+    "rig finished: 1 frame stored (1.00 kB)",
+  ],
+  [
+    { event: "session-ended", session, device, interrupted: true, storedFrames: 0, storedBytes: 0 },
+    "info",
+    "rig stopped before its end: 0 frames stored (0 B)",
+  ],
+  [
+    { event: "connection-lost", peer: "10.0.0.1:5", device, reason: "timed out" },
+    "info",
+    "lost the connection to rig at 10.0.0.1:5: timed out; it may come back",
+  ],
+  [
+    { event: "connection-refused", peer: "10.0.0.1:5", reason: "an HTTP request" },
+    "info",
+    "closed a connection from 10.0.0.1:5: an HTTP request",
+  ],
+  [
+    { event: "rejected", device: "lockstep", source, name: "../x", reason: "name", detail: "not a safe name" },
+    "frame",
+    "refused lockstep/visible/../x: not a safe name",
+  ],
+  // Our own sender sends it again, or reports a gap.
+  [
+    { event: "rejected", device, source, name: "../x", reason: "name", detail: "not a safe name" },
+    "detail",
+    "refused rig/visible/../x: not a safe name",
+  ],
+  [
+    { event: "conflict", device, source, name },
+    "info",
+    "conflict rig/visible/a/1.jpg: the name held another frame, so it was stored beside it under a numbered name",
+  ],
+  [
+    { event: "gap", device, source, name, count: 1, reason: "vanished", detail: "" },
+    "frame",
+    "missing rig/visible/a/1.jpg: no longer there",
+  ],
+  [
+    { event: "gap", device, source, name: "", count: 40, reason: "dropped", detail: "" },
+    "frame",
+    "missing 40 frames of rig/visible: the link was slower than the camera",
+  ],
+  [
+    { event: "gap", device, source, name: "", count: 1, reason: "unreadable", detail: "its name is not valid UTF-8" },
+    "frame",
+    "missing 1 frame of rig/visible: its name is not valid UTF-8",
+  ],
+  [
+    { event: "gap", device, source, name, count: 1, reason: "refused", detail: "too-large" },
+    "frame",
+    "refused rig/visible/a/1.jpg: larger than the receiver's --max-frame",
+  ],
+  [
+    { event: "gap", device, source, name, count: 1, reason: "refused", detail: "70 bytes, limit 7 (--max-frame)" },
+    "frame",
+    "refused rig/visible/a/1.jpg: 70 bytes, limit 7 (--max-frame)",
+  ],
+  [
+    {
+      event: "source-ended",
+      device,
+      source,
+      totals: { frames: 1, stored: 0, already: 1, conflicts: 0, refused: 0, skipped: 0 },
+    },
+    "detail",
+    "end of rig/visible: 1 frame, 0 stored, 1 already there",
+  ],
+  [{ event: "held", reason: "the disk is full" }, "warning", "waiting: cannot store now: the disk is full"],
+  [{ event: "resumed" }, "info", "storing again"],
+];
+
+describe("messages", () => {
+  test.each(sender.map(([event, level, text]) => ({ event, level, text })))(
+    "sender: $text",
+    ({ event, level, text }) => {
+      expect(describeSenderEvent(event)).toEqual({ level, event, text });
+    },
+  );
+
+  test.each(receiver.map(([event, level, text]) => ({ event, level, text })))(
+    "receiver: $text",
+    ({ event, level, text }) => {
+      expect(describeReceiverEvent(event)).toEqual({ level, event, text });
+    },
+  );
+
+  test("problems of sources: what loses frames is an error, with the hint there is", () => {
+    const problem = { source, path: "vis/x", detail: "permission denied" };
+    expect(describeSourceProblem({ ...problem, reason: "unreadable", hint: "ls -ld vis/x" })).toMatchObject({
+      level: "error",
+      text: "vis/x: permission denied",
+      hints: ["ls -ld vis/x"],
+    });
+    expect(describeSourceProblem({ ...problem, reason: "empty" })).toMatchObject({ level: "error", hints: [] });
+    expect(describeSourceProblem({ ...problem, reason: "link" })).toMatchObject({ level: "info" });
+    expect(describeSourceProblem({ ...problem, reason: "kept" })).toMatchObject({ level: "info" });
+  });
+
+  test("a refusal that ends the sender has a hint", () => {
+    for (const code of [ProtocolCode.version, ProtocolCode.unauthorized]) expect(refusalHints(code).length).toBe(1);
+  });
+});
+
+describe("summary", () => {
+  const summary: SendSummary = {
+    totals: [
+      { source: "visible", totals },
+      { source: "infrared", totals: { frames: 7, stored: 7, already: 0, conflicts: 0, refused: 0, skipped: 0 } },
+    ],
+    sentBytes: 230_000_000,
+    elapsedMs: 2300,
+    unsettledFrames: 0,
+    listingDone: true,
+  };
+  const texts = (of: SendSummary): string[] => describeSent(of).map(({ text }) => text);
+
+  test("of a sender", () => {
+    expect(texts(summary)).toEqual([
+      "visible: 2,000 frames, 1,990 stored, 5 already there, 1 conflict, 3 refused, 1 skipped",
+      "infrared: 7 frames, 7 stored",
+      "sent 230 MB in 2.3 s, 100 MB/s",
+    ]);
+    expect(texts({ ...summary, sentBytes: 0, elapsedMs: 2300 }).at(-1)).toBe("sent 0 B in 2.3 s");
+  });
+
+  test("what is left is said, even with --quiet", () => {
+    const left = (unsettledFrames: number, listingDone: boolean) =>
+      describeSent({ ...summary, unsettledFrames, listingDone }).at(-1);
+    expect(left(3, true)).toMatchObject({
+      level: "warning",
+      text: "3 frames are left; the same command sends what is missing",
+    });
+    expect(left(1, false)?.text).toBe("at least 1 frame is left; the same command sends what is missing");
+    expect(left(0, false)?.text).toBe("not everything was listed; the same command goes on from here");
+  });
+
+  test("for machines", () => {
+    expect(describeSent(summary).map(({ event }) => event)).toEqual([
+      { event: "summary", source: "visible", ...totals },
+      { event: "summary", source: "infrared", frames: 7, stored: 7, already: 0, conflicts: 0, refused: 0, skipped: 0 },
+      { event: "sent", bytes: 230_000_000, seconds: 2.3, unsettledFrames: 0, listingDone: true },
+    ]);
+  });
+
+  test("of a receiver", () => {
+    const origin = { device, source, storedBytes: 1_000_000, receivedBytes: 0, storedFrames: 10 };
+    const full = { ...origin, alreadyFrames: 1, conflictFrames: 2, rejectedFrames: 3, gapFrames: 4 };
+    const clean = { ...origin, alreadyFrames: 0, conflictFrames: 0, rejectedFrames: 0, gapFrames: 0 };
+    expect(describeReceived([], 100).text).toBe("stored in 100 ms: 0 frames (0 B)");
+    expect(describeReceived([clean, clean], 60_000).text).toBe("stored in 1 min: 20 frames (2.00 MB)");
+    expect(describeReceived([{ ...full, device: "lockstep" }], 0).text).toEndWith(", 3 refused or missing");
+    expect(describeReceived([full, clean], 60_000)).toEqual({
+      level: "info",
+      event: {
+        event: "received",
+        frames: 20,
+        bytes: 2_000_000,
+        already: 1,
+        conflicts: 2,
+        rejected: 3,
+        gaps: 4,
+        seconds: 60,
+      },
+      text: "stored in 1 min: 20 frames (2.00 MB), 1 already there, 2 conflicts, 4 refused or missing",
+    });
+  });
+});

@@ -1,0 +1,141 @@
+import { describe, expect, test } from "bun:test";
+import { frameLinesMax, OutputClosed, type Report, Terminal, toJson } from "../../src/cli/terminal.ts";
+import { Screen } from "./screen.ts";
+
+function open({ isTerminal = false, env = {}, json = false, quiet = false, verbose = false } = {}) {
+  const stdout = new Screen();
+  const stderr = new Screen({ isTerminal });
+  const wallMs = () => Date.UTC(2026, 0, 2, 3, 4, 5, 6);
+  return { stdout, stderr, terminal: new Terminal({ stdout, stderr, env, json, quiet, verbose, wallMs }) };
+}
+
+const reports = (["error", "warning", "frame", "info", "detail"] as const).map((level): Report => ({
+  level,
+  event: { event: level },
+  text: `the ${level}`,
+  hints: level === "error" ? ["do this", "or that"] : [],
+}));
+const time = "2026-01-02T03:04:05.006Z";
+
+describe("messages", () => {
+  test.each<[Parameters<typeof open>[0], string]>([
+    [{}, "error: the error\nhint: do this\nhint: or that\nthe warning\nthe frame\nthe info\n"],
+    [
+      { verbose: true },
+      "error: the error\nhint: do this\nhint: or that\nthe warning\nthe frame\nthe info\nthe detail\n",
+    ],
+    [{ quiet: true }, "error: the error\nhint: do this\nhint: or that\nthe warning\nthe frame\n"],
+    [
+      { json: true },
+      ["error", "warning", "frame", "info", "detail"]
+        .map((event) => `{"time":"${time}","event":"${event}"}\n`)
+        .join(""),
+    ],
+    [
+      { json: true, quiet: true },
+      ["error", "warning", "frame"].map((event) => `{"time":"${time}","event":"${event}"}\n`).join(""),
+    ],
+  ])("with %p", (options, expected) => {
+    const { terminal, stdout, stderr } = open(options);
+    for (const report of reports) terminal.report(report);
+    expect(stderr.text).toBe(expected);
+    expect(stdout.text).toBe("");
+  });
+
+  test.each<[string, Parameters<typeof open>[0], boolean]>([
+    ["a terminal has them", { isTerminal: true, env: { TERM: "xterm" } }, true],
+    ["a file has none", { isTerminal: false, env: { TERM: "xterm" } }, false],
+    ["NO_COLOR", { isTerminal: true, env: { NO_COLOR: "1" } }, false],
+    ["an empty NO_COLOR says nothing", { isTerminal: true, env: { NO_COLOR: "" } }, true],
+    ["a dumb terminal", { isTerminal: true, env: { TERM: "dumb" } }, false],
+  ])("colours: %s", (_, options, coloured) => {
+    const { terminal, stderr } = open(options);
+    terminal.error("broken", ["mend it"]);
+    expect(stderr.text).toBe(
+      coloured ? "\x1b[31merror:\x1b[0m broken\n\x1b[36mhint:\x1b[0m mend it\n" : "error: broken\nhint: mend it\n",
+    );
+  });
+
+  test("nothing from outside reaches the terminal's controls", () => {
+    const { terminal, stderr } = open();
+    terminal.info("frame \x1b[2J\nerror: forged", { event: "x" });
+    expect(stderr.text).toBe("frame \\x1b[2J\\x0aerror: forged\n");
+  });
+
+  test("json: an error with its hints, and exact numbers of any size", () => {
+    const { terminal, stderr } = open({ json: true });
+    terminal.error("broken", ["mend it"]);
+    expect(JSON.parse(stderr.text)).toEqual({ time, event: "error", message: "broken", hints: ["mend it"] });
+    expect(toJson({ small: 5n, large: 1_700_000_000_123_456_789n })).toBe('{"small":5,"large":"1700000000123456789"}');
+  });
+
+  test("the first frames are named one by one, the rest are counted", () => {
+    for (const json of [false, true]) {
+      const { terminal, stderr } = open({ json });
+      for (let at = 0; at < frameLinesMax + 7; at += 1) {
+        terminal.report({ level: "frame", event: { event: "refused", name: `${at}` }, text: `refused ${at}` });
+      }
+      terminal.reportUnnamedFrames();
+      const lines = stderr.text.trimEnd().split("\n");
+      if (json) expect(lines.length).toBe(frameLinesMax + 7);
+      else expect(lines.slice(-2)).toEqual([`refused ${frameLinesMax - 1}`, "and 7 more; --json names every one"]);
+    }
+  });
+
+  test("and after the count they are named again", () => {
+    const { terminal, stderr } = open();
+    const refuse = (): void => terminal.report({ level: "frame", event: { event: "refused" }, text: "refused" });
+    for (let at = 0; at <= frameLinesMax; at += 1) refuse();
+    terminal.reportUnnamedFrames();
+    refuse();
+    expect(stderr.text.split("\n").slice(-3)).toEqual(["and 1 more; --json names every one", "refused", ""]);
+  });
+
+  test("and not a word if all of them were named", () => {
+    const { terminal, stderr } = open();
+    for (let at = 0; at < frameLinesMax; at += 1)
+      terminal.report({ level: "frame", event: { event: "refused" }, text: "refused" });
+    terminal.reportUnnamedFrames();
+    expect(stderr.lines.length).toBe(frameLinesMax + 1);
+  });
+
+  test("standard error that nobody reads any more stops nothing", () => {
+    const { terminal, stderr } = open();
+    stderr.closed = true;
+    terminal.error("broken");
+    expect(stderr.text).toBe("");
+  });
+
+  test("standard output that nobody reads any more ends the data", () => {
+    const { terminal, stdout } = open();
+    terminal.data("one");
+    expect(stdout.text).toBe("one\n");
+    stdout.closed = true;
+    expect(() => terminal.data("two")).toThrow(OutputClosed);
+  });
+});
+
+describe("display", () => {
+  test("messages go above it, and each change is one write", () => {
+    const { terminal, stderr } = open({ isTerminal: true });
+    terminal.info("first", { event: "x" });
+    terminal.draw(["visible 1", "infrared 1"]);
+    expect(stderr.lines).toEqual(["first", "visible 1", "infrared 1", ""]);
+    terminal.error("broken", ["mend it"]);
+    expect(stderr.lines).toEqual(["first", "error: broken", "hint: mend it", "visible 1", "infrared 1", ""]);
+    terminal.draw(["visible 2"]);
+    expect(stderr.lines).toEqual(["first", "error: broken", "hint: mend it", "visible 2", ""]);
+    terminal.draw([]);
+    terminal.info("last", { event: "x" });
+    expect(stderr.lines).toEqual(["first", "error: broken", "hint: mend it", "last", ""]);
+    expect(stderr.writes.length).toBe(6);
+  });
+
+  test("only where it can be drawn", () => {
+    expect(open({ isTerminal: true }).terminal.interactive).toBe(true);
+    expect(open({ isTerminal: false }).terminal.interactive).toBe(false);
+    expect(open({ isTerminal: true, json: true }).terminal.interactive).toBe(false);
+    expect(open({ isTerminal: true, quiet: true }).terminal.interactive).toBe(false);
+    expect(open({ isTerminal: true, env: { TERM: "dumb" } }).terminal.interactive).toBe(false);
+  });
+});

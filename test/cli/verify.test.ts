@@ -1,0 +1,33 @@
+import { expect, test } from "bun:test";
+import { findingText } from "../../src/cli/verify.ts";
+import type { Finding } from "../../src/sinks/directory/verify.ts";
+
+const of = { device: "rig", source: "visible", name: "a/1.jpg", path: "rig/visible/a/1.jpg" };
+const gap = {
+  kind: "gap",
+  device: "rig",
+  source: "visible",
+  name: "",
+  firstSequence: 7,
+  count: 1,
+  detail: "",
+} as const;
+
+test.each<[Finding, string]>([
+  [{ kind: "missing", ...of }, "missing rig/visible/a/1.jpg"],
+  [
+    { kind: "changed", ...of, detail: "has 3 bytes, stored were 4" },
+    "changed rig/visible/a/1.jpg: has 3 bytes, stored were 4",
+  ],
+  [{ kind: "unknown", path: "x" }, "unknown x"],
+  [
+    { ...gap, name: "a.jpg", reason: "refused", detail: "link" },
+    "gap rig/visible/a.jpg (frame 7): a symbolic link is in its place",
+  ],
+  [{ ...gap, count: 3, reason: "dropped" }, "gap rig/visible (frames 7 to 9): the link was slower than the camera"],
+  [{ ...gap, reason: "unreadable", detail: "permission denied" }, "gap rig/visible (frame 7): permission denied"],
+  [
+    { kind: "unended", device: "rig", source: "visible", session: "0".repeat(32) },
+    "unended rig/visible: its last session was not finished, more frames may be left",
+  ],
+])("%#", (finding, text) => expect(findingText(finding)).toBe(text));

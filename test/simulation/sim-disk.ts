@@ -1,0 +1,501 @@
+/**
+ * A disk and a catalogue in memory that forget what a real disk may forget.
+ *
+ * A file is its bytes and how many of them have been synced; a directory is its entries and the entries that have been
+ * synced. `crash("process")` is kill -9: what the system accepted stays, what was open is closed. `crash("power")`
+ * throws a coin for everything that was not synced: each changed entry of a directory is as it was or as it is, and of
+ * the unsynced bytes of a file some are there, some are zeros, some are gone. That is harsher than most file systems,
+ * which keep some order.
+ *
+ * `crashIn(n)` ends the process before its n-th operation from now, in the middle of whatever it does; then every
+ * operation fails without effect until `crash` says which kind of end it was.
+ */
+import { crc32 } from "../../src/bytes/checksum.ts";
+import { assert } from "../../src/errors.ts";
+import type { Gap, Origin, SourceEnd } from "../../src/frame.ts";
+import {
+  type Catalogue,
+  type CatalogueBatch,
+  catalogueFile,
+  type FrameRow,
+  ownFolder,
+  type StoredFrame,
+} from "../../src/sinks/directory/catalogue.ts";
+import type { Disk, Look } from "../../src/sinks/directory/disk.ts";
+import type { Random } from "../support/random.ts";
+
+class SimFile {
+  readonly id: number;
+  #data = new Uint8Array(64);
+  length = 0;
+  /** The first of these bytes survive a power loss. */
+  syncedLength = 0;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#data.subarray(0, this.length);
+  }
+
+  append(view: Uint8Array): void {
+    if (this.length + view.byteLength > this.#data.byteLength) {
+      const larger = new Uint8Array(2 * (this.length + view.byteLength));
+      larger.set(this.bytes);
+      this.#data = larger;
+    }
+    this.#data.set(view, this.length);
+    this.length += view.byteLength;
+  }
+
+  losePower(random: Random): void {
+    const unsynced = this.length - this.syncedLength;
+    const zerosFrom = this.syncedLength + random.int(unsynced + 1);
+    this.length = zerosFrom + random.int(this.length - zerosFrom + 1);
+    this.#data.fill(0, zerosFrom, this.length);
+    this.syncedLength = this.length;
+  }
+}
+
+class SimDirectory {
+  readonly id: number;
+  entries = new Map<string, SimNode>();
+  synced = new Map<string, SimNode>();
+  /** A sync that was asked for later has been done. */
+  syncedAt = 0;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  losePower(random: Random): void {
+    for (const name of new Set([...this.entries.keys(), ...this.synced.keys()])) {
+      const node = random.chance(0.5) ? this.entries.get(name) : this.synced.get(name);
+      if (node === undefined) this.entries.delete(name);
+      else this.entries.set(name, node);
+    }
+    this.synced = new Map(this.entries);
+    for (const node of this.entries.values()) node.losePower(random);
+  }
+}
+
+type SimNode = SimFile | SimDirectory;
+
+export interface SimDiskOptions {
+  readonly random: Random;
+  /** Runs something later. */
+  readonly after: (delayMs: number, run: () => void) => void;
+  /** Writes often take less than they were given. */
+  readonly shortWrites?: boolean;
+  /** The directory of the sink. */
+  readonly root?: string;
+  /** A lie that a test must find out: syncs that say that they are done and do nothing. */
+  readonly lie?: "sync" | "syncDirectories" | "catalogue";
+}
+
+export class SimDisk implements Disk {
+  /** Nothing can be added while this is set. */
+  full = false;
+  readonly #options: SimDiskOptions;
+  readonly #root: string;
+  readonly #top = new SimDirectory(0);
+  readonly #handles = new Map<number, SimFile>();
+  #lastId = 0;
+  #lastHandle = 2;
+  #syncCount = 0;
+  /** Which process: what an earlier one asked for is not reported to the next. */
+  #life = 0;
+  #stepsLeft = Number.POSITIVE_INFINITY;
+  /** What every reader sees, and what of it survives a power loss; between them the transactions not yet synced. */
+  #rows = new SimRows();
+  #syncedRows = new SimRows();
+  #unsyncedBatches: CatalogueBatch[] = [];
+
+  constructor(options: SimDiskOptions) {
+    this.#options = options;
+    this.#root = options.root ?? "/archive";
+  }
+
+  // ---- what happens to it
+
+  /** The process has been killed, or the machine has lost power. What was asked for and not done is never reported. */
+  crash(mode: "process" | "power"): void {
+    this.#life += 1;
+    this.#handles.clear();
+    this.#stepsLeft = Number.POSITIVE_INFINITY;
+    if (mode === "process") return;
+    const { random } = this.#options;
+    this.#top.losePower(random);
+    const kept = random.int(this.#unsyncedBatches.length + 1);
+    for (const batch of this.#unsyncedBatches.slice(0, kept)) this.#syncedRows.apply(batch);
+    if (this.#find(`${this.#root}/${ownFolder}`) === undefined) this.#syncedRows = new SimRows();
+    this.#unsyncedBatches = [];
+    this.#rows = this.#syncedRows.copy();
+  }
+
+  /** Ends the process before its `steps`th operation from now (0: the next). */
+  crashIn(steps: number): void {
+    this.#stepsLeft = steps;
+  }
+
+  /** The end that `crashIn` announced has come. */
+  get dead(): boolean {
+    return this.#stepsLeft < 0;
+  }
+
+  // ---- what a person sees
+
+  /** All files below the root except our own, by path below it. */
+  finalFiles(): Map<string, Uint8Array> {
+    return this.#filesBelowRoot(
+      (directory) => directory.entries,
+      (file) => file.bytes,
+    );
+  }
+
+  /** Of these, what is certain to survive a power loss. */
+  durableFiles(): Map<string, Uint8Array> {
+    return this.#filesBelowRoot(
+      (directory) => directory.synced,
+      (file) => file.bytes.subarray(0, file.syncedLength),
+    );
+  }
+
+  /** Rows that every reader of the catalogue sees. */
+  rows(): FrameRow[] {
+    return [...this.#rows.frames.values()];
+  }
+
+  durableRows(): FrameRow[] {
+    return this.#catalogueIsDurable() ? [...this.#syncedRows.frames.values()] : [];
+  }
+
+  durableGaps(): Gap[] {
+    return this.#catalogueIsDurable() ? [...this.#syncedRows.gaps.values()] : [];
+  }
+
+  durableEnds(): SourceEnd[] {
+    return this.#catalogueIsDurable() ? [...this.#syncedRows.ends.values()] : [];
+  }
+
+  #filesBelowRoot(
+    entriesOf: (directory: SimDirectory) => Map<string, SimNode>,
+    bytesOf: (file: SimFile) => Uint8Array,
+  ): Map<string, Uint8Array> {
+    const files = new Map<string, Uint8Array>();
+    const visit = (directory: SimDirectory, prefix: string): void => {
+      for (const [name, node] of entriesOf(directory)) {
+        if (prefix === "" && name === ownFolder) continue;
+        if (node instanceof SimFile) files.set(prefix + name, bytesOf(node));
+        else visit(node, `${prefix}${name}/`);
+      }
+    };
+    const root = this.#find(this.#root, entriesOf);
+    if (root instanceof SimDirectory) visit(root, "");
+    return files;
+  }
+
+  #catalogueIsDurable(): boolean {
+    return this.#find(`${this.#root}/${ownFolder}`, (directory) => directory.synced) !== undefined;
+  }
+
+  // ---- Disk
+
+  create(path: string): number {
+    this.#step();
+    const [directory, name] = this.#parentOf(path);
+    if (directory.entries.has(name)) throw failure("EEXIST", path);
+    if (this.full && this.#options.random.chance(0.3)) throw failure("ENOSPC", path);
+    const file = new SimFile(this.#nextId());
+    directory.entries.set(name, file);
+    return this.#open(file);
+  }
+
+  write(handle: number, view: Uint8Array): number {
+    this.#step();
+    const { random, shortWrites } = this.#options;
+    const file = this.#fileOf(handle);
+    let count = view.byteLength;
+    if (shortWrites === true && random.chance(0.5)) count = Math.min(count, 1 + random.int(count));
+    if (this.full) {
+      // The last free bytes are used up first; then it says so, in one of the two ways that systems have.
+      count = random.int(3) === 0 ? random.int(count) : 0;
+      if (count === 0 && random.chance(0.5)) throw failure("ENOSPC", "write");
+    }
+    file.append(view.subarray(0, count));
+    return count;
+  }
+
+  openForSync(path: string): number {
+    this.#step();
+    const node = this.#find(path);
+    if (!(node instanceof SimFile)) throw failure("ENOENT", path);
+    return this.#open(node);
+  }
+
+  sync(handles: readonly number[], done: (failure: unknown) => void): void {
+    if (this.#ends()) return;
+    const asked = handles.map((handle) => this.#fileOf(handle)).map((file) => ({ file, length: file.length }));
+    this.#later(() => {
+      if (this.full && this.#options.random.chance(0.2)) return done(failure("ENOSPC", "fdatasync"));
+      if (this.#options.lie !== "sync") {
+        for (const { file, length } of asked) file.syncedLength = Math.max(file.syncedLength, length);
+      }
+      done(undefined);
+    });
+  }
+
+  close(handle: number): void {
+    this.#step();
+    this.#fileOf(handle);
+    this.#handles.delete(handle);
+  }
+
+  rename(from: string, to: string): void {
+    this.#step();
+    const [fromDirectory, fromName] = this.#parentOf(from);
+    const [toDirectory, toName] = this.#parentOf(to);
+    const node = fromDirectory.entries.get(fromName);
+    if (node === undefined) throw failure("ENOENT", from);
+    assert(!toDirectory.entries.has(toName), "a file with a final name is never replaced");
+    fromDirectory.entries.delete(fromName);
+    toDirectory.entries.set(toName, node);
+  }
+
+  remove(path: string): void {
+    this.#step();
+    const [directory, name] = this.#parentOf(path);
+    if (!(directory.entries.get(name) instanceof SimFile)) throw failure("ENOENT", path);
+    directory.entries.delete(name);
+  }
+
+  look(path: string): Look {
+    this.#step();
+    const node = this.#find(path);
+    if (node === undefined) return "absent";
+    return node instanceof SimFile ? node.length : "directory";
+  }
+
+  makeDirectory(path: string): void {
+    this.#step();
+    const [directory, name] = this.#parentOf(path);
+    if (directory.entries.has(name)) throw failure("EEXIST", path);
+    if (this.full && this.#options.random.chance(0.5)) throw failure("ENOSPC", path);
+    directory.entries.set(name, new SimDirectory(this.#nextId()));
+  }
+
+  syncDirectories(paths: readonly string[], done: (failure: unknown) => void): void {
+    if (this.#ends()) return;
+    const asked: { directory: SimDirectory; entries: Map<string, SimNode> }[] = [];
+    let missing: unknown;
+    for (const path of paths) {
+      const directory = this.#find(path);
+      if (directory instanceof SimDirectory) asked.push({ directory, entries: new Map(directory.entries) });
+      else missing ??= failure("ENOENT", path);
+    }
+    const order = (this.#syncCount += 1);
+    this.#later(() => {
+      for (const { directory, entries } of asked) {
+        if (this.#options.lie === "syncDirectories" || directory.syncedAt > order) continue;
+        directory.synced = entries;
+        directory.syncedAt = order;
+      }
+      done(missing);
+    });
+  }
+
+  checksum(path: string): number {
+    this.#step();
+    const node = this.#find(path);
+    if (!(node instanceof SimFile)) throw failure("ENOENT", path);
+    return crc32(node.bytes);
+  }
+
+  freeBytes(path: string): number {
+    this.#step();
+    if (this.#find(path) === undefined) throw failure("ENOENT", path);
+    return this.full ? 0 : 1e12;
+  }
+
+  list(path: string): string[] {
+    this.#step();
+    const directory = this.#find(path);
+    if (!(directory instanceof SimDirectory)) throw failure("ENOENT", path);
+    return [...directory.entries.keys()];
+  }
+
+  identity(path: string): string | undefined {
+    this.#step();
+    // The catalogue is no file here, but it is where its folder is.
+    const node = this.#find(path === `${this.#root}/${catalogueFile}` ? `${this.#root}/${ownFolder}` : path);
+    return node === undefined ? undefined : String(node.id);
+  }
+
+  // ---- for SimCatalogue
+
+  /** A process opens the catalogue: what is in it is brought to the device. */
+  openRows(): void {
+    for (const batch of this.#unsyncedBatches) this.#syncedRows.apply(batch);
+    this.#unsyncedBatches = [];
+  }
+
+  visibleRows(): SimRows {
+    this.#step();
+    return this.#rows;
+  }
+
+  record(batch: CatalogueBatch): void {
+    this.#step();
+    if (this.full && this.#options.random.chance(0.3)) throw failure("SQLITE_FULL", "catalogue");
+    this.#rows.apply(batch);
+    this.#unsyncedBatches.push(batch);
+    this.#step();
+    if (this.#options.lie !== "catalogue") this.openRows();
+  }
+
+  // ---- inside
+
+  #step(): void {
+    if (this.#ends()) throw failure("EIO", "the process has ended");
+  }
+
+  /** Counts an operation. True: the process does not live to do it. */
+  #ends(): boolean {
+    this.#stepsLeft -= 1;
+    return this.dead;
+  }
+
+  /** Reports to the process that asked, if it still lives. */
+  #later(run: () => void): void {
+    const life = this.#life;
+    this.#options.after(1 + this.#options.random.int(20), () => {
+      if (life === this.#life && !this.dead) run();
+    });
+  }
+
+  #find(
+    path: string,
+    entriesOf: (directory: SimDirectory) => Map<string, SimNode> = (directory) => directory.entries,
+  ): SimNode | undefined {
+    let node: SimNode | undefined = this.#top;
+    for (const segment of path.split("/")) {
+      if (segment === "") continue;
+      node = node instanceof SimDirectory ? entriesOf(node).get(segment) : undefined;
+      if (node === undefined) return undefined;
+    }
+    return node;
+  }
+
+  #parentOf(path: string): [SimDirectory, string] {
+    const slash = path.lastIndexOf("/");
+    const directory = this.#find(path.slice(0, slash));
+    if (!(directory instanceof SimDirectory)) throw failure("ENOENT", path);
+    return [directory, path.slice(slash + 1)];
+  }
+
+  #open(file: SimFile): number {
+    this.#lastHandle += 1;
+    this.#handles.set(this.#lastHandle, file);
+    return this.#lastHandle;
+  }
+
+  #fileOf(handle: number): SimFile {
+    const file = this.#handles.get(handle);
+    if (file === undefined) throw failure("EBADF", String(handle));
+    return file;
+  }
+
+  #nextId(): number {
+    this.#lastId += 1;
+    return this.#lastId;
+  }
+}
+
+/** The tables of a catalogue. */
+class SimRows {
+  /** By path. */
+  readonly frames: Map<string, FrameRow> = new Map();
+  readonly gaps: Map<string, Gap> = new Map();
+  readonly ends: Map<string, SourceEnd> = new Map();
+  readonly #byName = new Map<string, FrameRow[]>();
+
+  find(origin: Origin, name: string): readonly FrameRow[] {
+    return this.#byName.get(nameKey(origin, name)) ?? [];
+  }
+
+  apply({ frames, gaps, ends }: CatalogueBatch): void {
+    for (const row of frames) {
+      const replaced = this.frames.get(row.path);
+      if (replaced !== undefined) {
+        const key = nameKey(replaced.frame.origin, replaced.frame.name);
+        this.#byName.set(
+          key,
+          this.find(replaced.frame.origin, replaced.frame.name).filter((each) => each !== replaced),
+        );
+      }
+      this.frames.set(row.path, row);
+      const { origin, name } = row.frame;
+      this.#byName.set(nameKey(origin, name), [...this.find(origin, name), row]);
+    }
+    for (const gap of gaps) this.gaps.set(`${sourceKey(gap.origin)}\0${gap.firstSequence}`, gap);
+    for (const end of ends) this.ends.set(sourceKey(end.origin), end);
+  }
+
+  copy(): SimRows {
+    const rows = new SimRows();
+    const [frames, gaps, ends] = [[...this.frames.values()], [...this.gaps.values()], [...this.ends.values()]];
+    rows.apply({ frames, gaps, ends, nowNs: 0n });
+    return rows;
+  }
+}
+
+/** One process's view of the catalogue of a `SimDisk`. */
+export class SimCatalogue implements Catalogue {
+  readonly #disk: SimDisk;
+
+  constructor(disk: SimDisk) {
+    this.#disk = disk;
+    disk.openRows();
+  }
+
+  reading<T>(run: () => T): T {
+    return run();
+  }
+
+  find(origin: Origin, name: string, capturedNs: bigint): StoredFrame[] {
+    return this.#disk
+      .visibleRows()
+      .find(origin, name)
+      .map(({ frame, path, number, crc32: checksum }) => ({
+        session: frame.origin.session,
+        path,
+        number,
+        bytes: frame.bytes,
+        crc32: checksum,
+        sameCapture: frame.capturedNs === capturedNs,
+      }));
+  }
+
+  holds(path: string): boolean {
+    return this.#disk.visibleRows().frames.has(path);
+  }
+
+  record(batch: CatalogueBatch): void {
+    this.#disk.record(batch);
+  }
+
+  close(): void {}
+}
+
+function failure(code: string, what: string): Error {
+  return Object.assign(new Error(`${code}: ${what}`), { code });
+}
+
+function sourceKey({ device, source, session }: Origin): string {
+  return `${device}\0${source}\0${session}`;
+}
+
+function nameKey({ device, source }: Origin, name: string): string {
+  return `${device}\0${source}\0${name}`;
+}

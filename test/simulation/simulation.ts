@@ -1,0 +1,409 @@
+/**
+ * One run of the whole product in one thread, from a seed: the real sender and receiver pipelines, the real directory
+ * sink, on a virtual clock, network and disk. Things go wrong for a while (connections are cut on one side or both,
+ * processes are killed, power is lost, the disk is full), then they stop going wrong, and the run must come to its end
+ * with every frame stored exactly once. A violation names the seed that shows it again.
+ *
+ * What is checked while it runs: a final name never has incomplete bytes; when the sender is told that a frame is
+ * stored, the frame is on the disk and in the catalogue, and would be after a power loss.
+ * What is checked at the end: files = frames, catalogue = files, totals = truth.
+ */
+import { crc32 } from "../../src/bytes/checksum.ts";
+import { UserError } from "../../src/errors.ts";
+import type { Outcome, SourceTotals } from "../../src/frame.ts";
+import type { ReceiverEvent, SenderEvent } from "../../src/observe/events.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
+import type { Clock, Sink } from "../../src/ports.ts";
+import { DirectorySink } from "../../src/sinks/directory/directory-sink.ts";
+import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
+import { Random } from "../support/random.ts";
+import { SimClock } from "./sim-clock.ts";
+import { SimCatalogue, SimDisk } from "./sim-disk.ts";
+import { SimNetwork } from "./sim-network.ts";
+import { type SimFile, type SimFolder, SimSource } from "./sim-source.ts";
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Replaces the sink's behaviour, to show that a broken rule is caught. */
+  readonly wrapSink?: (sink: Sink) => Sink;
+  /** A disk that says it has synced and has not. */
+  readonly lie?: "sync" | "syncDirectories" | "catalogue";
+  /** Says what happens, line by line. */
+  readonly log?: (line: string) => void;
+}
+
+export interface SimulationReport {
+  readonly seed: number;
+  readonly frames: number;
+  readonly connections: number;
+  readonly receiverCrashes: number;
+  readonly senderCrashes: number;
+  readonly powerLosses: number;
+  readonly fullDisks: number;
+  readonly damagedPieces: number;
+  readonly virtualMs: number;
+}
+
+const device = "device";
+/** Trouble happens before this, virtual. */
+const troubleMs = 20_000;
+/** The run must be over by then, virtual. */
+const patienceMs = 30 * 60_000;
+const directory = "/archive";
+
+/** Throws an Error that names the seed, if any promise is broken. */
+export function simulate(options: SimulationOptions): SimulationReport {
+  try {
+    return new Simulation(options).run();
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`seed ${options.seed}: ${what}`, { cause });
+  }
+}
+
+class Simulation {
+  readonly #seed: number;
+  readonly #options: SimulationOptions;
+  readonly #random: Random;
+  readonly #clock = new SimClock();
+  readonly #network: SimNetwork;
+  readonly #disk: SimDisk;
+  readonly #folders: readonly SimFolder[];
+  /** By path below the archive. */
+  readonly #truth = new Map<string, SimFile>();
+  readonly #deleteSent: boolean;
+  /** Ends the process. Undefined: it is not running. */
+  #killReceiverProcess: (() => void) | undefined;
+  #killSenderProcess: (() => void) | undefined;
+  /** The receiver is about to end, in the middle of something. */
+  #endOfReceiver: "power" | "process" | undefined;
+  #result: SenderResult | undefined;
+  #session = "";
+  #sessions = 0;
+  #receiverCrashes = 0;
+  #senderCrashes = 0;
+  #powerLosses = 0;
+  #fullDisks = 0;
+  /** How often the sender of this run was told that a frame is stored, by path. */
+  readonly #settled = new Map<string, number>();
+  #checkFinalFilesIn = 0;
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
+    this.#seed = options.seed;
+    const random = (this.#random = new Random(options.seed));
+    const delayMsMax = random.pick([1, 5, 50, 300]);
+    this.#network = new SimNetwork(this.#clock, random, {
+      delayMsMax,
+      // Not slower than a bad mobile link, or nothing would come to its end.
+      capacityBytes: Math.max(delayMsMax * 100, random.pick([1_000, 20_000, 300_000, 4_000_000])),
+      damage: random.chance(0.2) ? 0.002 : 0,
+    });
+    this.#disk = new SimDisk({
+      random,
+      after: (delayMs, run) => this.#clock.after(delayMs, run),
+      shortWrites: random.chance(0.5),
+      ...(options.lie === undefined ? {} : { lie: options.lie }),
+    });
+    this.#deleteSent = random.chance(0.4);
+    this.#folders = this.#makeFolders();
+  }
+
+  #makeFolders(): SimFolder[] {
+    const random = this.#random;
+    const folders: SimFolder[] = [];
+    const sources = 1 + random.int(3);
+    for (let index = 0; index < sources; index++) {
+      const files: SimFile[] = [];
+      const count = random.pick([0, 1, 5, 40, 40, 120]);
+      for (let at = 0; at < count; at++) {
+        const size = random.chance(0.02) ? 200_000 + random.int(400_000) : random.pick([0, 1, 100, 2_000, 9_000]);
+        const bytes = random.bytes(Math.min(size, 64));
+        const padded = new Uint8Array(size).fill(at % 251);
+        padded.set(bytes, 0);
+        const name = random.chance(0.2) ? `sub ${at % 3}/${at}.jpg` : `${at}.jpg`;
+        const capturedNs = 1_790_000_000_000_000_000n + BigInt(at) * 33_333_333n;
+        files.push({ name, bytes: padded, capturedNs, broken: random.chance(0.01) });
+      }
+      const source = `source-${index}`;
+      folders.push({ source, files, deleted: new Set() });
+      for (const file of files) if (!file.broken) this.#truth.set(`${device}/${source}/${file.name}`, file);
+    }
+    return folders;
+  }
+
+  run(): SimulationReport {
+    const random = this.#random;
+    if (random.chance(0.5)) this.#startReceiver();
+    else this.#clock.after(random.int(5000), () => this.#startReceiver());
+    this.#startSender();
+    for (let count = random.int(12); count > 0; count--) {
+      // Most runs are over in a second of virtual time, so most trouble comes early.
+      const atMs = random.int(random.pick([300, 3000, troubleMs]));
+      this.#clock.after(atMs, () => this.#trouble());
+    }
+    while (this.#result === undefined) {
+      if (!this.#clock.step()) throw new Error("nothing is left to happen, and the sender has not finished");
+      this.#watch();
+      if (this.#clock.nowMs() > patienceMs)
+        throw new Error(`not finished after ${patienceMs / 60_000} virtual minutes`);
+    }
+    this.#checkEnd(this.#result);
+    return {
+      seed: this.#seed,
+      frames: this.#truth.size,
+      connections: this.#network.opened,
+      receiverCrashes: this.#receiverCrashes,
+      senderCrashes: this.#senderCrashes,
+      powerLosses: this.#powerLosses,
+      fullDisks: this.#fullDisks,
+      damagedPieces: this.#network.damaged,
+      virtualMs: this.#clock.nowMs(),
+    };
+  }
+
+  // ---- processes
+
+  /** As a service manager does: a receiver that cannot start, because the disk is full, is started again later. */
+  #startReceiver(): void {
+    const { clock, kill } = this.#clock.process();
+    let sink: Sink;
+    try {
+      sink = this.#openSink(clock);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#clock.after(1000, () => this.#startReceiver());
+      return;
+    }
+    this.#killReceiverProcess = kill;
+    const hub = new ReceiverHub({
+      sink: this.#options.wrapSink?.(sink) ?? sink,
+      clock,
+      agent: "receiver",
+      frameBytesMax: 1_000_000,
+      connectionsMax: 10,
+      newSession: () => this.#newSession(),
+      onEvent: (event) => this.#log("receiver", event),
+      onFailure: (error) => {
+        throw error;
+      },
+    });
+    this.#network.accept = () => hub.accept();
+  }
+
+  #openSink(clock: Clock): Sink {
+    const catalogue = new SimCatalogue(this.#disk);
+    return new DirectorySink({
+      directory,
+      layout: new Layout(layoutDefault),
+      sync: this.#seed % 4 === 0 ? "each" : "batch",
+      frameBytesMax: 1_000_000,
+      minFreeBytes: 0,
+      disk: this.#disk,
+      openCatalogue: () => catalogue,
+      clock,
+    });
+  }
+
+  #startSender(): void {
+    this.#session = this.#newSession();
+    const { clock, kill } = this.#clock.process();
+    this.#killSenderProcess = kill;
+    this.#settled.clear();
+    const sender = new Sending({
+      peer: "sim:1",
+      dial: this.#network.dial,
+      clock,
+      random: () => this.#random.next(),
+      session: this.#session,
+      device,
+      agent: "sender",
+      sources: this.#folders.map(
+        (folder) =>
+          new SimSource({
+            folder,
+            random: this.#random,
+            deleteSent: this.#deleteSent,
+            onSettled: (source, name, outcome) => this.#checkAck(source, name, outcome),
+          }),
+      ),
+      retryForMs: undefined,
+      onEvent: (event) => this.#log("sender", event),
+      onDone: (result) => {
+        this.#result = result;
+      },
+    });
+    sender.start();
+  }
+
+  #newSession(): string {
+    return (++this.#sessions).toString(16).padStart(32, "0");
+  }
+
+  #trouble(): void {
+    const random = this.#random;
+    const kind = random.int(7);
+    if (kind <= 2) {
+      const oneSided = kind === 0;
+      this.#log("trouble", oneSided ? "cut where the sender sees it" : "cut");
+      this.#network.cut(oneSided);
+    } else if (kind === 3) {
+      this.#log("trouble", "disk full");
+      this.#fullDisks++;
+      this.#disk.full = true;
+      this.#clock.after(random.int(10_000), () => {
+        this.#disk.full = false;
+      });
+    } else if (kind === 4) {
+      this.#killSender();
+    } else {
+      this.#killReceiver(kind === 6);
+    }
+  }
+
+  #killSender(): void {
+    if (this.#killSenderProcess === undefined) return;
+    this.#log("trouble", "sender killed");
+    this.#senderCrashes++;
+    this.#network.kill("sender");
+    this.#killSenderProcess();
+    this.#killSenderProcess = undefined;
+    this.#clock.after(this.#random.int(3000), () => this.#startSender());
+  }
+
+  #killReceiver(power: boolean): void {
+    if (this.#killReceiverProcess === undefined || this.#endOfReceiver !== undefined) return;
+    // Either now, between two things, or in the middle of what it does to the disk next.
+    this.#endOfReceiver = power ? "power" : "process";
+    if (this.#random.chance(0.5)) this.#disk.crashIn(this.#random.int(30));
+    else this.#buryReceiver();
+  }
+
+  #buryReceiver(): void {
+    const power = this.#endOfReceiver === "power";
+    this.#endOfReceiver = undefined;
+    this.#log("trouble", power ? "power lost at the receiver" : "receiver killed");
+    this.#receiverCrashes++;
+    if (power) this.#powerLosses++;
+    this.#killReceiverProcess?.();
+    this.#killReceiverProcess = undefined;
+    this.#network.accept = undefined;
+    this.#network.kill("receiver");
+    this.#disk.crash(power ? "power" : "process");
+    this.#checkFinalFiles();
+    this.#clock.after(this.#random.int(4000), () => this.#startReceiver());
+  }
+
+  // ---- checks
+
+  /** Called after every step: what a person would see when looking into the directory at any moment. */
+  #watch(): void {
+    if (this.#disk.dead) this.#buryReceiver();
+    if (this.#checkFinalFilesIn-- > 0) return;
+    this.#checkFinalFilesIn = 50;
+    this.#checkFinalFiles();
+  }
+
+  #checkFinalFiles(): void {
+    for (const [path, bytes] of this.#disk.finalFiles()) {
+      const file = this.#truth.get(path);
+      if (file === undefined) throw new Error(`${path} is not a frame of the sender`);
+      if (!equal(bytes, file.bytes))
+        throw new Error(`${path} has ${bytes.length} bytes that are not the frame's ${file.bytes.length}`);
+    }
+  }
+
+  /** The sender has been told: now the frame must survive anything. */
+  #checkAck(source: string, name: string, outcome: Outcome | undefined): void {
+    if (outcome === undefined) return;
+    const path = `${device}/${source}/${name}`;
+    const times = (this.#settled.get(path) ?? 0) + 1;
+    this.#settled.set(path, times);
+    if (times > 1) throw new Error(`${path} was settled ${times} times in one session`);
+    if (outcome === "conflict") throw new Error(`${path} was stored as a conflict with itself`);
+    const file = this.#truth.get(path);
+    const stored = this.#disk.durableFiles().get(path);
+    if (file === undefined) throw new Error(`${path} was acknowledged and is not a frame`);
+    if (stored === undefined) throw new Error(`${path} was acknowledged and would not survive a power loss`);
+    if (!equal(stored, file.bytes)) throw new Error(`${path} was acknowledged with other bytes`);
+    if (!this.#disk.durableRows().some((row) => row.path === path))
+      throw new Error(`${path} was acknowledged without a row`);
+  }
+
+  #checkEnd(result: SenderResult): void {
+    this.#checkFinalFiles();
+    const files = this.#disk.finalFiles();
+    // A frame that arrived damaged three times in a row is given up: then both ends know, and the catalogue says so.
+    const gaps = this.#disk.durableGaps().filter(({ origin }) => origin.session === this.#session);
+    const givenUp = new Set(gaps.map(({ origin, name }) => `${origin.device}/${origin.source}/${name}`));
+    for (const path of this.#truth.keys()) {
+      if (files.has(path)) continue;
+      if (this.#network.damaged === 0 || !givenUp.has(path)) throw new Error(`${path} is missing at the end`);
+    }
+    const rows = new Map(this.#disk.durableRows().map((row) => [row.path, row]));
+    if (rows.size !== files.size) throw new Error(`${rows.size} rows for ${files.size} files`);
+    for (const [path, bytes] of files) {
+      const row = rows.get(path);
+      if (row === undefined) throw new Error(`${path} has no row`);
+      const { capturedNs } = row.frame;
+      if (row.frame.bytes !== bytes.length || row.crc32 !== crc32(bytes))
+        throw new Error(`the row of ${path} is not its file's`);
+      if (capturedNs !== this.#truth.get(path)?.capturedNs)
+        throw new Error(`the row of ${path} has another capture time`);
+    }
+    for (const folder of this.#folders) this.#checkTotals(folder, result, rows);
+  }
+
+  /** What the sender counted is what the last session found: every frame in exactly one count, and the catalogue says the same. */
+  #checkTotals(folder: SimFolder, result: SenderResult, rows: ReturnType<Simulation["rowsByPath"]>): void {
+    const { source, files } = folder;
+    const totals = result.totals.find((each) => each.source === source)?.totals;
+    if (totals === undefined) throw new Error(`no totals of ${source}`);
+    const broken = files.filter((file) => file.broken).length;
+    // With --delete-sent, frames that an earlier session had acknowledged are not listed any more.
+    const expectedFrames = this.#deleteSent && this.#senderCrashes > 0 ? totals.frames : files.length;
+    const byThis = [...rows.values()].filter(
+      (row) => row.frame.origin.source === source && row.frame.origin.session === this.#session,
+    ).length;
+    const truth: SourceTotals = {
+      frames: expectedFrames,
+      stored: byThis,
+      already: expectedFrames - broken - byThis,
+      conflicts: 0,
+      refused: 0,
+      skipped: broken,
+    };
+    // A frame that arrives damaged three times in a row is reported and recorded; nothing else may be refused.
+    if (this.#network.damaged === 0 || totals.refused === 0) expectEqual(`totals of ${source}`, totals, truth);
+    const end = this.#disk
+      .durableEnds()
+      .find((each) => each.origin.source === source && each.origin.session === this.#session);
+    expectEqual(`the catalogue's end of ${source}`, end?.totals, totals);
+    const gaps = this.#disk
+      .durableGaps()
+      .filter((gap) => gap.origin.source === source && gap.origin.session === this.#session);
+    expectEqual(`gaps of ${source}`, gaps.length, totals.skipped + totals.refused);
+  }
+
+  rowsByPath(): Map<string, ReturnType<SimDisk["durableRows"]>[number]> {
+    return new Map(this.#disk.durableRows().map((row) => [row.path, row]));
+  }
+
+  #log(who: string, what: SenderEvent | ReceiverEvent | string): void {
+    const text =
+      typeof what === "string"
+        ? what
+        : JSON.stringify(what, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+    this.#options.log?.(`${this.#clock.nowMs().toFixed(1).padStart(10)} ms  ${who.padEnd(8)}  ${text}`);
+  }
+}
+
+function equal(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && Buffer.compare(one, other) === 0;
+}
+
+function expectEqual(what: string, found: unknown, expected: unknown): void {
+  if (!Bun.deepEquals(found, expected))
+    throw new Error(`${what}: found ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`);
+}
