@@ -37,7 +37,7 @@ const seeds: readonly Uint8Array[] = [
 
 /** One mutant of the seeds. */
 export function mutant(random: Random): Uint8Array {
-  let bytes = random.pick(seeds).slice();
+  let bytes: Uint8Array = random.pick(seeds).slice();
   for (let round = random.int(4); round > 0; round--) {
     const at = random.int(bytes.length);
     switch (random.int(5)) {

@@ -29,7 +29,7 @@ export class SessionPair {
   /** What the sender was told, in words. */
   readonly told: string[] = [];
   /** Complete frames, by source/name. */
-  readonly stored = new Map<string, Uint8Array>();
+  readonly stored: Map<string, Uint8Array> = new Map<string, Uint8Array>();
   /** Order of first payloads and ends, as source/sequence. */
   readonly order: string[] = [];
   readonly events: ReceivingEvent<Uint8Array[]>[] = [];
