@@ -48,7 +48,9 @@ export const frameAttemptsMax = 3;
 export const ringBytesMax: number = 4 * MiB;
 /** Chunks in that ring; small pieces are gathered, so this is only reached by a paused peer. */
 export const ringChunksMax = 1024;
-/** Bytes encoded and not yet taken by the socket. Two sets of chunks, so that files are read while the socket is full. */
+/**
+ * Bytes encoded and not yet taken by the socket. Two sets of chunks, so that files are read while the socket is full.
+ */
 export const outboxBytes: number = MiB;
 
 /** Frames written and not yet committed, at which reading stops: each holds an open file until it is flushed. */
@@ -78,7 +80,9 @@ export const lockstepSettleMs = 100;
 export const lockstepPauseMs = 50;
 /** The longest of these pauses; an old program may have limits of its own. */
 export const lockstepPauseMsMax = 10_000;
-/** No lockstep reply and no byte taken for this long: the connection is given up, and begun again with longer pauses. */
+/**
+ * No lockstep reply and no byte taken for this long: the connection is given up, and begun again with longer pauses.
+ */
 export const lockstepReplyMs = 30_000;
 /** Back-off between connection attempts: doubles from the first to the last, with jitter. */
 export const backoffFirstMs = 100;

@@ -39,7 +39,10 @@ export interface LinkHandlers {
   /** `chunk` belongs to the callee from now on and is never written again. */
   data(chunk: Uint8Array): void;
   drain(): void;
-  /** Last call, exactly once; also when `opened` never came. `reason` is a line for a person, empty for an orderly end. */
+  /**
+   * Last call, exactly once; also when `opened` never came. `reason` is a line for a person, empty for an orderly
+   * end.
+   */
   closed(reason: string): void;
 }
 
@@ -128,11 +131,17 @@ export interface Sink {
   dispose(): void;
 }
 
-/** Called once per staged item: its outcome, or the failure of the commit it was in (`link`: refused, the rest went on). */
+/**
+ * Called once per staged item: its outcome, or the failure of the commit it was in (`link`: refused, the rest went
+ * on).
+ */
 export type Settle = (result: Outcome | RefusalReason | SinkError) => void;
 
 export interface FrameWriter {
-  /** Takes all of `view` before it returns: the view is not valid afterwards. Throws SinkError; then only `abort` may follow. */
+  /**
+   * Takes all of `view` before it returns: the view is not valid afterwards. Throws SinkError; then only `abort` may
+   * follow.
+   */
   write(view: Uint8Array): void;
   /** All bytes are written and `crc32` was checked: stages the frame. Throws SinkError. */
   finish(crc32: number, done: Settle): void;

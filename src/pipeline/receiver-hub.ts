@@ -75,7 +75,10 @@ export class ReceiverHub implements ConnectionHub {
     return this.#held;
   }
 
-  /** This connection speaks for `session` from now on; the one before it, dead or not, is closed. True if it was known. */
+  /**
+   * This connection speaks for `session` from now on; the one before it, dead or not, is closed. True if it was
+   * known.
+   */
   adopt(session: string, connection: ReceivingConnection): boolean {
     const known = this.#sessions.has(session);
     this.#sessions.get(session)?.replace();

@@ -53,7 +53,10 @@ export interface ReceivingSession<Writer = unknown> {
   push(chunk: Uint8Array, nowMs: number): void;
   /** Unparsed bytes are at their limit: pause the link. */
   readonly full: boolean;
-  /** The next event, or undefined when more bytes (or time) are needed. Throws ProtocolError; then only `close` may follow. */
+  /**
+   * The next event, or undefined when more bytes (or time) are needed. Throws ProtocolError; then only `close` may
+   * follow.
+   */
   next(nowMs: number): ReceivingEvent<Writer> | undefined;
   /** Time passes: pings are written, limits are checked. Throws ProtocolError (timeout). */
   tick(nowMs: number): void;
