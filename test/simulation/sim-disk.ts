@@ -296,6 +296,7 @@ export class SimDisk implements Disk {
     }
     const order = (this.#syncCount += 1);
     this.#later(() => {
+      if (this.full && this.#options.random.chance(0.2)) return done(failure("EIO", "fsync"));
       for (const { directory, entries } of asked) {
         if (this.#options.lie === "syncDirectories" || directory.syncedAt > order) continue;
         directory.synced = entries;

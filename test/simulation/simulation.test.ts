@@ -1,4 +1,6 @@
-/** A short run of the simulation, and proof that it finds broken rules: each is broken on purpose and must be caught. */
+/**
+ * A short run of the simulation, and proof that it finds broken rules: each is broken on purpose and must be caught.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Outcome } from "../../src/frame.ts";
 import type { Settle, Sink } from "../../src/ports.ts";

@@ -355,7 +355,10 @@ class Simulation {
     for (const folder of this.#folders) this.#checkTotals(folder, result, rows);
   }
 
-  /** What the sender counted is what the last session found: every frame in exactly one count, and the catalogue says the same. */
+  /**
+   * What the sender counted is what the last session found: every frame in exactly one count, and the catalogue says
+   * the same.
+   */
   #checkTotals(folder: SimFolder, result: SenderResult, rows: ReturnType<Simulation["rowsByPath"]>): void {
     const { source, files } = folder;
     const totals = result.totals.find((each) => each.source === source)?.totals;

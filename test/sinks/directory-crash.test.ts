@@ -15,7 +15,7 @@ import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
 import { SimCatalogue, SimDisk, type SimDiskOptions } from "../simulation/sim-disk.ts";
 import { Random } from "../support/random.ts";
-import { frameBytesMax } from "./suite.ts";
+import { frameBytesMax, frameOf, openWriter, stage } from "./suite.ts";
 
 interface Picture {
   readonly frame: Frame;
@@ -87,14 +87,9 @@ class CrashRun {
       throw error;
     }
     for (let round = 0; round < 400; round += 1) {
-      const left = this.#pictures.filter(({ acknowledged }) => !acknowledged);
-      if (left.length === 0 || this.#disk.dead) break;
+      if (this.#left.length === 0 || this.#disk.dead) break;
       this.#disk.full = round < 300 && this.#random.chance(this.#disk.full ? 0.7 : 0.05);
-      try {
-        if (sink.ready(1) === undefined) this.#stageSome(sink, left);
-      } catch (error) {
-        if (!(error instanceof SinkError)) throw error;
-      }
+      if (sink.ready(1) === undefined) this.#stageSome(sink);
       this.#commit(sink);
       this.#clock.after(100, () => {});
       this.#clock.step();
@@ -116,35 +111,45 @@ class CrashRun {
     });
   }
 
-  #stageSome(sink: DirectorySink, left: readonly Picture[]): void {
-    for (let count = this.#random.int(8); count > 0; count -= 1) {
-      const picture = this.#random.pick(left);
-      const { frame, bytes } = picture;
-      const [verdict] = sink.lookup(frame.origin, [frame]);
-      if (verdict?.kind === "have") {
-        if (verdict.crc32 === crc32(bytes)) this.#acknowledge(picture);
-        continue;
+  get #left(): Picture[] {
+    return this.#pictures.filter(({ acknowledged }) => !acknowledged);
+  }
+
+  #stageSome(sink: DirectorySink): void {
+    try {
+      for (let count = this.#random.int(8); count > 0; count -= 1) {
+        const [picture] = this.#left.length === 0 ? [] : [this.#random.pick(this.#left)];
+        if (picture !== undefined) this.#stage(sink, picture);
       }
-      const writer = sink.open(frame);
-      if (typeof writer === "string") throw new Error(`${frame.name} was refused: ${writer}`);
-      try {
-        const cut = this.#random.int(bytes.length + 1);
-        writer.write(bytes.subarray(0, cut));
-        if (this.#random.chance(0.05)) {
-          writer.abort();
-          continue;
-        }
-        writer.write(bytes.subarray(cut));
-      } catch (error) {
-        writer.abort();
-        throw error;
-      }
-      writer.finish(crc32(bytes), (result) => {
-        if (result instanceof SinkError) return;
-        if (result !== "stored" && result !== "conflict") throw new Error(`${frame.name} became ${result}`);
-        this.#acknowledge(picture);
-      });
+    } catch (error) {
+      if (!(error instanceof SinkError)) throw error;
     }
+  }
+
+  /** Offers a frame and sends it if it is wanted. Throws SinkError. */
+  #stage(sink: DirectorySink, picture: Picture): void {
+    const { frame, bytes } = picture;
+    const [verdict] = sink.lookup(frame.origin, [frame]);
+    if (verdict?.kind === "have") {
+      if (verdict.crc32 === crc32(bytes)) this.#acknowledge(picture);
+      return;
+    }
+    const writer = sink.open(frame);
+    if (typeof writer === "string") throw new Error(`${frame.name} was refused: ${writer}`);
+    try {
+      const cut = this.#random.int(bytes.length + 1);
+      writer.write(bytes.subarray(0, cut));
+      if (this.#random.chance(0.05)) return writer.abort();
+      writer.write(bytes.subarray(cut));
+    } catch (error) {
+      writer.abort();
+      throw error;
+    }
+    writer.finish(crc32(bytes), (result) => {
+      if (result instanceof SinkError) return;
+      if (result !== "stored" && result !== "conflict") throw new Error(`${frame.name} became ${result}`);
+      this.#acknowledge(picture);
+    });
   }
 
   /** Runs the clock until the commit is done or the process has ended. */
@@ -155,6 +160,7 @@ class CrashRun {
     });
     while (this.#committing && !this.#disk.dead) {
       if (!this.#clock.step()) throw new Error("the commit was forgotten");
+      if (this.#random.chance(0.1)) this.#stageSome(sink);
       this.#check("during a commit");
     }
   }
@@ -207,6 +213,23 @@ class CrashRun {
   }
 }
 
+function makeSimulated(): { clock: SimClock; disk: SimDisk; open: (sync: SyncMode) => DirectorySink } {
+  const clock = new SimClock();
+  const disk = new SimDisk({ random: new Random(1), after: (delayMs, run) => void clock.after(delayMs, run) });
+  const open = (sync: SyncMode): DirectorySink =>
+    new DirectorySink({
+      directory: "/archive",
+      layout: new Layout(layoutDefault),
+      sync,
+      frameBytesMax,
+      minFreeBytes: 0,
+      disk,
+      openCatalogue: () => new SimCatalogue(disk),
+      clock,
+    });
+  return { clock, disk, open };
+}
+
 function same(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0;
 }
@@ -246,6 +269,65 @@ describe("directory sink on a disk that dies", () => {
     const { violation, crashes } = runSeeds(300, { sync: "never", crashes: ["process"] });
     expect(violation).toBeUndefined();
     expect(crashes).toBeGreaterThan(300);
+  });
+
+  test("an adopted file is synced, whoever wrote it", () => {
+    const { clock, disk, open } = makeSimulated();
+    // Killed between naming and recording, by a receiver that syncs nothing: steps are counted until there is one.
+    for (let steps = 1; disk.finalFiles().size === 0; steps += 1) {
+      const sink = open("never");
+      disk.crashIn(steps);
+      try {
+        stage(sink, frameOf("1.jpg", "one"), "one");
+        sink.commit(() => {});
+      } catch {
+        // It was killed before the commit.
+      }
+      disk.crash("process");
+    }
+    expect([disk.rows().length, disk.durableFiles().size]).toEqual([0, 0]);
+    const sink = open("batch");
+    const results = stage(sink, frameOf("1.jpg", "one"), "one");
+    sink.commit(() => {});
+    while (results.length === 0 && clock.step());
+    expect(results).toEqual(["stored"]);
+    expect(disk.durableFiles().get("rig/visible/1.jpg")).toEqual(new Uint8Array(Buffer.from("one")));
+    expect(disk.durableRows().length).toBe(1);
+  });
+
+  test("healing does not forget folders that have yet to be synced", () => {
+    const { clock, disk, open } = makeSimulated();
+    const sink = open("batch");
+    const results = stage(sink, frameOf("2.jpg", "two"), "two");
+    disk.full = true;
+    expect(() => {
+      for (;;) openWriter(sink, frameOf("1.jpg", "one")).write(Buffer.from("one"));
+    }).toThrow(SinkError);
+    disk.full = false;
+    clock.after(1000, () => {});
+    clock.step();
+    expect(sink.ready(1)).toBeUndefined();
+    sink.commit(() => {});
+    while (results.length === 0 && clock.step());
+    expect(results).toEqual(["stored"]);
+    expect([...disk.durableFiles().keys()]).toContain("rig/visible/2.jpg");
+  });
+
+  test("folders whose sync failed are synced by the next commit, healed or not", () => {
+    const { clock, disk, open } = makeSimulated();
+    const { syncDirectories } = disk;
+    disk.syncDirectories = (_paths, done) => {
+      disk.syncDirectories = syncDirectories;
+      clock.after(1, () => done(Object.assign(new Error("fsync"), { code: "EIO" })));
+    };
+    const sink = open("batch");
+    const results = stage(sink, frameOf("1.jpg", "one"), "one");
+    sink.commit(() => sink.commit(() => {}));
+    stage(sink, frameOf("2.jpg", "two"), "two", results);
+    while (results.length < 2 && clock.step());
+    expect(results[0]).toBeInstanceOf(SinkError);
+    expect(results[1]).toBe("stored");
+    expect([...disk.durableFiles().keys()]).toContain("rig/visible/2.jpg");
   });
 
   test("a power loss is noticed by these checks if it can do harm", () => {

@@ -115,7 +115,7 @@ export function sinkSuite(label: string, keeps: boolean, makePlace: () => SinkPl
       expectStored({ "rig/visible/1.jpg": "picture" });
     });
 
-    test("stores frames in folders, empty frames, and frames of several sources that are written in turns", async () => {
+    test("stores frames in folders, empty ones, and those of several sources written in turns", async () => {
       const results: Result[] = [];
       const infrared = { origin: { device: "rig", source: "infrared/left", session } };
       const writers = [

@@ -13,7 +13,7 @@ export function makeArchive(disk: Disk, directory: string, directories: Director
     // An earlier receiver may have made it and not lived to sync it.
     directories.foundationChanged(dirname(resolve(directory)));
     makeFolder(disk, join(directory, ownFolder), directories);
-    makeFolder(disk, join(directory, temporaryFolder), directories);
+    makeTemporaryFolder(disk, directory, directories);
   } catch (error) {
     throw cannotUse(directory, error);
   }
@@ -24,6 +24,11 @@ function makeRoot(disk: Disk, directory: string, directories: Directories): void
   makeRoot(disk, dirname(directory), directories);
   disk.makeDirectory(directory);
   directories.foundationChanged(dirname(directory));
+}
+
+/** Makes the folder of temporary files if it is missing; never our own folder above it. */
+export function makeTemporaryFolder(disk: Disk, directory: string, directories: Directories): void {
+  makeFolder(disk, join(directory, temporaryFolder), directories);
 }
 
 function makeFolder(disk: Disk, place: string, directories: Directories): void {

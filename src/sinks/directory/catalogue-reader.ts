@@ -79,10 +79,10 @@ export class CatalogueReader {
       this.#openGapsAfter = this.#keep(
         this.#database.prepare(
           `SELECT rowid, device, source, name, first_sequence AS firstSequence, count, reason, detail
-           FROM gaps WHERE rowid > ?1 AND (name = '' OR NOT EXISTS (
+           FROM gaps WHERE rowid > ?1 AND NOT EXISTS (
              SELECT 1 FROM frames
              WHERE frames.device = gaps.device AND frames.source = gaps.source AND frames.name = gaps.name
-           )) ORDER BY rowid LIMIT ?2`,
+           ) ORDER BY rowid LIMIT ?2`,
         ),
       );
     } catch (error) {

@@ -44,7 +44,10 @@ export interface CatalogueBatch {
  * then nothing of the batch is recorded, or all of it.
  */
 export interface Catalogue {
-  /** Runs `run`, whose `find` and `holds` are several times cheaper than by themselves: one look at the log serves all. */
+  /**
+   * Runs `run`, whose `find` and `holds` are several times cheaper than by themselves: one look at the log serves
+   * all.
+   */
   reading<T>(run: () => T): T;
   /** What is stored of this device and source under this name, in any order. */
   find(origin: Origin, name: string, capturedNs: bigint): StoredFrame[];

@@ -121,6 +121,8 @@ export class CommitGroup {
       if (disk.look(`${root}/${row.path}`) === "absent") return this.#move(staged, row.path, row.number, key);
     }
 
+    // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
+    if (directories.prepare(staged.path) !== undefined) return "link";
     for (let number = 1; number <= numberMax; number += 1) {
       const path = numberedPath(staged.path, number);
       if (this.#paths.has(path)) continue;

@@ -1,7 +1,7 @@
 /**
  * The folders below a sink's directory: made as they are needed, never through a symbolic link, and remembered until
- * their entries are on the device. A folder is looked at once per run; which of its entries an earlier run had synced is
- * not known, so its parent is synced even if nothing was made.
+ * their entries are on the device. A folder is looked at once per run; which of its entries an earlier run had synced
+ * is not known, so its parent is synced even if nothing was made.
  */
 import { dirname, join } from "node:path";
 import { type Disk, errorCode } from "./disk.ts";
@@ -22,8 +22,8 @@ export class Directories {
   }
 
   /**
-   * Makes sure that the folder of `path`, which is below the root, is there. Returns `link` if a symbolic link or a file
-   * stands where a folder is needed. Throws what the disk throws.
+   * Makes sure that the folder of `path`, which is below the root, is there. Returns `link` if a symbolic link or a
+   * file stands where a folder is needed. Throws what the disk throws.
    */
   prepare(path: string): "link" | undefined {
     const end = path.lastIndexOf("/");
@@ -61,7 +61,10 @@ export class Directories {
     this.changed(place);
   }
 
-  /** Brings all changed entries to the device. What changes meanwhile, or could not be synced, is left for the next time. */
+  /**
+   * Brings all changed entries to the device. What changes meanwhile, or could not be synced, is left for the next
+   * time.
+   */
   sync(done: (failure: unknown) => void): void {
     const places = this.#unsynced;
     this.#unsynced = new Set();

@@ -12,7 +12,7 @@ import { assert, SinkError } from "../../errors.ts";
 import type { Frame, FrameEntry, Gap, Origin, RefusalReason, SourceEnd, Verdict } from "../../frame.ts";
 import { nameProblem } from "../../names.ts";
 import type { Clock, FrameWriter, Settle, Sink } from "../../ports.ts";
-import { cannotUse, makeArchive, sweepTemporary } from "./archive.ts";
+import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
 import { type Catalogue, catalogueFile, type OpenCatalogue, type SyncMode, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup, outcomeOf, type StagedItem } from "./commit-group.ts";
 import { Directories } from "./directories.ts";
@@ -22,7 +22,9 @@ import type { Layout } from "./layout.ts";
 import { isNameError, sinkError } from "./storage-error.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 
-/** After a failure the destination is tried again at most this often; a caller that probes each second never meets it. */
+/**
+ * After a failure the destination is tried again at most this often; a caller that probes each second never meets it.
+ */
 const healMs = 500;
 const probeBytes = 4096;
 
@@ -127,25 +129,35 @@ export class DirectorySink implements Sink {
     const path = this.#options.layout.pathOf(frame);
     if (path === undefined) return "name";
     if (frame.bytes > this.#options.frameBytesMax) return "too-large";
+    let file: TemporaryFile | undefined;
     try {
-      if (this.#directories.prepare(path) === "link") return "link";
-      const writer = new TemporaryWriter({
-        frame,
-        file: this.#newTemporaryFile(),
-        failed: (doing, error) => this.#fail(doing, error),
-        wrote: (bytes) => this.#space.wrote(bytes),
-        staged: (file, crc32, settle) => {
-          const receivedNs = this.#options.clock.wallNs();
-          this.#stage({ kind: "frame", frame, file, path, crc32, receivedNs, settle }, frame.bytes);
-        },
-        released: () => this.#writers.delete(writer),
-      });
-      this.#writers.add(writer);
-      return writer;
+      // In this order: where the disk is gone, this fails before a folder is made at its mount point.
+      file = this.#newTemporaryFile();
+      const refused = this.#directories.prepare(path);
+      if (refused === undefined) return this.#newWriter(frame, file, path);
+      file.discard();
+      return refused;
     } catch (error) {
+      file?.discard();
       if (isNameError(error)) return "name";
       throw this.#fail("begin a frame", error);
     }
+  }
+
+  #newWriter(frame: Frame, temporaryFile: TemporaryFile, path: string): FrameWriter {
+    const writer = new TemporaryWriter({
+      frame,
+      file: temporaryFile,
+      failed: (doing, error) => this.#fail(doing, error),
+      wrote: (bytes) => this.#space.wrote(bytes),
+      staged: (file, crc32, settle) => {
+        const receivedNs = this.#options.clock.wallNs();
+        this.#stage({ kind: "frame", frame, file, path, crc32, receivedNs, settle }, frame.bytes);
+      },
+      released: () => this.#writers.delete(writer),
+    });
+    this.#writers.add(writer);
+    return writer;
   }
 
   gap(gap: Gap, settle: Settle): void {
@@ -246,6 +258,7 @@ export class DirectorySink implements Sink {
       this.#catalogue = undefined;
       this.#directories.forget();
       this.#catalogue = openCatalogue(directory, sync);
+      makeTemporaryFolder(this.#disk, directory, this.#directories);
       // The temporary files there are our own, in use, unless it is another disk than before.
       if (identity !== this.#identity) sweepTemporary(this.#disk, directory);
       this.#identity = identity;

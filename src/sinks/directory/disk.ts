@@ -30,9 +30,9 @@ import { KiB } from "../../limits.ts";
 export type Look = number | "absent" | "directory" | "link" | "other";
 
 /**
- * A file system. Everything throws an `Error` with a `code` such as `ENOSPC`, except the two that take a callback: they
- * give the first error to `done`, which is never called inside the call that got it. Handles are small integers; whoever
- * opened one closes it once.
+ * A file system. Everything throws an `Error` with a `code` such as `ENOSPC`, except the two that take a callback:
+ * they give the first error to `done`, which is never called inside the call that got it. Handles are small integers;
+ * whoever opened one closes it once.
  */
 export interface Disk {
   /** Creates `path`, which must not exist, for writing, and returns its handle. */

@@ -1,7 +1,7 @@
 /**
  * The catalogue in SQLite: `DIR/.framepipe/catalogue.db`, readable by any SQLite tool while the receiver runs, because
- * its journal is a write-ahead log. Only one receiver may use a directory: it holds an exclusive transaction on a second,
- * empty database, whose lock the operating system takes back when the process dies, however it dies.
+ * its journal is a write-ahead log. Only one receiver may use a directory: it holds an exclusive transaction on a
+ * second, empty database, whose lock the operating system takes back when the process dies, however it dies.
  */
 import { Database, type Statement } from "bun:sqlite";
 import { join } from "node:path";
@@ -61,7 +61,11 @@ function takeLock(directory: string): Database {
 }
 
 function releaseLock(lock: Database): void {
-  lock.run("ROLLBACK");
+  try {
+    lock.run("ROLLBACK");
+  } catch {
+    // Its disk is gone; closing is enough.
+  }
   lock.close();
 }
 
@@ -69,10 +73,10 @@ function prepareDatabase(database: Database, directory: string, sync: SyncMode):
   database.run(`PRAGMA busy_timeout = ${busyMs}`);
   const version = readVersion(database);
   if (version > catalogueVersion) {
-    throw new UserError(
-      `${join(directory, catalogueFile)} has version ${version}, this framepipe knows versions up to ${catalogueVersion}`,
-      ["use the framepipe that made it, or a newer one; or another directory with --out"],
-    );
+    const path = join(directory, catalogueFile);
+    throw new UserError(`${path} has version ${version}, this framepipe knows versions up to ${catalogueVersion}`, [
+      "use the framepipe that made it, or a newer one; or another directory with --out",
+    ]);
   }
   database.run("PRAGMA journal_mode = WAL");
   database.run(`PRAGMA synchronous = ${sync === "never" ? "OFF" : "FULL"}`);

@@ -42,8 +42,8 @@ export function isDamage(error: unknown): boolean {
 }
 
 /**
- * `error` as the sink's own kind: `place: cannot DOING: why`. Errors that already are one are passed on; a bug is thrown
- * again, so that it stops the program instead of being retried for ever.
+ * `error` as the sink's own kind: `place: cannot DOING: why`. Errors that already are one are passed on; a bug is
+ * thrown again, so that it stops the program instead of being retried for ever.
  */
 export function sinkError(place: string, doing: string, error: unknown): SinkError {
   if (error instanceof SinkError) return error;

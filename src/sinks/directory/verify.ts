@@ -1,6 +1,7 @@
 /**
- * Compares a directory with its catalogue: every row's file is read and its checksum computed, every file is looked up.
- * Only reads, works beside a running receiver and on what a killed one left, and holds a page of rows, not the catalogue.
+ * Compares a directory with its catalogue: every row's file is read and its checksum computed, every file is looked
+ * up. Only reads, works beside a running receiver and on what a killed one left, and holds a page of rows, not the
+ * catalogue.
  *
  * A receiver may be storing meanwhile, so a difference is told only if it is still one when it is looked at again.
  */
