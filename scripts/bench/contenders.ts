@@ -1,0 +1,15 @@
+/** The only list of what is compared, in the order in which it runs. */
+import type { Contender } from "./contender.ts";
+import { article } from "./contenders/article.ts";
+import { cp } from "./contenders/cp.ts";
+import { framepipe } from "./contenders/framepipe.ts";
+import { iperf3 } from "./contenders/iperf3.ts";
+import { nginxCurl } from "./contenders/nginx-curl.ts";
+import { rsync } from "./contenders/rsync.ts";
+import { tarNetcat, tarSocat } from "./contenders/tar.ts";
+import { zeromq } from "./contenders/zeromq.ts";
+
+/** `executable` is framepipe's. */
+export function contenders(executable: string): readonly Contender[] {
+  return [framepipe(executable), tarSocat, tarNetcat, rsync, nginxCurl, zeromq, cp, iperf3, article];
+}

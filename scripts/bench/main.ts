@@ -1,0 +1,140 @@
+/**
+ *     bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...] [--dest DIR] [--sync MODE] [--json]
+ *
+ * Runs framepipe and what people use instead on the same frames, and prints a table for each set; with `--json` an
+ * object on standard output. What happens meanwhile is said on standard error. Exit status 1: a program failed or
+ * stored something else than was sent; 2: usage.
+ */
+import { statSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { freshExecutable } from "../build.ts";
+import { requireBun } from "../project.ts";
+import { type BenchOptions, runBench } from "./bench.ts";
+import { type SyncMode, syncModes } from "./contender.ts";
+import { contenders } from "./contenders.ts";
+import { frameSets, quickSet } from "./frame-sets.ts";
+import { latencyShape, quickLatencyShape } from "./latency.ts";
+import { describeReport } from "./report.ts";
+
+const usage = `usage: bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...]
+                     [--dest DIR] [--sync ${syncModes.join("|")}] [--json]
+
+  --quick     tiny sets and one round: shows that everything works
+  --rounds N  rounds that count, after one that warms up (default: 5; with 1, none warms up)
+  --set       ${[...frameSets.map(({ name }) => name), "latency"].join(", ")} (default: all)
+  --only      ${contenders("")
+    .map(({ name }) => name)
+    .join(", ")} (default: all that are installed)
+  --dest DIR  store below this directory (default: in memory, in /dev/shm if there is room)
+  --sync      framepipe's, for the receiver (default: batch; latency is measured with batch and never)
+  --json      the result as JSON on standard output`;
+
+class UsageError extends Error {}
+
+function chosen<T extends string>(option: string, given: string | undefined, all: readonly T[]): readonly T[] {
+  if (given === undefined) return all;
+  const wanted = given.split(",");
+  const unknown = wanted.find((name) => !all.some((each) => each === name));
+  if (unknown !== undefined) throw new UsageError(`--${option}: there is no ${unknown}, but ${all.join(", ")}`);
+  return all.filter((name) => wanted.includes(name));
+}
+
+type Chosen = Omit<BenchOptions, "executable" | "contenders" | "signal" | "say"> & {
+  readonly only: readonly string[];
+  readonly json: boolean;
+};
+
+/** Throws UsageError. Undefined: the user wants the usage. */
+function readOptions(args: readonly string[]): Chosen | undefined {
+  const { values } = parseArguments(args);
+  if (values.help === true) return undefined;
+  const quick = values.quick === true;
+  const rounds = Number(values.rounds ?? (quick ? 1 : 5));
+  if (!Number.isSafeInteger(rounds) || rounds < 1) throw new UsageError("--rounds: a whole number from 1");
+  const { dest } = values;
+  if (dest !== undefined && statSync(dest, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new UsageError(`--dest: ${dest} is not a directory`);
+  }
+  const setNames = chosen("set", values.set, [...frameSets.map(({ name }) => name), "latency"]);
+  const only = chosen(
+    "only",
+    values.only,
+    contenders("").map(({ name }) => name),
+  );
+  const sets = frameSets.filter(({ name }) => setNames.includes(name)).map((spec) => (quick ? quickSet(spec) : spec));
+  const sync = syncModes.find((mode) => mode === (values.sync ?? "batch"));
+  if (sync === undefined) throw new UsageError(`--sync: one of ${syncModes.join(", ")}`);
+  const syncs: readonly SyncMode[] = values.sync === undefined ? ["never", "batch"] : [sync];
+  const latency = { shape: quick ? quickLatencyShape : latencyShape, syncs };
+  const wantsLatency = setNames.includes("latency") && only.includes("framepipe");
+  return {
+    only,
+    sets,
+    latency: wantsLatency ? latency : undefined,
+    rounds,
+    dest,
+    sync,
+    quick,
+    json: values.json === true,
+  };
+}
+
+/** Throws UsageError instead of whatever parseArgs throws. */
+function parseArguments(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        quick: { type: "boolean" },
+        rounds: { type: "string" },
+        set: { type: "string" },
+        only: { type: "string" },
+        dest: { type: "string" },
+        sync: { type: "string" },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+async function main(): Promise<number> {
+  requireBun("bench");
+  if (process.platform !== "linux") throw new UsageError("the benchmark reads /proc, so it needs Linux");
+  const options = readOptions(process.argv.slice(2));
+  if (options === undefined) {
+    console.log(usage);
+    return 0;
+  }
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => interrupt.abort(new Interrupted(`stopped by ${signal}`)));
+  }
+  const executable = await freshExecutable();
+  const report = await runBench({
+    ...options,
+    executable,
+    contenders: contenders(executable).filter(({ name }) => options.only.includes(name)),
+    signal: interrupt.signal,
+    say: (line) => console.error(line),
+  });
+  console.log(options.json ? JSON.stringify(report, undefined, 2) : `\n${describeReport(report)}`);
+  return report.failures.length > 0 || report.sets.some(({ failures }) => failures.length > 0) ? 1 : 0;
+}
+
+class Interrupted extends Error {}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`error: ${error.message}`);
+    console.error("hint: bun run bench --help");
+    process.exitCode = 2;
+  } else if (error instanceof Interrupted) {
+    console.error(`error: ${error.message}`);
+    process.exitCode = 130;
+  } else throw error;
+}
