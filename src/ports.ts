@@ -57,6 +57,11 @@ export interface Source {
   /** The word for it on the command line and in the catalogue. */
   readonly name: string;
   /**
+   * Its frames are new (a camera), so they are sent without asking whether the receiver has them. After a lost
+   * connection it is asked all the same.
+   */
+  readonly live: boolean;
+  /**
    * The next entries in sending order, at most `max`. An empty list: nothing now, ask again after `onReady`.
    * `undefined`: there will be no more, now or ever.
    */

@@ -39,6 +39,7 @@ export interface Latency {
 /** A camera: frames wait here, in memory, until they are settled. */
 class CameraSource implements Source {
   readonly name = "camera";
+  readonly live = true;
   onReady?: () => void;
   readonly #bytesByName = new Map<string, Uint8Array>();
   #unlisted: FrameEntry[] = [];

@@ -55,7 +55,7 @@ export class LockstepSending {
 
   constructor(options: LockstepSendingOptions) {
     this.#options = options;
-    this.#ledgers = options.sources.map((source, index) => new SourceLedger(index, source.name));
+    this.#ledgers = options.sources.map((source, index) => new SourceLedger(index, source.name, true));
     const { clock } = options;
     this.#deadline = new Deadline(
       clock,
@@ -226,7 +226,7 @@ export class LockstepSending {
         const record = ledger.list({ name: entry.name, bytes: 0, capturedNs: 0n });
         this.#giveUp(ledger, sequence, record, entry.failure, entry.detail);
       } else {
-        ledger.list(entry).state = "wanted";
+        ledger.list(entry);
       }
     }
     return true;

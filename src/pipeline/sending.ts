@@ -60,7 +60,7 @@ export class Sending {
   constructor(options: SendingOptions) {
     this.#options = options;
     const { session, device, agent, clock } = options;
-    const sources = options.sources.map((source) => source.name);
+    const { sources } = options;
     this.#session = new SenderSession({ session, device, agent, sources, wallNs: clock.wallNs });
     this.#deadline = new Deadline(
       clock,

@@ -83,7 +83,7 @@ export interface SenderOptions {
   readonly session: string;
   readonly device: string;
   readonly agent: string;
-  readonly sources: readonly string[];
+  readonly sources: readonly { readonly name: string; readonly live: boolean }[];
   readonly wallNs: () => bigint;
 }
 
@@ -121,7 +121,7 @@ export class SenderSession {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.ledgers = options.sources.map((source, index) => new SourceLedger(index, source));
+    this.ledgers = options.sources.map(({ name, live }, index) => new SourceLedger(index, name, live));
   }
 
   /** A connection is there. Everything unsettled will be offered again. */
@@ -563,9 +563,8 @@ export class SenderSession {
         this.#writer.end({ sourceIndex: ledger.index, totals: ledger.totals() });
         ledger.ended = "sent";
       }
-      if (ledger.ended === "confirmed") continue;
-      // When stopping, a source may stay unfinished, but what was sent is waited for.
-      if (!this.#stopping || ledger.ended === "sent" || ledger.open !== undefined) open = true;
+      // When stopping, a source may stay unfinished, but the frame in hand is finished.
+      if (ledger.ended === "no" && (!this.#stopping || ledger.open !== undefined)) open = true;
     }
     if (open || this.#windowFrames > 0) return;
     this.#writer.bye(!this.complete);

@@ -5,7 +5,7 @@
  *     settled ... | base ... sendCursor ... offerCursor ... | not listed yet
  *
  * States of a frame: listed -> offered -> wanted -> sent -> settled, and gap -> gap-sent -> settled for one that will
- * not arrive. A lost connection turns offered, wanted and sent back into listed, gap-sent back into gap.
+ * not arrive. A live frame begins as wanted. A lost connection turns offered, wanted and sent back into listed, gap-sent back into gap.
  */
 import { assert } from "../errors.ts";
 import type { FrameEntry, GapReason, Outcome, SourceTotals } from "../frame.ts";
@@ -36,6 +36,8 @@ export interface OpenFrame {
 export class SourceLedger {
   readonly source: string;
   readonly index: number;
+  /** Its frames need no offer, the first time. */
+  readonly live: boolean;
   /** Named on the present connection. */
   declared = false;
   /** END was sent on the present connection, or ENDED has come. */
@@ -64,9 +66,10 @@ export class SourceLedger {
   /** No frame below is to be sent. */
   sendCursor = 0;
 
-  constructor(index: number, source: string) {
+  constructor(index: number, source: string, live: boolean) {
     this.index = index;
     this.source = source;
+    this.live = live;
   }
 
   /** Frames listed and not settled, including settled ones that wait for an earlier one. */
@@ -87,7 +90,7 @@ export class SourceLedger {
   list(entry: FrameEntry): FrameRecord {
     const record: FrameRecord = {
       entry,
-      state: "listed",
+      state: this.live ? "wanted" : "listed",
       damaged: 0,
       bytes: entry.bytes,
       crc32: undefined,

@@ -12,7 +12,7 @@ export type ReceiverState = "fresh" | "running" | "closing" | "closed";
 export const senderStates: Readonly<Record<SenderState, readonly KindName[]>> = {
   greeting: ["welcome", "refuse", "ping"],
   running: ["want", "ack", "reject", "hold", "resume", "ping", "pong", "ended", "refuse"],
-  closing: ["want", "ack", "ping", "pong", "farewell", "refuse", "hold", "resume"],
+  closing: ["want", "ack", "ended", "ping", "pong", "farewell", "refuse", "hold", "resume"],
   closed: [],
 };
 

@@ -66,6 +66,7 @@ const capturedNsMax = 2n ** 63n - 1n;
 
 export class DirectorySource implements Source {
   readonly name: string;
+  readonly live = false;
   readonly #options: DirectorySourceOptions;
   /** Without a slash at its end, so that `${base}/${name}` is a path, for `/` too. */
   readonly #base: string;

@@ -126,7 +126,7 @@ function send(pieces: readonly Uint8Array[]): string {
     session: hello.session,
     device: "d",
     agent: "a",
-    sources: ["s"],
+    sources: [{ name: "s", live: false }],
     wallNs: () => 0n,
   });
   sender.connected(0);

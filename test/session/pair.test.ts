@@ -180,6 +180,24 @@ describe("a conversation", () => {
     expect(pair.sender.unsettledFrames).toBe(96);
   });
 
+  test("live frames are sent without an offer, and offered after a cut", () => {
+    const stored = new Set<string>();
+    const pair = new SessionPair({
+      live: true,
+      frames: { visible: small },
+      verdict: (_, name) => (stored.has(name) ? { kind: "have", outcome: "stored", crc32: 0 } : { kind: "want" }),
+      onFrameEnd: (incoming) => stored.add(incoming.frame.name),
+    });
+    pair.run();
+    expect([...stored]).toEqual(Object.keys(small));
+    expect(pair.events.some((event) => event.type === "offer")).toBe(false);
+    pair.cut();
+    pair.connect();
+    pair.run();
+    expect(pair.events.filter((event) => event.type === "offer").length).toBe(1);
+    expect(pair.done).toBe(true);
+  });
+
   test("hold and resume are told", () => {
     const pair = new SessionPair({ frames: { visible: small } });
     pair.run();
@@ -298,7 +316,7 @@ describe("what a state does not allow is refused", () => {
         session: hello.session,
         device: "d",
         agent: "a",
-        sources: ["s"],
+        sources: [{ name: "s", live: false }],
         wallNs: () => 0n,
       });
       sender.connected(0);
@@ -338,7 +356,7 @@ describe("what a state does not allow is refused", () => {
       session: hello.session,
       device: "d",
       agent: "a",
-      sources: ["s"],
+      sources: [{ name: "s", live: false }],
       wallNs: () => 0n,
     });
     sender.connected(0);
@@ -352,7 +370,7 @@ describe("what a state does not allow is refused", () => {
       session: hello.session,
       device: "d",
       agent: "a",
-      sources: ["s"],
+      sources: [{ name: "s", live: false }],
       wallNs: () => 0n,
     });
     sender.connected(0);

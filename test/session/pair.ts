@@ -10,6 +10,7 @@ import { SenderSession, type SenderStep } from "../../src/session/sender.ts";
 export interface PairOptions {
   /** By source, then by name. */
   readonly frames: Readonly<Record<string, Readonly<Record<string, Uint8Array>>>>;
+  readonly live?: boolean;
   readonly verdict?: (source: string, name: string) => Verdict;
   /** Called for each frame that begins; a reason rejects it. */
   readonly onFrame?: (incoming: IncomingFrame<Uint8Array[]>, pair: SessionPair) => void;
@@ -41,7 +42,7 @@ export class SessionPair {
       session: "00112233445566778899aabbccddeeff",
       device: "device",
       agent: "sender",
-      sources: Object.keys(options.frames),
+      sources: Object.keys(options.frames).map((name) => ({ name, live: options.live === true })),
       wallNs: () => 1n,
     });
     this.connect();

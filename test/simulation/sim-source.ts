@@ -25,6 +25,7 @@ export interface SimFolder {
 
 export class SimSource implements Source {
   readonly name: string;
+  readonly live: boolean;
   readonly #folder: SimFolder;
   readonly #random: Random;
   readonly #deleteSent: boolean;
@@ -36,9 +37,11 @@ export class SimSource implements Source {
     readonly folder: SimFolder;
     readonly random: Random;
     readonly deleteSent: boolean;
+    readonly live: boolean;
     readonly onSettled: (source: string, name: string, outcome: Outcome | undefined) => void;
   }) {
     this.name = options.folder.source;
+    this.live = options.live;
     this.#folder = options.folder;
     this.#random = options.random;
     this.#deleteSent = options.deleteSent;

@@ -73,6 +73,8 @@ class Simulation {
   /** By path below the archive. */
   readonly #truth = new Map<string, SimFile>();
   readonly #deleteSent: boolean;
+  /** Frames are sent without an offer, as a camera's are. */
+  readonly #live: boolean;
   /** Ends the process. Undefined: it is not running. */
   #killReceiverProcess: (() => void) | undefined;
   #killSenderProcess: (() => void) | undefined;
@@ -107,6 +109,7 @@ class Simulation {
       ...(options.lie === undefined ? {} : { lie: options.lie }),
     });
     this.#deleteSent = random.chance(0.4);
+    this.#live = random.chance(0.3);
     this.#folders = this.#makeFolders();
   }
 
@@ -225,6 +228,7 @@ class Simulation {
             folder,
             random: this.#random,
             deleteSent: this.#deleteSent,
+            live: this.#live,
             onSettled: (source, name, outcome) => this.#checkAck(source, name, outcome),
           }),
       ),
