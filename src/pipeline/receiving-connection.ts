@@ -7,7 +7,7 @@
  */
 import { ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { Frame, Origin, RefusalReason } from "../frame.ts";
-import { handshakeMs, lockstepHeaderBytesMax } from "../limits.ts";
+import { handshakeMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
 import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
 import { detectProtocol } from "../session/detect.ts";
@@ -121,19 +121,17 @@ export class ReceivingConnection implements LinkHandlers {
     this.#deadline.clear();
     this.#link = undefined;
     this.#abortFrames();
-    const over = this.ended !== undefined || this.#closing;
-    if (!over && this.session !== undefined) {
-      const { onEvent } = this.#hub.options;
-      const peer = this.#peer;
-      onEvent({
-        event: "connection-lost",
-        peer,
-        device: this.#device,
-        reason: reason === "" ? "closed by the peer" : reason,
-      });
-    }
+    if (!this.#closing) this.#reportLost(reason);
     this.#closing = true;
     this.#hub.remove(this);
+  }
+
+  #reportLost(reason: string): void {
+    const { onEvent } = this.#hub.options;
+    const peer = this.#peer;
+    const why = reason === "" ? "closed by the peer" : reason;
+    if (this.session !== undefined) onEvent({ event: "connection-lost", peer, device: this.#device, reason: why });
+    else onEvent({ event: "connection-refused", peer, reason: `no greeting: ${why}` });
   }
 
   /** Returns whether the session is there and has been given the bytes. */
@@ -378,7 +376,9 @@ export class ReceivingConnection implements LinkHandlers {
     this.#progressOf(frame.origin).rejectedFrames++;
     if (reason !== "checksum") this.#incomplete = true;
     const { device, source } = frame.origin;
-    this.#hub.options.onEvent({ event: "rejected", device, source, name: frame.name, reason, detail });
+    // A name that is refused for its length must not fill the log.
+    const name = frame.name.slice(0, nameBytesMax);
+    this.#hub.options.onEvent({ event: "rejected", device, source, name, reason, detail });
   }
 
   // ---- the hub

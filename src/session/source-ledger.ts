@@ -5,7 +5,8 @@
  *     settled ... | base ... sendCursor ... offerCursor ... | not listed yet
  *
  * States of a frame: listed -> offered -> wanted -> sent -> settled, and gap -> gap-sent -> settled for one that will
- * not arrive. A live frame begins as wanted. A lost connection turns offered, wanted and sent back into listed, gap-sent back into gap.
+ * not arrive. A live frame begins as wanted. A lost connection turns offered, wanted and sent back into listed,
+ * gap-sent back into gap.
  */
 import { assert } from "../errors.ts";
 import type { FrameEntry, GapReason, Outcome, SourceTotals } from "../frame.ts";

@@ -21,8 +21,11 @@ class SocketLink implements Link {
   constructor(socket: Socket<SocketState>) {
     this.#socket = socket;
     // An IPv4 peer of a socket that listens on every interface is shown as what it is.
-    const host = socket.remoteAddress.replace(/^::ffff:(?=[0-9.]+$)/, "");
-    this.peer = host.includes(":") ? `[${host}]:${socket.remotePort}` : `${host}:${socket.remotePort}`;
+    // A peer that connected and reset at once has no address any more, whatever the types say.
+    const address: string | undefined = socket.remoteAddress;
+    const host = (address ?? "a peer that is gone").replace(/^::ffff:(?=[0-9.]+$)/, "");
+    if (address === undefined) this.peer = host;
+    else this.peer = host.includes(":") ? `[${host}]:${socket.remotePort}` : `${host}:${socket.remotePort}`;
   }
 
   write(view: Uint8Array): number {

@@ -439,7 +439,7 @@ export class MessageReader {
     for (let at = 0; at < count; at++) {
       const bytes = reader.u64();
       const capturedNs = reader.i64();
-      entries.push({ name: reader.text(nameBytesMax), bytes, capturedNs });
+      entries.push({ name: reader.text(headBytesMax), bytes, capturedNs });
     }
     return { sourceIndex, firstSequence, entries };
   }
@@ -464,7 +464,8 @@ export class MessageReader {
     const crc = reader.u32();
     const metadataBytes = within(reader.u16(), 0, metadataBytesMax, "bytes of metadata");
     reader.viewBytes(metadataBytes);
-    return { sourceIndex, sequence, capturedNs, bytes, crc32: crc, name: reader.text(nameBytesMax) };
+    // A name above nameBytesMax is refused as a name is, by itself; the head bounds what it can take.
+    return { sourceIndex, sequence, capturedNs, bytes, crc32: crc, name: reader.text(headBytesMax) };
   }
 
   chunk(head: Uint8Array): ChunkHead {

@@ -3,9 +3,10 @@
  * nothing of src/ is used, and nothing is done to help the other side. Each read is taken for one message, the last
  * `ok` is said before the file is written, and a message that is none of the expected ones is lost.
  *
- *     bun test/support/lockstep-peers.ts server PORT DIR [--read-bytes N] [--busy-ms N] [--slow-read-ms N] [--wait-first-byte] [--once]
- *     bun test/support/lockstep-peers.ts client HOST PORT FORMAT DIR [--directory NAME] [--write-delay-ms N] [--read-bytes N]
- *         [--glue] [--split-header-ms N] [--die-in-frame N] [--no-delay]
+ *     bun test/support/lockstep-peers.ts server PORT DIR [--read-bytes N] [--busy-ms N] [--slow-read-ms N]
+ *         [--wait-first-byte] [--once]
+ *     bun test/support/lockstep-peers.ts client HOST PORT FORMAT DIR [--directory NAME] [--write-delay-ms N]
+ *         [--read-bytes N] [--glue] [--split-header-ms N] [--die-in-frame N] [--no-delay]
  *
  * The server prints `listening PORT`, then `over FRAMES` for each conversation; PORT 0 takes a free one. The client
  * prints `sent FRAMES BYTES MS` and ends with status 0, or says what happened instead and ends with status 1.
@@ -15,7 +16,10 @@ import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Socket } from "bun";
 
-/** A socket used the way a blocking program uses one. While nobody reads, bytes stay in the kernel, as they would there. */
+/**
+ * A socket used the way a blocking program uses one. While nobody reads, bytes stay in the kernel, as they would
+ * there.
+ */
 class BlockingSocket {
   #socket: Socket<BlockingSocket> | undefined;
   #arrived: Buffer = Buffer.alloc(0);

@@ -2,7 +2,7 @@
  * framepipe as its users run it: the executable, started as processes that are listened to, killed and measured. A
  * `Place` is a temporary directory with everything that was started for one test; leaving the test ends and removes it.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Database } from "bun:sqlite";
@@ -117,16 +117,16 @@ export class Running {
   }
 
   /** Its exit status, when it has ended and everything it said was read; 128 + the signal's number if one ended it. */
-  async status(): Promise<number> {
+  async status(limitMs: number = patienceMs): Promise<number> {
     let forced = false;
     const timer = setTimeout(() => {
       forced = true;
       this.#process.kill("SIGKILL");
-    }, patienceMs);
+    }, limitMs);
     const status = await this.#process.exited;
     clearTimeout(timer);
     await this.#heard;
-    if (forced) throw this.#complaint(`did not end in ${patienceMs / 1000} s`);
+    if (forced) throw this.#complaint(`did not end in ${limitMs / 1000} s`);
     return status;
   }
 
@@ -306,6 +306,19 @@ export function differences(sourceDir: string, storedDir: string): string[] {
     }
   }
   return [...found, ...[...stored].map((path) => `not sent: ${path}`)];
+}
+
+/**
+ * Frames of a megabyte that take no time and next to no disk to make, `0.raw` and on. Seventy of them are more than the
+ * window (64 MiB) and whatever the kernel's buffers hold: the last ones are not read before the first are acknowledged.
+ */
+export function makeMegabytes(dir: string, count: number): void {
+  mkdirSync(dir, { recursive: true });
+  for (let index = 0; index < count; index += 1) {
+    const path = join(dir, `${index}.raw`);
+    writeFileSync(path, `frame ${index}`);
+    truncateSync(path, 1_000_000);
+  }
 }
 
 /** Makes `dir` and an empty file system in it. Undefined where that is not allowed. Call the result to remove it. */

@@ -1,6 +1,7 @@
 /**
- * A TCP proxy inside the test process: counts what passes, can be slowed down, can cut its connections, and can be given
- * another target while it runs. It holds one chunk per direction and no more, so back-pressure reaches through it.
+ * A TCP proxy inside the test process: counts what passes, can be slowed down, can cut its connections, and can be
+ * given another target while it runs. It holds one chunk per direction and no more, so back-pressure reaches through
+ * it.
  */
 import type { Socket, TCPSocketListener } from "bun";
 

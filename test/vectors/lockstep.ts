@@ -62,7 +62,10 @@ export const frameHeaders: readonly FrameHeaderCase[] = [
   { bytes: utf8("5|../../etc/passwd"), expected: { bytes: 5, name: "../../etc/passwd", atOnce: false } },
   { bytes: utf8("007|x.png"), expected: { bytes: 7, name: "x.png", atOnce: true } },
   { bytes: utf8("70368744177664|x.png"), expected: { bytes: 70368744177664, name: "x.png", atOnce: true } },
-  { bytes: Uint8Array.of(0x31, 0x7c, 0xe9, 0x2e, 0x70, 0x6e, 0x67), expected: { bytes: 1, name: "\\xe9.png", atOnce: true } },
+  {
+    bytes: Uint8Array.of(0x31, 0x7c, 0xe9, 0x2e, 0x70, 0x6e, 0x67),
+    expected: { bytes: 1, name: "\\xe9.png", atOnce: true },
+  },
   { bytes: utf8("1|a\u0007.png"), expected: { bytes: 1, name: "a\u0007.png", atOnce: true } },
   { bytes: utf8(""), expected: "more" },
   { bytes: utf8("1012"), expected: "more" },

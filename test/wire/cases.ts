@@ -308,8 +308,8 @@ export const badHeads: readonly {
     name: "a name of 60,000 bytes",
     head: Uint8Array.of(0, 0, 0, 0, ...u64(1, 0), ...u64(0, 0), ...u64(5, 0), 0, 0, 0, 0, 0, 0, 0x60, 0xea),
     decode: (r, h) => r.frame(h),
-    fails: ProtocolCode.limit,
-    message: "60000 bytes, limit 1024",
+    fails: ProtocolCode.malformed,
+    message: "a field at offset",
   },
   {
     name: "metadata of 60,000 bytes",

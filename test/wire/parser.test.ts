@@ -143,6 +143,13 @@ describe("the messages", () => {
     expect(reader.hold(message?.head ?? new Uint8Array(0))).toBe("ä".repeat(256));
   });
 
+  test("a name of 60,000 bytes is read, so that it can be refused by itself", () => {
+    const head = new Uint8Array(36 + 60_000).fill(65);
+    head.fill(0, 0, 34);
+    head.set([0x60, 0xea], 34);
+    expect(reader.frame(head).name.length).toBe(60_000);
+  });
+
   test("an offer takes as many entries as a head holds and says how many", () => {
     const entries = Array.from({ length: 512 }, (_, at) => ({
       name: `${at}`.padStart(1000, "x"),

@@ -35,7 +35,11 @@ function makeFolder(disk: Disk, place: string, directories: Directories): void {
   const found = disk.look(place);
   if (found === "absent") disk.makeDirectory(place);
   else if (found !== "directory") {
-    throw new UserError(`${place} is not a directory`, ["move it away: framepipe keeps its catalogue there"]);
+    throw new UserError(
+      `${place} is not a directory`,
+      ["move it away: framepipe keeps its catalogue there"],
+      ExitStatus.failure,
+    );
   }
   directories.foundationChanged(dirname(place));
 }
@@ -62,5 +66,6 @@ export function cannotUse(directory: string, error: unknown): unknown {
       : code === "EACCES" || code === "EPERM" || code === "EROFS"
         ? `make '${directory}' writable for this user, or choose another directory with --out`
         : "choose another directory with --out";
-  return new UserError(`cannot store in ${directory}: ${describe(error)}`, [hint], ExitStatus.failure);
+  const what = code === "ENOENT" ? "it cannot be made there (ENOENT)" : describe(error);
+  return new UserError(`cannot store in ${directory}: ${what}`, [hint], ExitStatus.failure);
 }

@@ -1,0 +1,301 @@
+/**
+ * Senders that mean harm or know no better, on both protocols, written from the specifications with plain sockets: what
+ * cannot be taken is refused one by one, what is good is stored, and nothing ever appears outside the destination.
+ */
+import { expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
+import { runArticleClient } from "../support/lockstep-peers.ts";
+import { badNames } from "../vectors/names.ts";
+import { encode, Fields, kinds, looseUtf8, WirePeer } from "./wire-peer.ts";
+
+const payload = Buffer.from("bytes that must not appear anywhere else");
+
+/** Everything below the test's own directory but the archive, hidden files too. */
+function outside(place: Place): string[] {
+  return readdirSync(place.dir, { recursive: true, encoding: "utf8" })
+    .filter((path) => path !== "captures" && !path.startsWith("captures/"))
+    .toSorted();
+}
+
+/** Also what is hidden must be ours: nobody may write into the catalogue's folder. */
+function ownFiles(out: string): string[] {
+  return readdirSync(join(out, ".framepipe")).filter(
+    (name) => !/^(?:catalogue\.db(?:-wal|-shm)?|lock(?:-journal)?|tmp)$/.test(name),
+  );
+}
+
+async function openSession(
+  port: number,
+  device = "camera",
+  source: string | Uint8Array = "visible",
+): Promise<WirePeer> {
+  const peer = await WirePeer.connect(port);
+  peer.hello(device);
+  await peer.take(kinds.welcome);
+  peer.source(0, source);
+  return peer;
+}
+
+/** A gap for each refused number, as the specification asks, so that the catalogue has them. */
+async function endSession(peer: WirePeer, frames: number, refused: readonly number[]): Promise<void> {
+  for (const sequence of refused) {
+    peer.say(encode(kinds.gap, new Fields().u16(0).u16(4).u64(sequence).u32(1).text("").text("refused")));
+  }
+  const totals = new Fields()
+    .u16(0)
+    .u16(0)
+    .u64(frames)
+    .u64(frames - refused.length)
+    .u64(0)
+    .u64(0);
+  peer.say(encode(kinds.end, totals.u64(refused.length).u64(0)));
+  await peer.take(kinds.ended);
+  peer.bye();
+  await peer.take(kinds.farewell);
+  await peer.gone();
+}
+
+/** What does not fit a head of the wire is cut to what does: still far too long for a name. */
+const wireBytes = (name: string): Uint8Array => looseUtf8(name).subarray(0, 60_000);
+/** Names of which many fit one offer. */
+const shortBadNames = badNames.filter(({ name }) => looseUtf8(name).length <= 1024);
+
+test("wire: names that lead elsewhere are refused one by one, frames between them are stored", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out, { words: ["--once"] });
+  const peer = await openSession(receiver.port);
+  const refused: number[] = [];
+  for (const [index, { name, why }] of badNames.entries()) {
+    // Half of a surrogate pair is no UTF-8: whoever decodes it makes U+FFFD of it, and that is a name as good as any.
+    if (why === "not valid unicode") continue;
+    peer.frame({ sequence: 2 * index, name: wireBytes(name), bytes: payload });
+    const reject = await peer.take(kinds.reject);
+    expect([reject.u16(), reject.u8(), reject.u8(), reject.u64()], name).toEqual([0, 16, 0, 2 * index]);
+    refused.push(2 * index);
+    peer.frame({ sequence: 2 * index + 1, name: `good/${index}.jpg`, bytes: Buffer.from(`good ${index}`) });
+  }
+  await endSession(peer, 2 * refused.length, refused);
+  expect(await receiver.status()).toBe(4);
+  const stored = filesBelow(out);
+  expect(stored).toHaveLength(refused.length);
+  expect(refused.length).toBeGreaterThan(40);
+  for (const path of stored) {
+    expect(path).toMatch(/^camera\/visible\/good\/\d+\.jpg$/);
+    expect(readFileSync(join(out, path), "utf8")).toBe(`good ${/\d+/.exec(path)?.[0]}`);
+  }
+  expect(receiver.count("rejected")).toBe(refused.length);
+  expect(outside(place)).toEqual([]);
+  expect(ownFiles(out)).toEqual([]);
+}, 60_000);
+
+test("wire: the same names in an offer get a verdict each", async () => {
+  await using place = await openPlace();
+  const receiver = await place.receive(place.path("captures"));
+  const peer = await openSession(receiver.port);
+  const entries = shortBadNames
+    .filter(({ why }) => why !== "not valid unicode")
+    .flatMap(({ name }, index) => [
+      { name, bytes: 10 },
+      { name: `${index}.jpg`, bytes: 10 },
+    ]);
+  peer.offer(0, entries);
+  const want = await peer.take(kinds.want);
+  expect([want.u16(), want.u16(), want.u64()]).toEqual([0, entries.length, 0]);
+  for (const [index, { name }] of entries.entries()) {
+    expect(want.u8(), name).toBe(index % 2 === 0 ? 16 : 0);
+    want.skip(4);
+  }
+  peer.drop();
+}, 60_000);
+
+test("wire: devices and sources that lead elsewhere get nothing stored anywhere", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out);
+  for (const [device, source] of [
+    ["../../x", "visible"],
+    ["camera", "../../../tmp/x"],
+    ["camera", "/etc"],
+    ["camera", ".framepipe"],
+    [".framepipe", "tmp"],
+    ["", "visible"],
+    ["camera", ""],
+  ] as const) {
+    const peer = await WirePeer.connect(receiver.port);
+    peer.hello(device);
+    peer.source(0, source);
+    peer.frame({ sequence: 0, name: "catalogue.db", bytes: payload });
+    peer.frame({ sequence: 1, name: "../../a.jpg", bytes: payload });
+    peer.bye();
+    await peer.gone();
+    expect(peer.received.every(({ kind }) => kind !== kinds.ack)).toBe(true);
+  }
+  expect(filesBelow(out)).toEqual([]);
+  expect(outside(place)).toEqual([]);
+  expect(ownFiles(out)).toEqual([]);
+  await stillServes(place, receiver);
+}, 60_000);
+
+test("wire: a link at the destination is not followed", async () => {
+  await using place = await openPlace();
+  const [out, elsewhere] = [place.path("captures"), place.path("elsewhere")];
+  mkdirSync(elsewhere);
+  mkdirSync(join(out, "camera", "visible"), { recursive: true });
+  writeFileSync(join(elsewhere, "precious.jpg"), "precious");
+  symlinkSync(elsewhere, join(out, "camera", "visible", "folder"));
+  symlinkSync(join(elsewhere, "precious.jpg"), join(out, "camera", "visible", "1.jpg"));
+  symlinkSync(join(elsewhere, "not-there.jpg"), join(out, "camera", "visible", "2.jpg"));
+  const receiver = await place.receive(out, { words: ["--once"] });
+  const peer = await openSession(receiver.port);
+  peer.frame({ sequence: 0, name: "folder/3.jpg", bytes: payload });
+  peer.frame({ sequence: 1, name: "folder/precious.jpg", bytes: payload });
+  peer.frame({ sequence: 2, name: "1.jpg", bytes: payload });
+  peer.frame({ sequence: 3, name: "2.jpg", bytes: payload });
+  peer.frame({ sequence: 4, name: "good.jpg", bytes: Buffer.from("good") });
+  await endSession(peer, 5, [0, 1]);
+  expect(await receiver.status()).toBe(4);
+  expect(outside(place)).toEqual(["elsewhere", "elsewhere/precious.jpg"]);
+  expect(readFileSync(join(elsewhere, "precious.jpg"), "utf8")).toBe("precious");
+  expect(readFileSync(join(out, "camera", "visible", "good.jpg"), "utf8")).toBe("good");
+}, 60_000);
+
+test("wire: a damaged frame is asked for again, and never stored damaged", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out, { words: ["--once"] });
+  const peer = await openSession(receiver.port);
+  for (let attempt = 0; attempt < 2; attempt += 1) {
+    peer.frame({ sequence: 0, name: "1.jpg", bytes: payload, crc: 12345 });
+    const reject = await peer.take(kinds.reject);
+    expect([reject.u16(), reject.u8(), reject.u8(), reject.u64()]).toEqual([0, 18, 1, 0]);
+  }
+  expect(filesBelow(out)).toEqual([]);
+  peer.frame({ sequence: 0, name: "1.jpg", bytes: payload });
+  await peer.take(kinds.ack);
+  await endSession(peer, 1, []);
+  expect(await receiver.status()).toBe(0);
+  expect(readFileSync(join(out, "camera", "visible", "1.jpg")).equals(payload)).toBe(true);
+}, 60_000);
+
+/** Each ends the connection with a code, and nothing else. */
+const violations: Readonly<Record<string, { code: number; say: (peer: WirePeer) => void }>> = {
+  "a frame of a source that was never named": {
+    code: 1,
+    say: (peer) => peer.frame({ sequence: 0, sourceIndex: 7, name: "1.jpg", bytes: payload }),
+  },
+  "a source named twice": { code: 1, say: (peer) => peer.source(0, "again") },
+  "a size of 2^63": {
+    code: 4,
+    say: (peer) => peer.frame({ sequence: 0, name: "1.jpg", bytes: payload, frameBytes: 2n ** 63n }),
+  },
+  "sizes that do not add up": {
+    code: 1,
+    say: (peer) => peer.frame({ sequence: 0, name: "1.jpg", bytes: payload, frameBytes: 3 }),
+  },
+  "a head of 4 GiB": {
+    code: 4,
+    say: (peer) => peer.say(new Fields().u8(0xf5).u8(1).u8(7).u8(1).u32(0xffff_ffff).u32(0).encoded),
+  },
+  "a payload of 4 GiB": {
+    code: 4,
+    say: (peer) => peer.say(new Fields().u8(0xf5).u8(1).u8(7).u8(1).u32(30).u32(0xffff_ffff).encoded),
+  },
+  "an offer of 65,535 entries that are not there": {
+    code: 4,
+    say: (peer) => peer.say(encode(kinds.offer, new Fields().u16(0).u16(0xffff).u64(0))),
+  },
+  "a message that only a receiver says": {
+    code: 3,
+    say: (peer) => peer.say(encode(kinds.farewell, new Fields())),
+  },
+  "a damaged head": {
+    code: 5,
+    say: (peer) => {
+      const message = encode(kinds.bye, new Fields().u8(0));
+      message[12] = 1;
+      peer.say(message);
+    },
+  },
+  "text in the middle": { code: 1, say: (peer) => peer.say(Buffer.from("GET / HTTP/1.1\r\n\r\n")) },
+};
+
+test("wire: each violation ends its connection with its code, and only that", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out);
+  receiver.watchMemory();
+  for (const [what, { code, say }] of Object.entries(violations)) {
+    const peer = await openSession(receiver.port, what.replaceAll(" ", "-").replaceAll("^", ""));
+    peer.frame({ sequence: 100, name: "before.jpg", bytes: Buffer.from(what) });
+    await peer.take(kinds.ack);
+    say(peer);
+    const refuse = await peer.take(kinds.refuse);
+    expect(refuse.u16(), what).toBe(code);
+    await peer.gone();
+  }
+  // What was acknowledged before is stored; of the rest there is nothing.
+  expect(filesBelow(out)).toHaveLength(Object.keys(violations).length);
+  expect(receiver.count("connection-lost")).toBe(Object.keys(violations).length);
+  await stillServes(place, receiver);
+  expect(receiver.peakRssBytes).toBeLessThan(150 * 2 ** 20);
+}, 60_000);
+
+test("lockstep: the same names are passed over, frames between them are stored", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out, { words: ["--once"] });
+  // A name that is longer than a header may be is no header; half of a surrogate pair cannot be written as text.
+  const names = badNames.filter(({ name, why }) => why !== "not valid unicode" && Buffer.byteLength(name) < 1_080);
+  const frames = names.flatMap(({ name }, index) => [
+    { name, bytes: payload },
+    { name: `good/${index}.jpg`, bytes: Buffer.from(`good ${index}`) },
+  ]);
+  const client = { port: receiver.port, format: "visible", directory: "folder", frames, noDelay: true };
+  expect(await runArticleClient(client)).toBe(frames.length);
+  expect(await receiver.status()).toBe(4);
+  const stored = filesBelow(out);
+  expect(stored).toHaveLength(names.length);
+  for (const path of stored) {
+    expect(path).toMatch(/^lockstep\/visible\/folder\/good\/\d+\.jpg$/);
+    expect(readFileSync(join(out, path), "utf8")).toBe(`good ${/\d+/.exec(path)?.[0]}`);
+  }
+  expect(receiver.count("rejected")).toBe(names.length);
+  expect(outside(place)).toEqual([]);
+  expect(ownFiles(out)).toEqual([]);
+}, 60_000);
+
+test("lockstep: headers that lead elsewhere or make no sense end the connection", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out);
+  const clients = [
+    { format: "..", directory: "folder", name: "1.jpg" },
+    { format: ".framepipe", directory: "tmp", name: "1.jpg" },
+    { format: "visible", directory: "..", name: "1.jpg" },
+    { format: "visible", directory: "/", name: "1.jpg" },
+    { format: "visible", directory: "folder", name: "m".repeat(2_000) },
+  ];
+  const outcomes = clients.map(({ format, directory, name }) =>
+    runArticleClient({ port: receiver.port, format, directory, frames: [{ name, bytes: payload }] }).then(
+      () => "taken",
+      () => "closed",
+    ),
+  );
+  expect(await Promise.all(outcomes)).toEqual(clients.map(() => "closed"));
+  expect(filesBelow(out)).toEqual([]);
+  expect(outside(place)).toEqual([]);
+  await stillServes(place, receiver);
+}, 60_000);
+
+/** An honest sender gets its frame stored. */
+async function stillServes(place: Place, receiver: Receiver): Promise<void> {
+  const dir = place.path("honest");
+  mkdirSync(dir);
+  writeFileSync(join(dir, "1.jpg"), "honest");
+  const sender = place.send(receiver.port, [dir], ["--delete-sent"]);
+  expect(await sender.status()).toBe(0);
+  expect(filesBelow(dir)).toEqual([]);
+}
