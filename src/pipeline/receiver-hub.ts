@@ -62,7 +62,7 @@ export class ReceiverHub implements ConnectionHub {
 
   /** Frames of any connection may be taken now. */
   get open(): boolean {
-    return !this.#failed && this.#held === undefined && !this.full;
+    return !this.#stopping && !this.#failed && this.#held === undefined && !this.full;
   }
 
   /** A group is written and not yet committed: its files are open and its frames are in nobody's catalogue. */

@@ -1,0 +1,80 @@
+/** Stopping a receiver in the middle of a stream that never pauses, on the simulated disk and network. */
+import { expect, test } from "bun:test";
+import type { ReceiverEvent } from "../../src/observe/events.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
+import { DirectorySink } from "../../src/sinks/directory/directory-sink.ts";
+import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
+import { SimClock } from "../simulation/sim-clock.ts";
+import { SimCatalogue, SimDisk } from "../simulation/sim-disk.ts";
+import { SimNetwork } from "../simulation/sim-network.ts";
+import { SimSource } from "../simulation/sim-source.ts";
+import { Random } from "../support/random.ts";
+
+test("a receiver that is told to stop reads nothing more, acknowledges what it has, and ends", () => {
+  const time = new SimClock();
+  const { clock } = time.process();
+  const random = new Random(1);
+  const network = new SimNetwork(time, random, { delayMsMax: 2, capacityBytes: 1_000_000, damage: 0 });
+  const disk = new SimDisk({ random, after: (delayMs, run) => clock.after(delayMs, run) });
+  const sink = new DirectorySink({
+    directory: "/archive",
+    layout: new Layout(layoutDefault),
+    sync: "batch",
+    frameBytesMax: 1e6,
+    minFreeBytes: 0,
+    disk,
+    openCatalogue: () => new SimCatalogue(disk),
+    clock,
+  });
+  const events: ReceiverEvent[] = [];
+  const onEvent = (event: ReceiverEvent): void => void events.push(event);
+  const newSession = (): string => "1".repeat(32);
+  const common = { clock, agent: "", frameBytesMax: 1e6, connectionsMax: 1, newSession, onEvent };
+  const hub = new ReceiverHub({ ...common, sink });
+  network.accept = () => hub.accept();
+  const files = Array.from({ length: 5000 }, (_, at) => ({
+    name: `${at}.jpg`,
+    bytes: new Uint8Array(5000),
+    capturedNs: 0n,
+    broken: false,
+  }));
+  const folder = { source: "visible", files, deleted: new Set<string>() };
+  const told: string[] = [];
+  const source = new SimSource({
+    folder,
+    random,
+    deleteSent: false,
+    live: false,
+    onSettled: (_, name) => void told.push(name),
+  });
+  const results: SenderResult[] = [];
+  const sending = new Sending({
+    peer: "sim:1",
+    dial: network.dial,
+    clock,
+    random: () => random.next(),
+    session: "2".repeat(32),
+    device: "device",
+    agent: "",
+    sources: [source],
+    retryForMs: undefined,
+    onEvent: () => undefined,
+    onDone: (result) => void results.push(result),
+  });
+  sending.start();
+  while (told.length < 500) time.step();
+  let stopped = false;
+  hub.stop(() => {
+    stopped = true;
+  });
+  const deadlineMs = clock.nowMs() + 3000;
+  while (!stopped && clock.nowMs() < deadlineMs) time.step();
+  expect(stopped).toBe(true);
+  expect(results).toEqual([]);
+  expect(told.length).toBeLessThan(2500);
+  // The rows are what was acknowledged and what was committed while the acks were on their way.
+  const stored = new Set(disk.durableRows().map((row) => row.frame.name));
+  for (const name of told) expect(stored.has(name)).toBe(true);
+  expect(sink.stagedFrames).toBe(0);
+});
