@@ -55,6 +55,11 @@ export const outboxBytes: number = MiB;
 
 /** Frames written and not yet committed, at which reading stops: each holds an open file until it is flushed. */
 export const groupFramesMax = 256;
+/**
+ * The least time between two commits while frames keep coming: a group then shares its catalogue pages and its ack. The
+ * first frame after a pause is committed at once, so a camera's frames do not wait.
+ */
+export const groupMs = 10;
 /** Bytes written and not yet committed. */
 export const groupBytesMax: number = 64 * MiB;
 

@@ -10,7 +10,7 @@
  */
 import type { SinkError } from "../errors.ts";
 import type { Origin } from "../frame.ts";
-import { groupBytesMax, groupFramesMax, holdProbeMs } from "../limits.ts";
+import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs } from "../limits.ts";
 import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Clock, LinkHandlers, Sink } from "../ports.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
@@ -41,6 +41,8 @@ export class ReceiverHub implements ConnectionHub {
   /** The connection of each session that is known; undefined: it is gone for now. */
   readonly #sessions = new Map<string, ReceivingConnection | undefined>();
   #committing = false;
+  #commitPlanned = false;
+  #committedAtMs = Number.NEGATIVE_INFINITY;
   #held: SinkError | undefined;
   #failed = false;
   #stopping = false;
@@ -126,18 +128,32 @@ export class ReceiverHub implements ConnectionHub {
     return progress;
   }
 
+  /** Commits what is staged, at once after a pause, else when the group has had its time to grow. */
+  commitSoon(): void {
+    if (this.#committing || this.#commitPlanned || this.options.sink.stagedFrames === 0) return;
+    const { clock } = this.options;
+    const waitMs = this.#committedAtMs + groupMs - clock.nowMs();
+    if (waitMs <= 0) return this.commit();
+    this.#commitPlanned = true;
+    clock.after(waitMs, () => {
+      this.#commitPlanned = false;
+      this.commit();
+    });
+  }
+
   /** Commits what is staged, unless a commit is under way: then it follows that one. */
   commit(): void {
-    const { sink } = this.options;
+    const { sink, clock } = this.options;
     while (!this.#committing && sink.stagedFrames > 0) {
       this.#committing = true;
       let returned = false;
       sink.commit((failure) => {
         this.#committing = false;
+        this.#committedAtMs = clock.nowMs();
         if (failure !== undefined) this.hold(failure);
         for (const connection of this.#connections) connection.committed();
         if (!returned) return;
-        this.commit();
+        this.commitSoon();
         this.#maybeStopped();
       });
       returned = true;

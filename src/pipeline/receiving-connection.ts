@@ -38,6 +38,7 @@ export interface ConnectionHub {
   remove(connection: ReceivingConnection): void;
   progressOf(origin: Origin): OriginProgress;
   commit(): void;
+  commitSoon(): void;
   hold(failure: SinkError): void;
 }
 
@@ -69,6 +70,8 @@ export class ReceivingConnection implements LinkHandlers {
   #stagedCount = 0;
   #bye: "complete" | "interrupted" | undefined;
   #incomplete = false;
+  /** A source has ended: what is staged is not to wait for more. */
+  #ending = false;
   #storedFrames = 0;
   #storedBytes = 0;
   readonly #progress = new Map<Origin, OriginProgress>();
@@ -175,7 +178,9 @@ export class ReceivingConnection implements LinkHandlers {
     }
     // Events may have ended the session.
     if (this.#closing) return;
-    this.#hub.commit();
+    if (this.#ending) this.#hub.commit();
+    else this.#hub.commitSoon();
+    this.#ending = false;
     this.#flush();
     this.#regulate();
     this.#deadline.arm();
@@ -275,6 +280,7 @@ export class ReceivingConnection implements LinkHandlers {
           receiving.confirmEnd(sourceIndex);
         });
         this.#stagedCount++;
+        this.#ending = true;
         return;
       }
       case "bye":
