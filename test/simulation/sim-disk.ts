@@ -11,7 +11,6 @@
  * operation fails without effect until `crash` says which kind of end it was.
  */
 import { crc32 } from "../../src/bytes/checksum.ts";
-import { assert } from "../../src/errors.ts";
 import type { Gap, Origin, SourceEnd } from "../../src/frame.ts";
 import {
   type Catalogue,
@@ -252,15 +251,16 @@ export class SimDisk implements Disk {
     this.#handles.delete(handle);
   }
 
-  rename(from: string, to: string): void {
+  renameNew(from: string, to: string): boolean {
     this.#step();
     const [fromDirectory, fromName] = this.#parentOf(from);
     const [toDirectory, toName] = this.#parentOf(to);
     const node = fromDirectory.entries.get(fromName);
     if (node === undefined) throw failure("ENOENT", from);
-    assert(!toDirectory.entries.has(toName), "a file with a final name is never replaced");
+    if (toDirectory.entries.has(toName)) return false;
     fromDirectory.entries.delete(fromName);
     toDirectory.entries.set(toName, node);
+    return true;
   }
 
   remove(path: string): void {

@@ -240,9 +240,9 @@ describe("directory sink: files", () => {
   test("a name that the file system cannot hold is refused, the rest of the group is stored", async () => {
     const refusing: Disk = {
       ...nodeDisk,
-      rename: (from, to) => {
+      renameNew: (from, to) => {
         if (to.endsWith("2.jpg")) throw Object.assign(new Error("no such name"), { code: "EINVAL" });
-        nodeDisk.rename(from, to);
+        return nodeDisk.renameNew(from, to);
       },
     };
     const place = makePlace({ disk: refusing });

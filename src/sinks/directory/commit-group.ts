@@ -16,6 +16,7 @@ import type { Disk } from "./disk.ts";
 import { numberedPath } from "./layout.ts";
 import { isNameError } from "./storage-error.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
+import { nameKey, type UnstoredNames } from "./unstored-names.ts";
 
 /** Numbered names tried for one frame. Thousands of different pictures of one name are a broken camera. */
 const numberMax = 10_000;
@@ -43,6 +44,7 @@ export interface CommitGroupOptions {
   readonly directories: Directories;
   readonly catalogue: Catalogue;
   readonly wallNs: () => bigint;
+  readonly unstored: UnstoredNames;
 }
 
 /** What a frame that is stored already, under `number`, is to the session that sent it again. */
@@ -100,17 +102,17 @@ export class CommitGroup {
 
   /** Gives a frame its final name, unless it is stored already or cannot be. */
   #place(staged: StagedFrame): Outcome | RefusalReason {
-    const { disk, root, catalogue, directories } = this.#options;
+    const { disk, root, catalogue, directories, unstored } = this.#options;
     const { frame, crc32 } = staged;
-    const { device, source, session } = frame.origin;
+    const { session } = frame.origin;
     staged.file.close();
-    const key = `${device}\0${source}\0${frame.name}`;
+    const key = nameKey(frame.origin, frame.name);
 
     const mates = this.#rowsByKey.get(key) ?? [];
     const mate = mates.find((row) => row.frame.bytes === frame.bytes && row.crc32 === crc32);
     if (mate !== undefined) return outcomeOf(mate.frame.origin.session, mate.number, session);
 
-    const rows = catalogue.find(frame.origin, frame.name, frame.capturedNs);
+    const rows = unstored.take(key) ? [] : catalogue.find(frame.origin, frame.name, frame.capturedNs);
     const equals = rows.filter((row) => row.bytes === frame.bytes && row.crc32 === crc32);
     for (const row of equals) {
       if (disk.look(`${root}/${row.path}`) === row.bytes) return outcomeOf(row.session, row.number, session);
@@ -118,7 +120,8 @@ export class CommitGroup {
     // A row whose file somebody removed: the frame goes back to where the row says it is.
     for (const row of equals) {
       if (this.#paths.has(row.path) || directories.prepare(row.path) !== undefined) continue;
-      if (disk.look(`${root}/${row.path}`) === "absent") return this.#move(staged, row.path, row.number, key);
+      const moved = this.#move(staged, row.path, row.number, key);
+      if (moved !== undefined) return moved;
     }
 
     // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
@@ -126,10 +129,11 @@ export class CommitGroup {
     for (let number = 1; number <= numberMax; number += 1) {
       const path = numberedPath(staged.path, number);
       if (this.#paths.has(path)) continue;
+      // A path that a row claims is left to the row's own frame, even if its file is missing.
+      const moved = rows.some((row) => row.path === path) ? undefined : this.#move(staged, path, number, key);
+      if (moved !== undefined) return moved;
       const found = disk.look(`${root}/${path}`);
       if (found === "link") return "link";
-      // A path that a row claims is left to the row's own frame, even if its file is missing.
-      if (found === "absent" && rows.every((row) => row.path !== path)) return this.#move(staged, path, number, key);
       if (found === frame.bytes && !catalogue.holds(path) && disk.checksum(`${root}/${path}`) === crc32) {
         return this.#adopt(staged, path, number, key);
       }
@@ -137,9 +141,10 @@ export class CommitGroup {
     return "name";
   }
 
-  #move(staged: StagedFrame, path: string, number: number, key: string): Outcome | RefusalReason {
+  /** Undefined: something has this name. */
+  #move(staged: StagedFrame, path: string, number: number, key: string): Outcome | RefusalReason | undefined {
     try {
-      staged.file.moveTo(`${this.#options.root}/${path}`);
+      if (!staged.file.moveTo(`${this.#options.root}/${path}`)) return undefined;
     } catch (error) {
       if (isNameError(error)) return "name";
       throw error;
@@ -173,6 +178,8 @@ export class CommitGroup {
     const ends = this.#items.flatMap((item) => (item.kind === "end" ? [item.end] : []));
     if (this.#rows.length + gaps.length + ends.length === 0) return;
     this.#options.catalogue.record({ frames: this.#rows, gaps, ends, nowNs: this.#options.wallNs() });
+    // Looked up again while this commit was under way, they were not in the catalogue yet.
+    for (const key of this.#rowsByKey.keys()) this.#options.unstored.take(key);
   }
 
   /** Closes whatever is open and removes what got no final name. */

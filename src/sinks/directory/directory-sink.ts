@@ -21,6 +21,7 @@ import { FreeSpace } from "./free-space.ts";
 import type { Layout } from "./layout.ts";
 import { isNameError, sinkError } from "./storage-error.ts";
 import { TemporaryFile } from "./temporary-file.ts";
+import { nameKey, UnstoredNames } from "./unstored-names.ts";
 
 /**
  * After a failure the destination is tried again at most this often; a caller that probes each second never meets it.
@@ -48,6 +49,7 @@ export class DirectorySink implements Sink {
   readonly #space: FreeSpace;
   /** Undefined while a lost one has not come back, and after `dispose`. */
   #catalogue: Catalogue | undefined;
+  readonly #unstored = new UnstoredNames();
   #identity: string | undefined;
   #failure: SinkError | undefined;
   #failedAtMs = 0;
@@ -113,7 +115,9 @@ export class DirectorySink implements Sink {
 
   #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry): Verdict {
     let have: Verdict = { kind: "want" };
-    for (const row of catalogue.find(origin, entry.name, entry.capturedNs)) {
+    const rows = catalogue.find(origin, entry.name, entry.capturedNs);
+    if (rows.length === 0) this.#unstored.add(nameKey(origin, entry.name));
+    for (const row of rows) {
       if (!row.sameCapture || row.bytes !== entry.bytes) continue;
       if (this.#disk.look(`${this.#root}/${row.path}`) !== row.bytes) continue;
       const outcome = outcomeOf(row.session, row.number, origin.session);
@@ -208,7 +212,15 @@ export class DirectorySink implements Sink {
       return next(failure);
     }
     const wallNs = (): bigint => clock.wallNs();
-    new CommitGroup(group, { root: this.#root, sync, disk, directories, catalogue, wallNs }).run((error, results) => {
+    new CommitGroup(group, {
+      root: this.#root,
+      sync,
+      disk,
+      directories,
+      catalogue,
+      wallNs,
+      unstored: this.#unstored,
+    }).run((error, results) => {
       const failure = error === undefined ? undefined : this.#fail("store frames", error);
       this.#settle(group, failure, results);
       next(failure);
@@ -256,6 +268,7 @@ export class DirectorySink implements Sink {
       if (identity === undefined) throw this.#gone();
       this.#catalogue?.close();
       this.#catalogue = undefined;
+      this.#unstored.clear();
       this.#directories.forget();
       this.#catalogue = openCatalogue(directory, sync);
       makeTemporaryFolder(this.#disk, directory, this.#directories);

@@ -17,7 +17,6 @@ import {
   openSync,
   readdirSync,
   readSync,
-  renameSync,
   statfsSync,
   statSync,
   unlinkSync,
@@ -25,6 +24,7 @@ import {
 } from "node:fs";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import { KiB } from "../../limits.ts";
+import { renameNew } from "./rename-new.ts";
 
 /** What is at a path, without following a symbolic link: the size in bytes of a regular file, or a word. */
 export type Look = number | "absent" | "directory" | "link" | "other";
@@ -44,8 +44,8 @@ export interface Disk {
   /** Brings the bytes of these files to the device, all at once. */
   sync(handles: readonly number[], done: (failure: unknown) => void): void;
   close(handle: number): void;
-  /** Moves a file. Replaces what is at `to`, so the caller looks first. */
-  rename(from: string, to: string): void;
+  /** Moves a file to where nothing is. False: something is there, and nothing was done. */
+  renameNew(from: string, to: string): boolean;
   remove(path: string): void;
   look(path: string): Look;
   makeDirectory(path: string): void;
@@ -78,7 +78,7 @@ export const nodeDisk: Disk = {
     for (const handle of handles) fdatasync(handle, settle);
   },
   close: closeSync,
-  rename: renameSync,
+  renameNew,
   remove: unlinkSync,
   look,
   makeDirectory: (path) => void mkdirSync(path),

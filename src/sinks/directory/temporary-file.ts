@@ -49,10 +49,11 @@ export class TemporaryFile {
     this.#disk.close(handle);
   }
 
-  /** Moves it to its final name, where nothing must be. */
-  moveTo(path: string): void {
-    this.#disk.rename(this.#path, path);
+  /** Moves it to its final name. False: something is there already. */
+  moveTo(path: string): boolean {
+    if (!this.#disk.renameNew(this.#path, path)) return false;
     this.#there = false;
+    return true;
   }
 
   /** Closes and removes what is left of it. Never throws: the next receiver sweeps up what cannot be removed now. */

@@ -1,0 +1,54 @@
+/**
+ * Gives a file its final name only if nothing has that name. Linux does both in one call (`renameat2` with
+ * RENAME_NOREPLACE), which neither Bun nor Node.js offers, so it is called in the C library; a look before each rename
+ * costs 5 µs of about 45 per small frame, and leaves a moment in which somebody else's file could be replaced. Where
+ * there is no such call (other systems, old kernels, some file systems) it is a look and a rename.
+ */
+import { dlopen, ptr } from "bun:ffi";
+import { lstatSync, renameSync } from "node:fs";
+
+const currentDirectory = -100; // AT_FDCWD
+const noReplace = 1; // RENAME_NOREPLACE
+const pathBytesMax = 8192;
+
+type Rename = (from: string, to: string) => boolean;
+
+let systemRename: Rename | undefined | "untried" = "untried";
+
+/** Moves `from` to `to` and returns true, or returns false because something is there. Throws what rename throws. */
+export function renameNew(from: string, to: string): boolean {
+  if (systemRename === "untried") systemRename = openSystemRename();
+  if (systemRename?.(from, to) === true) return true;
+  // Either something is there, or the call failed for a reason that this way will tell.
+  if (lstatSync(to, { throwIfNoEntry: false }) !== undefined) return false;
+  renameSync(from, to);
+  return true;
+}
+
+function openSystemRename(): Rename | undefined {
+  if (process.platform !== "linux") return undefined;
+  for (const library of ["libc.so.6", "libc.so"]) {
+    try {
+      const { symbols } = dlopen(library, {
+        renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
+      });
+      const encoder = new TextEncoder();
+      const fromBytes = new Uint8Array(pathBytesMax);
+      const toBytes = new Uint8Array(pathBytesMax);
+      const [fromPointer, toPointer] = [ptr(fromBytes), ptr(toBytes)];
+      const put = (path: string, bytes: Uint8Array): boolean => {
+        // Three bytes are the most that one unit of a string takes.
+        if (path.length * 3 >= pathBytesMax) return false;
+        bytes[encoder.encodeInto(path, bytes).written] = 0;
+        return true;
+      };
+      return (from, to) =>
+        put(from, fromBytes) &&
+        put(to, toBytes) &&
+        symbols.renameat2(currentDirectory, fromPointer, currentDirectory, toPointer, noReplace) === 0;
+    } catch {
+      // Another C library, or none that has it.
+    }
+  }
+  return undefined;
+}
