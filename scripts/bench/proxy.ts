@@ -245,6 +245,12 @@ class Lane {
     this.#to = to;
   }
 
+  /** Reading goes on while some of the queue is left: what is on the way is held too, and must not run out. */
+  get #resumeBytes(): number {
+    const { bitsPerSecond, oneWayMs, heldBytesMax } = this.#options;
+    return bitsPerSecond === undefined ? heldBytesMax / 2 : (bitsPerSecond / 8000) * (oneWayMs + queueMs / 2);
+  }
+
   get ended(): boolean {
     return this.#endDueMs !== undefined;
   }
@@ -293,7 +299,7 @@ class Lane {
       if (this.#blocked) break;
       this.#pieces.shift();
     }
-    if (this.#full && this.heldBytes <= this.#options.heldBytesMax / 2) {
+    if (this.#full && this.heldBytes <= this.#resumeBytes) {
       this.#full = false;
       this.#from?.resume();
     }

@@ -447,15 +447,16 @@ export class SenderSession {
   // ---- what leaves
 
   #advance(): SenderStep {
-    while (this.state === "running") {
+    // Sources and offers do not wait for the WELCOME, which saves a round trip; frames do, for its limits.
+    while (this.state === "running" || this.state === "greeting") {
       // Enough for any head, and what is left of it is enough to answer pings while the socket takes nothing.
       if (this.outbox.room < 2 * fullMessageBytes) return flushStep;
       const step =
         this.#declareStep() ??
         this.#offerStep(aheadFramesLow) ??
-        this.#frameStep() ??
+        (this.state === "running" ? this.#frameStep() : undefined) ??
         this.#offerStep(aheadFramesMax) ??
-        this.#endStep() ??
+        (this.state === "running" ? this.#endStep() : undefined) ??
         waitStep;
       if (step !== lookAgain) return step;
     }

@@ -29,7 +29,7 @@ function tarThrough({ name, kinds, missing, listen, connect }: TarOptions): Cont
       const sendPort = await throughLink(job, port);
       const up = stage.pipe();
       await stage.time(() => {
-        stage.start("sender", ["tar", "-C", set.folder, "-cf", "-", "."], { stdout: up.write });
+        stage.start("sender", ["tar", "-C", set.folder, "--hard-dereference", "-cf", "-", "."], { stdout: up.write });
         stage.start("sender", connect(sendPort), { stdin: up.read });
         return extract.succeeded();
       });
