@@ -219,7 +219,7 @@ export class DirectorySource implements Source {
       if (crc32 !== undefined && proof.crc32 !== crc32) {
         return this.#keep(path, "the receiver holds other bytes under this name");
       }
-      if (!sameState(proof, fileState(statSync(path, { bigint: true })))) {
+      if (!sameState(proof, fileState(statSync(path)))) {
         return this.#keep(path, "it has changed since it was sent");
       }
       unlinkSync(path);

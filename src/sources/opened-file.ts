@@ -6,17 +6,18 @@
  * reading one byte more would notice growth but not a file rewritten in place. What no caller can notice is a change
  * of the same size within one tick of the file system's clock, a few milliseconds at most.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { SourceError } from "../errors.ts";
 import type { OpenedFrame } from "../ports.ts";
 import { toSourceError } from "./file-errors.ts";
 
 /** What tells one state of a file from another without reading it. */
 export interface FileState {
-  readonly bytes: bigint;
-  readonly modifiedNs: bigint;
+  readonly bytes: number;
+  /** To about 0.2 µs, which is finer than the clocks of file systems; as a bigint each look would cost 0.7 µs more. */
+  readonly modifiedMs: number;
   /** Another file moved over this one may have its size and time, but not its number. */
-  readonly fileNumber: bigint;
+  readonly fileNumber: number;
 }
 
 /** The state and checksum of a file that was read from start to end without a change. */
@@ -24,12 +25,12 @@ export interface FileProof extends FileState {
   readonly crc32: number;
 }
 
-export function fileState(stats: BigIntStats): FileState {
-  return { bytes: stats.size, modifiedNs: stats.mtimeNs, fileNumber: stats.ino };
+export function fileState(stats: Stats): FileState {
+  return { bytes: stats.size, modifiedMs: stats.mtimeMs, fileNumber: stats.ino };
 }
 
 export function sameState(a: FileState, b: FileState): boolean {
-  return a.bytes === b.bytes && a.modifiedNs === b.modifiedNs && a.fileNumber === b.fileNumber;
+  return a.bytes === b.bytes && a.modifiedMs === b.modifiedMs && a.fileNumber === b.fileNumber;
 }
 
 // A file that was replaced by a named pipe since it was listed must not block the program. Windows has no such flag.
@@ -62,7 +63,7 @@ export class OpenedFile implements OpenedFrame {
       closeSync(this.#fd);
       throw error;
     }
-    this.bytes = Number(this.#state.bytes);
+    this.bytes = this.#state.bytes;
     this.#remaining = this.bytes;
     this.#prove = prove;
   }
@@ -95,9 +96,9 @@ export class OpenedFile implements OpenedFrame {
     }
   }
 
-  #stat(): BigIntStats {
+  #stat(): Stats {
     try {
-      return fstatSync(this.#fd, { bigint: true });
+      return fstatSync(this.#fd);
     } catch (error) {
       throw toSourceError(error);
     }
@@ -105,8 +106,8 @@ export class OpenedFile implements OpenedFrame {
 
   #check(): void {
     const now = fileState(this.#stat());
-    if (now.bytes !== this.#state.bytes) throw changing(this.bytes, Number(now.bytes));
-    if (now.modifiedNs !== this.#state.modifiedNs) {
+    if (now.bytes !== this.#state.bytes) throw changing(this.bytes, now.bytes);
+    if (now.modifiedMs !== this.#state.modifiedMs) {
       throw new SourceError("changing", "written to while it was read");
     }
     this.#checked = true;
