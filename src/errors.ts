@@ -92,9 +92,12 @@ export class SourceError extends Error {
 export class SinkError extends Error {
   override readonly name = "SinkError";
   readonly retryable: boolean;
-  constructor(message: string, options: ErrorOptions & { retryable: boolean }) {
+  /** The process has no file handles left: not the destination's fault, so who asked for one more has to go. */
+  readonly exhausted: boolean;
+  constructor(message: string, options: ErrorOptions & { retryable: boolean; exhausted?: boolean }) {
     super(message, options);
     this.retryable = options.retryable;
+    this.exhausted = options.exhausted ?? false;
   }
 }
 

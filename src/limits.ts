@@ -26,6 +26,8 @@ export const metadataBytesMax: number = 4 * KiB;
 
 /** Sources of one session: an index must fit 16 bits, and a rig has a handful. */
 export const sourcesMax = 1024;
+/** Frames in progress on one connection: each holds an open file of the receiver. */
+export const openFramesMax = 64;
 /** Entries of one offer: 256 average names fill a quarter of a head. */
 export const offerEntriesMax = 512;
 /** Frames of one source that are listed and not yet settled. Bounds the sender's memory to a few MB per source. */

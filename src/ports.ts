@@ -29,7 +29,7 @@ export interface Link {
   resume(): void;
   /** Sends FIN behind what `write` took; the peer still may send. */
   shutdown(): void;
-  /** Drops the connection now. `closed` is called, never inside this call. */
+  /** Drops the connection now. `closed` is called, perhaps inside this call. */
   close(): void;
 }
 

@@ -32,11 +32,15 @@ export interface HubOptions {
 
 /** How many sessions are remembered, to say of a sender that it came back. */
 const sessionsMax = 4096;
+/** Devices and sources that are counted one by one: more than anybody watches, few enough to be kept for months. */
+const originsMax = 1024;
 
 export class ReceiverHub implements ConnectionHub {
   readonly options: HubOptions;
   /** Per device and source, for the progress display. */
   readonly progress: Map<string, OriginProgress> = new Map<string, OriginProgress>();
+  /** Counts for all origins beyond the limit together. */
+  #others: OriginProgress | undefined;
   readonly #connections = new Set<ReceivingConnection>();
   /** The connection of each session that is known; undefined: it is gone for now. */
   readonly #sessions = new Map<string, ReceivingConnection | undefined>();
@@ -110,11 +114,12 @@ export class ReceiverHub implements ConnectionHub {
 
   progressOf(origin: Origin): OriginProgress {
     const key = `${origin.device}\n${origin.source}`;
-    let progress = this.progress.get(key);
+    let progress = this.progress.get(key) ?? (this.progress.size >= originsMax ? this.#others : undefined);
     if (progress === undefined) {
+      const rest = this.progress.size === originsMax - 1;
       progress = {
-        device: origin.device,
-        source: origin.source,
+        device: rest ? "others" : origin.device,
+        source: rest ? "" : origin.source,
         storedFrames: 0,
         storedBytes: 0,
         alreadyFrames: 0,
@@ -124,6 +129,7 @@ export class ReceiverHub implements ConnectionHub {
         receivedBytes: 0,
       };
       this.progress.set(key, progress);
+      if (rest) this.#others = progress;
     }
     return progress;
   }
@@ -183,7 +189,10 @@ export class ReceiverHub implements ConnectionHub {
       if (this.options.sink.ready(wantedBytes) !== undefined) return this.#probeLater();
       this.#held = undefined;
       this.options.onEvent({ event: "resumed" });
-      for (const connection of this.#connections) connection.release();
+      for (const connection of this.#connections) {
+        // What the first of them stores may be too much again; the others have not been told otherwise.
+        if (this.#held === undefined) connection.release();
+      }
     });
   }
 

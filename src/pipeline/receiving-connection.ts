@@ -7,7 +7,7 @@
  */
 import { ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { Frame, Origin, RefusalReason } from "../frame.ts";
-import { handshakeMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
+import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
 import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
 import { detectProtocol } from "../session/detect.ts";
@@ -45,6 +45,8 @@ export interface ConnectionHub {
 /** After the last word, how long the peer may take to close. Its input is discarded meanwhile: a close with unread
  * input would reset the connection and could take the last word with it. */
 const lingerMs = 500;
+/** How long the link may take for the last word. */
+const lastWordMs = idleMs;
 
 type Event = ReceivingEvent<FrameWriter>;
 type Incoming = IncomingFrame<FrameWriter>;
@@ -70,6 +72,10 @@ export class ReceivingConnection implements LinkHandlers {
   #stagedCount = 0;
   #bye: "complete" | "interrupted" | undefined;
   #incomplete = false;
+  #heldTold = false;
+  /** Since when the link has taken nothing of what waits; undefined: nothing waits. */
+  #stuckSinceMs: number | undefined;
+  #shut = false;
   /** A source has ended: what is staged is not to wait for more. */
   #ending = false;
   #storedFrames = 0;
@@ -115,9 +121,11 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   drain(): void {
-    this.#receiving?.flushAcks();
-    this.#flush();
-    this.#pump();
+    if (this.#closing) this.#finishOutput();
+    else {
+      this.#flush();
+      this.#pump();
+    }
   }
 
   closed(reason: string): void {
@@ -151,7 +159,8 @@ export class ReceivingConnection implements LinkHandlers {
     const { wallNs } = options.clock;
     if (found === "wire") {
       const { agent, frameBytesMax } = options;
-      this.#receiving = new WireReceiver<FrameWriter>({ agent, frameBytesMax, wallNs, nowMs });
+      const acceptedAtMs = this.#handshakeAtMs - handshakeMs;
+      this.#receiving = new WireReceiver<FrameWriter>({ agent, frameBytesMax, wallNs, nowMs: acceptedAtMs });
     } else if (found === "lockstep") {
       this.#protocol = "lockstep";
       this.#receiving = new LockstepReceiver<FrameWriter>({ session: options.newSession(), nowMs, wallNs });
@@ -174,6 +183,8 @@ export class ReceivingConnection implements LinkHandlers {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#breakOff(error);
+      // What was complete before it is stored all the same.
+      this.#hub.commitSoon();
       return;
     }
     // Events may have ended the session.
@@ -200,6 +211,7 @@ export class ReceivingConnection implements LinkHandlers {
         this.#handle(receiving, event);
       } catch (error) {
         if (!(error instanceof SinkError)) throw error;
+        if (error.exhausted) throw new ProtocolError(ProtocolCode.busy, error.message);
         this.#waiting = event;
         this.#hub.hold(error);
         return;
@@ -218,11 +230,10 @@ export class ReceivingConnection implements LinkHandlers {
         const { session, device } = event;
         onEvent({ event: "session-started", session, peer: this.#peer, device, protocol: this.#protocol, again });
         receiving.welcome(clock.wallNs());
-        if (this.#hub.heldFor !== undefined) receiving.hold(this.#hub.heldFor.message);
+        if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
         return;
       }
       case "source":
-        this.#progressOf(event.origin);
         return;
       case "offer":
         return this.#answer(receiving, event);
@@ -272,6 +283,8 @@ export class ReceivingConnection implements LinkHandlers {
       }
       case "end": {
         const { sourceIndex, end } = event;
+        // Also of what an earlier connection of the session was told.
+        if (end.totals.refused + end.totals.skipped > 0) this.#incomplete = true;
         sink.end(end, (result) => {
           this.#stagedCount--;
           if (result !== "recorded") return this.#breakOff(storageFailed);
@@ -295,11 +308,10 @@ export class ReceivingConnection implements LinkHandlers {
   #answer(receiving: ReceivingSession<FrameWriter>, offer: Extract<Event, { type: "offer" }>): void {
     const { origin, entries, sourceIndex, firstSequence } = offer;
     const verdicts = this.#hub.options.sink.lookup(origin, entries);
-    const progress = this.#progressOf(origin);
     for (const [index, verdict] of verdicts.entries()) {
       const entry = entries[index];
       if (entry === undefined || verdict.kind === "want") continue;
-      if (verdict.kind === "have") progress.alreadyFrames++;
+      if (verdict.kind === "have") this.#progressOf(origin).alreadyFrames++;
       else {
         const frame = { ...entry, origin, sequence: firstSequence + index };
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
@@ -393,7 +405,6 @@ export class ReceivingConnection implements LinkHandlers {
   committed(): void {
     const receiving = this.#receiving;
     if (receiving === undefined || this.#link === undefined || this.#closing) return;
-    receiving.flushAcks();
     if (this.#bye !== undefined && this.#stagedCount === 0) this.#farewell(receiving);
     this.#flush();
     this.#deadline.arm();
@@ -403,6 +414,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   hold(text: string): void {
     if (this.#receiving === undefined || this.session === undefined || this.#closing) return;
+    this.#heldTold = true;
     this.#receiving.hold(text);
     this.#flush();
     this.#regulate();
@@ -410,7 +422,8 @@ export class ReceivingConnection implements LinkHandlers {
 
   release(): void {
     if (this.#receiving === undefined || this.session === undefined || this.#closing) return;
-    this.#receiving.resume();
+    if (this.#heldTold) this.#receiving.resume();
+    this.#heldTold = false;
     this.#pump();
   }
 
@@ -484,9 +497,17 @@ export class ReceivingConnection implements LinkHandlers {
     this.#closing = true;
     this.#abortFrames();
     this.#deadline.clear();
-    this.#flush();
-    this.#link?.shutdown();
     if (this.#paused) this.#link?.resume();
+    this.#clock.after(lastWordMs, () => this.#link?.close());
+    this.#finishOutput();
+  }
+
+  /** FIN goes behind the last byte, however long the link takes for it. */
+  #finishOutput(): void {
+    this.#flush();
+    if (this.#shut || this.#stuckSinceMs !== undefined) return;
+    this.#shut = true;
+    this.#link?.shutdown();
     this.#clock.after(lingerMs, () => this.#link?.close());
   }
 
@@ -507,10 +528,25 @@ export class ReceivingConnection implements LinkHandlers {
 
   // ---- bytes and time
 
+  /** Writes what waits, and what had no room until some of it was gone. */
   #flush(): void {
-    const { outbox } = this.#receiving ?? {};
-    if (outbox === undefined || this.#link === undefined || outbox.byteLength === 0) return;
-    outbox.release(this.#link.write(outbox.view()));
+    const receiving = this.#receiving;
+    if (receiving === undefined) return;
+    const { outbox } = receiving;
+    for (;;) {
+      receiving.flushAcks();
+      if (outbox.byteLength === 0) break;
+      if (this.#link === undefined) return;
+      const waiting = outbox.view();
+      const taken = this.#link.write(waiting);
+      outbox.release(taken);
+      if (taken > 0) this.#stuckSinceMs = undefined;
+      if (taken < waiting.length) {
+        this.#stuckSinceMs ??= this.#clock.nowMs();
+        return;
+      }
+    }
+    this.#stuckSinceMs = undefined;
   }
 
   /** Pauses or resumes the link, as the ring and the hub demand. */
@@ -526,7 +562,8 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   #dueAtMs(): number {
-    return this.#receiving?.tickAtMs ?? this.#handshakeAtMs;
+    const stuckAtMs = (this.#stuckSinceMs ?? Number.POSITIVE_INFINITY) + idleMs;
+    return Math.min(this.#receiving?.tickAtMs ?? this.#handshakeAtMs, stuckAtMs);
   }
 
   #tick(): void {
@@ -536,7 +573,11 @@ export class ReceivingConnection implements LinkHandlers {
       return;
     }
     try {
-      this.#receiving.tick(this.#clock.nowMs());
+      const nowMs = this.#clock.nowMs();
+      if (this.#stuckSinceMs !== undefined && nowMs - this.#stuckSinceMs >= idleMs) {
+        throw new ProtocolError(ProtocolCode.timeout, `the peer has read nothing for ${idleMs / 1000} s`);
+      }
+      this.#receiving.tick(nowMs);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#breakOff(error);

@@ -53,6 +53,8 @@ export class Sending {
   readonly #connection: Reconnecting;
   /** The link took less than it was given. */
   #blocked = false;
+  /** We do not read: answers to what has been read find no room. */
+  #paused = false;
   #pumping = false;
   #stopping = false;
   #finished = false;
@@ -72,16 +74,19 @@ export class Sending {
       handlers: {
         opened: () => {
           this.#blocked = false;
+          this.#paused = false;
           this.#session.connected(clock.nowMs());
           this.#pump();
         },
         data: (chunk) => {
           this.#session.receive(chunk, clock.nowMs());
           this.#pump();
+          this.#regulate();
         },
         drain: () => {
           this.#blocked = false;
           this.#pump();
+          this.#regulate();
         },
         closed: () => this.#disconnected(),
       },
@@ -109,7 +114,7 @@ export class Sending {
     if (this.#stopping || this.#finished) return;
     this.#stopping = true;
     this.#session.stop();
-    if (this.#session.state !== "running") {
+    if (this.#session.state !== "running" && this.#session.state !== "closing") {
       this.#finish(undefined);
       return;
     }
@@ -240,6 +245,15 @@ export class Sending {
     if (taken > 0) this.#session.sent(this.#options.clock.nowMs());
     this.#blocked = taken < waiting.length;
     return !this.#blocked;
+  }
+
+  #regulate(): void {
+    const { link } = this.#connection;
+    const { full } = this.#session;
+    if (link === undefined || full === this.#paused) return;
+    this.#paused = full;
+    if (full) link.pause();
+    else link.resume();
   }
 
   #list(sourceIndex: number, max: number): void {

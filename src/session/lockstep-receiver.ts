@@ -338,6 +338,13 @@ export class LockstepReceiver<Writer = unknown> implements ReceivingSession<Writ
   }
 
   #sayOk(): void {
+    // A client that has not read its last replies is none that waits for them.
+    if (this.outbox.room < okBytes.length) {
+      this.#fail(
+        new ProtocolError(ProtocolCode.timeout, `lockstep ${this.#where()}: the client does not read replies`),
+      );
+      return;
+    }
     const at = this.outbox.reserve(okBytes.length);
     this.outbox.bytes.set(okBytes, at);
     this.outbox.commit(okBytes.length);

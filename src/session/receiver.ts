@@ -7,7 +7,16 @@ import { crc32 } from "../bytes/checksum.ts";
 import { Outbox } from "../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, unreachable } from "../errors.ts";
 import type { Frame, Origin, Outcome, RefusalReason, Verdict } from "../frame.ts";
-import { ackRangesMax, handshakeMs, idleMs, pingMs, sourcesMax, windowBytesMax, windowFramesMax } from "../limits.ts";
+import {
+  ackRangesMax,
+  handshakeMs,
+  idleMs,
+  openFramesMax,
+  pingMs,
+  sourcesMax,
+  windowBytesMax,
+  windowFramesMax,
+} from "../limits.ts";
 import { flagLast, type KindName, kindName, version } from "../wire/constants.ts";
 import { type AckRange, fullMessageBytes, messageBytesMax, MessageReader, MessageWriter } from "../wire/messages.ts";
 import { MessageParser } from "../wire/parser.ts";
@@ -19,6 +28,7 @@ export interface ReceiverOptions {
   readonly agent: string;
   readonly frameBytesMax: number;
   readonly wallNs: () => bigint;
+  /** When the connection was accepted: the handshake's time runs from then. */
   readonly nowMs: number;
 }
 
@@ -87,10 +97,9 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     }
     if (this.reading) this.#liveness.check(nowMs);
     else this.#liveness.excuse(nowMs);
-    if (this.state !== "fresh" && this.#liveness.pingDue(nowMs) && this.outbox.room >= messageBytesMax) {
-      this.#writer.ping(this.#options.wallNs());
-      this.#liveness.sent(nowMs);
-    }
+    if (!this.#liveness.pingDue(nowMs)) return;
+    if (this.state !== "fresh" && this.outbox.room >= messageBytesMax) this.#writer.ping(this.#options.wallNs());
+    this.#liveness.sent(nowMs);
   }
 
   next(nowMs: number): ReceivingEvent<Writer> | undefined {
@@ -117,6 +126,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         this.#liveness.inHead(this.#parser.inHead, nowMs);
         return undefined;
       }
+      if (found === "message") this.#liveness.inHead(false, nowMs);
       const event = found === "message" ? this.#message() : this.#payload();
       if (event !== undefined) return event;
     }
@@ -206,6 +216,9 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
       );
     }
     const frame: Frame = { origin: source.origin, sequence, name, bytes, capturedNs };
+    if (this.#openCount() >= openFramesMax) {
+      throw new ProtocolError(ProtocolCode.limit, `more than ${openFramesMax} frames in progress`);
+    }
     const incoming = { frame, sourceIndex, receivedBytes: 0, writer: undefined, crc32: 0 };
     source.incoming = incoming;
     this.#enterPayload(source, crc);
@@ -229,6 +242,13 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     }
     this.#enterPayload(source, crc);
     return undefined;
+  }
+
+  #openCount(): number {
+    let count = 0;
+    // Sources are a handful, except with a peer that means harm.
+    for (const { incoming } of this.#sources.values()) if (incoming !== undefined) count++;
+    return count;
   }
 
   /** The sizes must add up before a byte of them is passed on. An empty payload ends its frame at once. */

@@ -7,7 +7,7 @@
  * Messages are encoded into `outbox`, file bytes are read straight behind their head, so a frame leaves in one write.
  * What is not settled survives a lost connection here; nothing else does.
  *
- * Invariant: windowBytes is the sum over frames that are open or sent; a frame is settled exactly once.
+ * Invariant: windowBytes is what was sent of the frames that are open or sent; a frame is settled exactly once.
  */
 import { crc32 } from "../bytes/checksum.ts";
 import { Outbox } from "../bytes/outbox.ts";
@@ -104,6 +104,7 @@ export class SenderSession {
   readonly #reader = new MessageReader();
   #parser = new MessageParser();
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
+  #connectedAtMs = 0;
   #limits: Welcome | undefined;
   /** Offers without an answer, oldest first, per source: first sequence number and count. */
   #offers: { first: number; count: number }[][] = [];
@@ -130,6 +131,7 @@ export class SenderSession {
     this.state = "greeting";
     this.#parser = new MessageParser();
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
+    this.#connectedAtMs = nowMs;
     this.#offers = this.ledgers.map(() => []);
     this.#windowBytes = 0;
     this.#windowFrames = 0;
@@ -155,6 +157,11 @@ export class SenderSession {
     this.#parser.push(chunk);
   }
 
+  /** Unparsed bytes are at their limit: pause the link. */
+  get full(): boolean {
+    return this.#parser.full;
+  }
+
   /** Finish what is in hand, then say BYE. Nothing new is begun. */
   stop(): void {
     this.#stopping = true;
@@ -178,10 +185,12 @@ export class SenderSession {
   tick(nowMs: number): void {
     if (this.state === "closed") return;
     this.#liveness.check(nowMs);
-    if (this.#liveness.pingDue(nowMs) && this.outbox.room >= messageBytesMax) {
-      this.#writer.ping(this.#options.wallNs());
-      this.#liveness.sent(nowMs);
+    if (this.state === "greeting" && nowMs - this.#connectedAtMs >= idleMs) {
+      throw new ProtocolError(ProtocolCode.timeout, `no welcome in ${idleMs / 1000} s`);
     }
+    if (!this.#liveness.pingDue(nowMs)) return;
+    if (this.outbox.room >= messageBytesMax) this.#writer.ping(this.#options.wallNs());
+    this.#liveness.sent(nowMs);
   }
 
   /** The socket took bytes. */
@@ -232,8 +241,8 @@ export class SenderSession {
     assert(ledger.open === undefined, "one frame of a source is open at a time");
     next.record.bytes = bytes;
     next.record.state = "sent";
+    next.record.windowBytes = 0;
     ledger.open = { sequence: next.sequence, record: next.record, bytes, sentBytes: 0, crc32: 0 };
-    this.#windowBytes += bytes;
     this.#windowFrames++;
   }
 
@@ -276,6 +285,8 @@ export class SenderSession {
     assert(open !== undefined, "a chunk belongs to an open frame");
     open.crc32 = crc32(this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes), open.crc32);
     open.sentBytes += bytes;
+    open.record.windowBytes += bytes;
+    this.#windowBytes += bytes;
     ledger.sentBytes += bytes;
     const last = open.sentBytes === open.bytes;
     this.#writer.finishPayload(bytes, last ? open.crc32 : undefined);
@@ -291,13 +302,17 @@ export class SenderSession {
     if (this.#failure !== undefined) throw this.#failure;
     try {
       // An answer may have to be written for each message, so there must be room for it.
-      while (this.outbox.room >= messageBytesMax && this.#parser.next() === "message") {
+      while (this.outbox.room >= messageBytesMax) {
+        if (this.#parser.next() === "more") {
+          this.#liveness.inHead(this.#parser.inHead, nowMs);
+          return;
+        }
+        this.#liveness.inHead(false, nowMs);
         const { kind } = this.#parser;
         senderTable.check(this.state, kind);
         this.#handle(kindName(kind) as KindName, this.#parser.head);
         if (this.state === "closed") return;
       }
-      this.#liveness.inHead(this.#parser.inHead, nowMs);
     } catch (error) {
       if (error instanceof ProtocolError) this.#failure = error;
       throw error;
@@ -426,6 +441,8 @@ export class SenderSession {
     const { sourceIndex, sequence, reason, again, text } = this.#reader.reject(head);
     const ledger = this.#ledgerOfPeer(sourceIndex);
     const record = ledger.record(sequence);
+    // It crossed our word that the frame cannot be sent.
+    if (record?.state === "gap" || record?.state === "gap-sent") return;
     if (record?.state !== "sent") {
       throw new ProtocolError(ProtocolCode.unexpected, `REJECT of frame ${sequence} of ${ledger.source}`);
     }
@@ -478,13 +495,14 @@ export class SenderSession {
   #offerStep(aheadFrames: number): SenderStep | typeof lookAgain | undefined {
     if (this.#stopping) return undefined;
     for (const ledger of this.ledgers) {
-      if (ledger.offerCursor - ledger.sendCursor >= aheadFrames || ledger.spanFrames > aheadFramesMax) continue;
+      if (ledger.offerCursor - ledger.sendCursor >= aheadFrames) continue;
       const entries = ledger.nextOffer(offerEntriesMax);
       if (entries.length > 0) {
         this.#offer(ledger, entries);
         return lookAgain;
       }
-      if (ledger.listingDone || this.#quiet.has(ledger.index)) continue;
+      // What is listed must be offered whatever its number, or a lost connection would leave it lying.
+      if (ledger.listingDone || ledger.spanFrames > aheadFramesMax || this.#quiet.has(ledger.index)) continue;
       return { type: "list", sourceIndex: ledger.index, max: listFrames };
     }
     return undefined;
@@ -520,7 +538,7 @@ export class SenderSession {
         this.#sendGap(ledger, next.sequence, next.record);
         return lookAgain;
       }
-      if (!this.#windowOpen(next.record.bytes)) continue;
+      if (!this.#windowOpen()) continue;
       return { type: "open", sourceIndex: ledger.index, entry: next.record.entry };
     }
     return undefined;
@@ -531,15 +549,19 @@ export class SenderSession {
     return step;
   }
 
-  #windowOpen(bytes: number): boolean {
+  /**
+   * Bytes count as they are sent, so a frame that has begun may overshoot the window, by one frame per source at most;
+   * in return a frame larger than what is free never waits for the others to stop.
+   */
+  #windowOpen(): boolean {
     const windowBytes = Math.min(this.#limits?.windowBytes ?? 0, windowBytesMax);
     const windowFrames = Math.min(this.#limits?.windowFrames ?? 0, windowFramesMax);
-    // A frame larger than the window goes alone.
-    return this.#windowFrames === 0 || (this.#windowFrames < windowFrames && this.#windowBytes + bytes <= windowBytes);
+    return this.#windowFrames < windowFrames && this.#windowBytes < windowBytes;
   }
 
   #leaveWindow(record: FrameRecord): void {
-    this.#windowBytes -= record.bytes;
+    this.#windowBytes -= record.windowBytes;
+    record.windowBytes = 0;
     this.#windowFrames--;
     assert(this.#windowBytes >= 0 && this.#windowFrames >= 0, "the window holds what is sent");
   }

@@ -20,6 +20,8 @@ export interface FrameRecord {
   damaged: number;
   /** Size as sent; the listed size before that. */
   bytes: number;
+  /** What of it was sent on this connection and counts into the window. */
+  windowBytes: number;
   crc32: number | undefined;
   gapReason: GapReason | undefined;
   gapDetail: string;
@@ -94,6 +96,7 @@ export class SourceLedger {
       state: this.live ? "wanted" : "listed",
       damaged: 0,
       bytes: entry.bytes,
+      windowBytes: 0,
       crc32: undefined,
       gapReason: undefined,
       gapDetail: "",

@@ -115,9 +115,9 @@ const mistakes: readonly Mistake[] = [
     words: "--send localhost:PORT DIR/empty",
     status: 4,
     says: [
-      /^connected to /,
       /^error: .*\/empty: no frames: there is no file in it$/,
       "hint: hidden files and folders are skipped",
+      /^connected to /,
       /^empty: 0 frames, 0 stored$/,
       /^sent 0 B/,
     ],
@@ -126,9 +126,9 @@ const mistakes: readonly Mistake[] = [
     words: "--send localhost:PORT --include *.png DIR/vis",
     status: 4,
     says: [
-      /^connected to /,
       /^error: .*\/vis: no frames: of 1 file none matches --include$/,
       /^hint: a pattern without \//,
+      /^connected to /,
       /^vis: 0 frames, 0 stored$/,
       /^sent 0 B/,
     ],

@@ -1,6 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { ProtocolCode, ProtocolError } from "../../src/errors.ts";
-import { chunkBytes, frameAttemptsMax, handshakeMs, idleMs, pingMs, windowBytesMax } from "../../src/limits.ts";
+import {
+  chunkBytes,
+  frameAttemptsMax,
+  handshakeMs,
+  idleMs,
+  openFramesMax,
+  pingMs,
+  windowBytesMax,
+} from "../../src/limits.ts";
 import { receiverStates, senderStates } from "../../src/session/states.ts";
 import { WireReceiver } from "../../src/session/receiver.ts";
 import { SenderSession } from "../../src/session/sender.ts";
@@ -180,6 +188,58 @@ describe("a conversation", () => {
     expect(pair.sender.unsettledFrames).toBe(96);
   });
 
+  test("a cut while more frames are listed than may be ahead: all of them are offered again", () => {
+    const frames = Object.fromEntries(Array.from({ length: 12_000 }, (_, at) => [`${at}.jpg`, new Uint8Array(1)]));
+    let acked = 0;
+    const pair = new SessionPair({
+      frames: { visible: frames },
+      onFrameEnd: (incoming, { receiver }) => {
+        if (acked++ < 100 || acked > 5000) receiver.settle(0, incoming.frame.sequence, "stored");
+      },
+    });
+    pair.run();
+    expect(pair.sender.ledgers[0]?.spanFrames).toBeGreaterThan(8192);
+    pair.cut();
+    acked = 5000;
+    pair.connect();
+    pair.run();
+    expect(pair.done).toBe(true);
+    expect(pair.sender.ledgers[0]?.totals().stored).toBe(12_000);
+  });
+
+  test("a frame larger than the window does not wait for other sources to be done", () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 400 }, (_, at) => [`${at}.png`, new Uint8Array(windowBytesMax / 100)]),
+    );
+    const unsettled: number[] = [];
+    const pair = new SessionPair({
+      frames: { infrared: many, visible: { "1.raw": new Uint8Array(windowBytesMax + 1) } },
+      onFrameEnd: (incoming, { receiver }) => {
+        // Acks come late: the window is never empty.
+        if (incoming.sourceIndex === 0) unsettled.push(incoming.frame.sequence);
+        else receiver.settle(1, 0, "stored");
+        if (unsettled.length > 20) receiver.settle(0, unsettled.shift() as number, "stored");
+      },
+    });
+    pair.run();
+    const begun = pair.order.indexOf("visible/0");
+    expect(begun).toBeGreaterThanOrEqual(0);
+    expect(begun).toBeLessThan(200);
+    expect(pair.stored.has("visible/1.raw")).toBe(true);
+  });
+
+  test("a REJECT that crosses our word that the frame cannot be sent is no fault", () => {
+    const pair = new SessionPair({ frames: { visible: small }, onFrameEnd: () => undefined });
+    pair.run();
+    const { sender } = pair;
+    const reject = (sequence: number): Uint8Array =>
+      encoded((w) => w.reject({ sourceIndex: 0, reason: "storage", again: false, sequence, text: "" }));
+    sender.receive(reject(0), 0);
+    sender.next(0);
+    sender.receive(reject(0), 0);
+    expect(code(() => sender.next(0))).toBeUndefined();
+  });
+
   test("live frames are sent without an offer, and offered after a cut", () => {
     const stored = new Set<string>();
     const pair = new SessionPair({
@@ -279,6 +339,54 @@ describe("time", () => {
       expect(code(() => other.receiver.tick(nowMs))).toBeUndefined();
       other.receiver.push(frame.slice(frame.length - at, frame.length - at + 1), nowMs);
     }
+  });
+});
+
+describe("limits", () => {
+  test("frames in progress on one connection", () => {
+    const receiver = new WireReceiver<string>({ agent: "r", frameBytesMax: 1e9, wallNs: () => 0n, nowMs: 0 });
+    const begin = (index: number): number | undefined => {
+      receiver.push(
+        encoded((w, o) => {
+          w.source({ sourceIndex: index, name: `s${index}` });
+          const head = { sourceIndex: index, sequence: 0, capturedNs: 0n, bytes: 9, crc32: 0, name: "1.jpg" };
+          o.bytes[w.frame(head, 1)] = 0;
+          w.finishPayload(1, undefined);
+        }),
+        0,
+      );
+      return code(() => {
+        while (receiver.next(0) !== undefined);
+      });
+    };
+    receiver.push(
+      encoded((w) => w.hello(hello)),
+      0,
+    );
+    receiver.next(0);
+    receiver.welcome(0n);
+    for (let index = 0; index < openFramesMax; index++) expect(begin(index)).toBeUndefined();
+    expect(begin(openFramesMax)).toBe(ProtocolCode.limit);
+  });
+
+  test("a receiver that only pings is no welcome", () => {
+    const sender = new SenderSession({
+      session: hello.session,
+      device: "d",
+      agent: "a",
+      sources: [],
+      wallNs: () => 0n,
+    });
+    sender.connected(0);
+    for (let nowMs = 0; nowMs < idleMs; nowMs += 1000) {
+      sender.receive(
+        encoded((w) => w.ping(0n)),
+        nowMs,
+      );
+      sender.next(nowMs);
+      expect(code(() => sender.tick(nowMs))).toBeUndefined();
+    }
+    expect(code(() => sender.tick(idleMs))).toBe(ProtocolCode.timeout);
   });
 });
 

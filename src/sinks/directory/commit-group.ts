@@ -126,11 +126,12 @@ export class CommitGroup {
 
     // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
     if (directories.prepare(staged.path) !== undefined) return "link";
+    // A path that a row claims is left to the row's own frame, even if its file is missing; so it is not looked at.
+    const claimed = new Set(rows.map((row) => row.path));
     for (let number = 1; number <= numberMax; number += 1) {
       const path = numberedPath(staged.path, number);
-      if (this.#paths.has(path)) continue;
-      // A path that a row claims is left to the row's own frame, even if its file is missing.
-      const moved = rows.some((row) => row.path === path) ? undefined : this.#move(staged, path, number, key);
+      if (claimed.has(path) || this.#paths.has(path)) continue;
+      const moved = this.#move(staged, path, number, key);
       if (moved !== undefined) return moved;
       const found = disk.look(`${root}/${path}`);
       if (found === "link") return "link";

@@ -19,7 +19,7 @@ import { Directories } from "./directories.ts";
 import { type Disk, errorCode } from "./disk.ts";
 import { FreeSpace } from "./free-space.ts";
 import type { Layout } from "./layout.ts";
-import { isNameError, sinkError } from "./storage-error.ts";
+import { describe, isExhaustion, isNameError, sinkError } from "./storage-error.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 import { nameKey, UnstoredNames } from "./unstored-names.ts";
 
@@ -144,6 +144,7 @@ export class DirectorySink implements Sink {
     } catch (error) {
       file?.discard();
       if (isNameError(error)) return "name";
+      if (isExhaustion(error)) throw new SinkError(describe(error), { retryable: true, exhausted: true, cause: error });
       throw this.#fail("begin a frame", error);
     }
   }

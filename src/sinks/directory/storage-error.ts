@@ -53,6 +53,12 @@ export function sinkError(place: string, doing: string, error: unknown): SinkErr
   return new SinkError(`${place}: cannot ${doing}: ${describe(error)}`, { retryable: !isDamage(error), cause: error });
 }
 
+/** Whether the process or the machine has no file handles left. */
+export function isExhaustion(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === "EMFILE" || code === "ENFILE";
+}
+
 /** Whether a file system refused the name itself, so that no retry helps: too long for it, or a character it lacks. */
 export function isNameError(error: unknown): boolean {
   const code = errorCode(error);

@@ -1,0 +1,153 @@
+/** One connection of a receiver on a link that the test holds in its hand. */
+import { describe, expect, test } from "bun:test";
+import { crc32 } from "../../src/bytes/checksum.ts";
+import { idleMs } from "../../src/limits.ts";
+import type { ReceiverEvent } from "../../src/observe/events.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import type { Link, LinkHandlers } from "../../src/ports.ts";
+import { MemorySink } from "../../src/sinks/memory-sink.ts";
+import { Kind } from "../../src/wire/constants.ts";
+import { SimClock } from "../simulation/sim-clock.ts";
+import { concat, encoded, hello, putPayload } from "../wire/cases.ts";
+
+class HeldLink implements Link {
+  readonly peer = "test:1";
+  /** Bytes the link takes at the next writes. */
+  room = Number.POSITIVE_INFINITY;
+  readonly #parts: Uint8Array[] = [];
+  shut = false;
+  closed = false;
+  paused = false;
+
+  write(view: Uint8Array): number {
+    expect(this.shut).toBe(false);
+    const count = Math.min(view.length, this.room);
+    this.room -= count;
+    this.#parts.push(view.slice(0, count));
+    return count;
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  shutdown(): void {
+    this.shut = true;
+  }
+  close(): void {
+    this.closed = true;
+  }
+  /** Kinds of the messages written so far. */
+  kinds(): number[] {
+    const bytes = concat(...this.#parts);
+    const view = new DataView(bytes.buffer);
+    const kinds: number[] = [];
+    for (let at = 0; at + 16 <= bytes.length; at += 16 + view.getUint32(at + 4, true))
+      kinds.push(view.getUint8(at + 2));
+    return kinds;
+  }
+}
+
+function connect(): {
+  link: HeldLink;
+  handlers: LinkHandlers;
+  time: SimClock;
+  events: ReceiverEvent[];
+  sink: MemorySink;
+  ends: boolean[];
+} {
+  const time = new SimClock();
+  const { clock } = time.process();
+  const events: ReceiverEvent[] = [];
+  const ends: boolean[] = [];
+  const sink = new MemorySink({ frameBytesMax: 1e6 });
+  const hub = new ReceiverHub({
+    sink,
+    clock,
+    agent: "",
+    frameBytesMax: 1e6,
+    connectionsMax: 10,
+    newSession: () => "1".repeat(32),
+    onEvent: (event) => void events.push(event),
+    onSessionEnd: (complete) => void ends.push(complete),
+  });
+  const handlers = hub.accept();
+  const link = new HeldLink();
+  handlers.opened(link);
+  return { link, handlers, time, events, sink, ends };
+}
+
+const payload = new TextEncoder().encode("hello");
+const greeting = encoded((w) => {
+  w.hello(hello);
+  w.source({ sourceIndex: 0, name: "visible" });
+});
+const frame = encoded((w, o) => {
+  const head = { sourceIndex: 0, sequence: 0, capturedNs: 1n, bytes: 5, crc32: 0, name: "1.jpg" };
+  putPayload(w, o, w.frame(head, 5), payload, crc32(payload));
+});
+const totals = { frames: 1, stored: 1, already: 0, conflicts: 0, refused: 0, skipped: 0 };
+const farewell = (skipped: number): Uint8Array =>
+  encoded((w) => {
+    w.end({ sourceIndex: 0, totals: { ...totals, frames: 1 + skipped, skipped } });
+    w.bye(false);
+  });
+
+function pass(time: SimClock, ms: number): void {
+  const until = time.nowMs() + ms;
+  while (time.nowMs() < until && time.step());
+}
+
+describe("a connection", () => {
+  test("FAREWELL is not cut off by a link that was full when it was said", () => {
+    const { link, handlers, time } = connect();
+    handlers.data(concat(greeting, frame));
+    pass(time, 50);
+    link.room = 0;
+    handlers.data(farewell(0));
+    pass(time, 100);
+    expect(link.shut).toBe(false);
+    link.room = 10;
+    handlers.drain();
+    expect(link.shut).toBe(false);
+    link.room = 1e9;
+    handlers.drain();
+    expect(link.shut).toBe(true);
+    expect(link.kinds().at(-1)).toBe(Kind.farewell);
+    pass(time, 1000);
+    expect(link.closed).toBe(true);
+  });
+
+  test("a complete frame in front of garbage is stored", () => {
+    const { link, handlers, time, sink } = connect();
+    handlers.data(concat(greeting, frame, Uint8Array.of(1, 2, 3, 4)));
+    pass(time, 50);
+    expect(sink.stagedFrames).toBe(0);
+    expect(link.kinds()).toContain(Kind.refuse);
+  });
+
+  test("a peer that reads nothing is given up, also while we do not read from it", () => {
+    const { link, handlers, time, events } = connect();
+    handlers.data(greeting);
+    link.room = 0;
+    const pings = encoded((w) => {
+      for (let at = 0; at < 1000; at++) w.ping(BigInt(at));
+    });
+    for (let at = 0; at < 1000 && !link.paused; at++) handlers.data(pings.slice());
+    expect(link.paused).toBe(true);
+    pass(time, idleMs + 5000);
+    expect(events.some((event) => event.event === "connection-lost")).toBe(true);
+    pass(time, idleMs + 5000);
+    expect(link.closed).toBe(true);
+  });
+
+  test("a session whose frames were skipped on an earlier connection is not complete", () => {
+    const { link, handlers, time, ends } = connect();
+    handlers.data(concat(greeting, frame, farewell(1)));
+    pass(time, 100);
+    expect(link.shut).toBe(true);
+    handlers.closed("");
+    expect(ends).toEqual([false]);
+  });
+});
