@@ -16,9 +16,11 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   const { port, frameBytesMax, connectionsMax, once } = command;
   const startedMs = nowMs();
   const sink = openSink(command.out, command);
-  let run: ReceiverRun;
+  let started: ReceiverRun | undefined;
+  // Before anybody is told that it listens: whoever waits for that may stop it at once.
+  const ignoreSignals = onStopSignals(shell, () => started?.stop());
   try {
-    run = runReceiver({
+    started = runReceiver({
       hostname: command.host ?? everyInterface(),
       port,
       sink,
@@ -35,10 +37,11 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   } catch (error) {
     // From here on the run disposes of it.
     sink.dispose();
+    ignoreSignals();
     throw error;
   }
+  const run = started;
   const progress = new Progress({ terminal, nowMs, standings: () => [...run.progress.values()].map(standingOfOrigin) });
-  const ignoreSignals = onStopSignals(shell, () => run.stop());
   let result: ReceiverResult;
   try {
     progress.start();
