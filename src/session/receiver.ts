@@ -18,7 +18,9 @@ import {
   windowFramesMax,
 } from "../limits.ts";
 import { flagLast, type KindName, kindName, version } from "../wire/constants.ts";
-import { type AckRange, fullMessageBytes, messageBytesMax, MessageReader, MessageWriter } from "../wire/messages.ts";
+import { MessageReader } from "../wire/message-reader.ts";
+import { MessageWriter } from "../wire/message-writer.ts";
+import { type AckRange, fullMessageBytes, messageBytesMax } from "../wire/messages.ts";
 import { MessageParser } from "../wire/parser.ts";
 import { Liveness } from "./liveness.ts";
 import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "./receiving.ts";

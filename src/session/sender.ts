@@ -25,14 +25,9 @@ import {
   windowFramesMax,
 } from "../limits.ts";
 import { type KindName, kindName, versionHighest, versionLowest } from "../wire/constants.ts";
-import {
-  fullMessageBytes,
-  messageBytesMax,
-  MessageReader,
-  MessageWriter,
-  type Refuse,
-  type Welcome,
-} from "../wire/messages.ts";
+import { MessageReader } from "../wire/message-reader.ts";
+import { MessageWriter } from "../wire/message-writer.ts";
+import { fullMessageBytes, messageBytesMax, type Refuse, type Welcome } from "../wire/messages.ts";
 import { MessageParser } from "../wire/parser.ts";
 import { Liveness } from "./liveness.ts";
 import { type FrameRecord, SourceLedger } from "./source-ledger.ts";

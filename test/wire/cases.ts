@@ -5,7 +5,8 @@
 import { Outbox } from "../../src/bytes/outbox.ts";
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { ProtocolCode } from "../../src/errors.ts";
-import { type MessageReader, MessageWriter } from "../../src/wire/messages.ts";
+import type { MessageReader } from "../../src/wire/message-reader.ts";
+import { MessageWriter } from "../../src/wire/message-writer.ts";
 
 export interface Parsed {
   readonly kind: number;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ProtocolError } from "../../src/errors.ts";
-import { MessageReader } from "../../src/wire/messages.ts";
+import { MessageReader } from "../../src/wire/message-reader.ts";
 import { MessageParser } from "../../src/wire/parser.ts";
 import { Random } from "../support/random.ts";
 import { badHeads, type Case, cases, concat, encoded, type Parsed, putPayload, roundTrips } from "./cases.ts";
