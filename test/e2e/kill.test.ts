@@ -212,7 +212,8 @@ test("kill -9 of either end and of both: every frame once, none half-written, no
   console.log(
     `${frames} frames, ${(totalBytes / 1e6).toFixed(1)} MB, ${order.length} kills, seed ${seed}: ` +
       `${proxy.connected} connections, ${(sentAgain / 1e6).toFixed(2)} MB of unacknowledged frames sent again, ` +
-      `${ledger.sentAfterAck.length} of ${ledger.acknowledged.size} frames sent after their ack; the archive was looked at ${watcher.looks} times`,
+      `${ledger.sentAfterAck.length} of ${ledger.acknowledged.size} frames sent after their ack; ` +
+      `the archive was looked at ${watcher.looks} times`,
   );
   expect(ledger.sentAfterAck).toEqual([]);
   expect(ledger.acknowledged.size).toBe(frames);
