@@ -30,6 +30,7 @@ export class SimSource implements Source {
   readonly #random: Random;
   readonly #deleteSent: boolean;
   readonly #onSettled: (source: string, name: string, outcome: Outcome | undefined) => void;
+  readonly #files: ReadonlyMap<string, SimFile>;
   #next = 0;
   #disposed = false;
 
@@ -43,6 +44,7 @@ export class SimSource implements Source {
     this.name = options.folder.source;
     this.live = options.live;
     this.#folder = options.folder;
+    this.#files = new Map(options.folder.files.map((file) => [file.name, file]));
     this.#random = options.random;
     this.#deleteSent = options.deleteSent;
     this.#onSettled = options.onSettled;
@@ -60,7 +62,7 @@ export class SimSource implements Source {
   }
 
   open(entry: FrameEntry): OpenedFrame {
-    const file = this.#folder.files.find((each) => each.name === entry.name);
+    const file = this.#files.get(entry.name);
     if (file === undefined || this.#folder.deleted.has(file.name)) throw new SourceError("vanished", "gone");
     if (file.broken && this.#random.chance(0.5)) throw new SourceError("unreadable", "input/output error");
     let at = 0;
