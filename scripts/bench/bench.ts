@@ -107,7 +107,7 @@ async function runSet(
       signal.throwIfAborted();
       const { name } = contender;
       try {
-        const run = await runOnce(contender, set, { ...options, firstRound: round === 0 }, places);
+        const run = await runOnce(contender, set, options, places);
         const isCounted = round >= warmUps;
         if (isCounted) runs.set(name, [...(runs.get(name) ?? []), run]);
         const rate = shownNumber(framesPerSecond(run));
@@ -127,13 +127,13 @@ async function runSet(
 async function runOnce(
   contender: Contender,
   set: FrameSetOnDisk,
-  { sync, quick, firstRound, signal }: BenchOptions & { readonly firstRound: boolean },
+  { sync, quick, signal }: BenchOptions,
   places: Places,
 ): Promise<Run> {
   const { dest, scratch, clean } = places.newRun();
   const stage = new Stage(scratch, signal);
   try {
-    const job: Job = { set, dest, scratch, sync, quick, firstRound, stage };
+    const job: Job = { set, dest, scratch, sync, quick, stage };
     const moved = await contender.run(job);
     await stage.close();
     const { content } = moved;

@@ -16,7 +16,6 @@ export interface Job {
   readonly sync: SyncMode;
   /** The set is tiny, and programs with an amount of their own keep it tiny too. */
   readonly quick: boolean;
-  readonly firstRound: boolean;
   /** Starts programs, takes the time, and ends what is left when the run is over. */
   readonly stage: Stage;
 }

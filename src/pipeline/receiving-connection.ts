@@ -114,9 +114,8 @@ export class ReceivingConnection implements LinkHandlers {
 
   data(chunk: Uint8Array): void {
     if (this.#closing) return;
-    if (this.#receiving === undefined && !this.#detect(chunk)) return;
-    else if (this.#prefix === undefined) this.#receiving?.push(chunk, this.#clock.nowMs());
-    this.#prefix = undefined;
+    if (this.#receiving !== undefined) this.#receiving.push(chunk, this.#clock.nowMs());
+    else if (!this.#detect(chunk)) return;
     this.#pump();
   }
 
@@ -132,7 +131,8 @@ export class ReceivingConnection implements LinkHandlers {
     this.#deadline.clear();
     this.#link = undefined;
     this.#abortFrames();
-    if (!this.#closing) this.#reportLost(reason);
+    const why = reason === "" ? "closed by the peer" : reason;
+    if (!this.#closing) this.#reportLost(this.session === undefined ? `no greeting: ${why}` : why);
     this.#closing = true;
     this.#hub.remove(this);
   }
@@ -140,9 +140,8 @@ export class ReceivingConnection implements LinkHandlers {
   #reportLost(reason: string): void {
     const { onEvent } = this.#hub.options;
     const peer = this.#peer;
-    const why = reason === "" ? "closed by the peer" : reason;
-    if (this.session !== undefined) onEvent({ event: "connection-lost", peer, device: this.#device, reason: why });
-    else onEvent({ event: "connection-refused", peer, reason: `no greeting: ${why}` });
+    if (this.session === undefined) onEvent({ event: "connection-refused", peer, reason });
+    else onEvent({ event: "connection-lost", peer, device: this.#device, reason });
   }
 
   /** Returns whether the session is there and has been given the bytes. */
@@ -154,23 +153,26 @@ export class ReceivingConnection implements LinkHandlers {
       this.#deadline.arm();
       return false;
     }
-    const { options } = this.#hub;
     const nowMs = this.#clock.nowMs();
-    const { wallNs } = options.clock;
     if (found === "wire") {
-      const { agent, frameBytesMax } = options;
-      const acceptedAtMs = this.#handshakeAtMs - handshakeMs;
-      this.#receiving = new WireReceiver<FrameWriter>({ agent, frameBytesMax, wallNs, nowMs: acceptedAtMs });
+      this.#receiving = this.#wireReceiver();
     } else if (found === "lockstep") {
       this.#protocol = "lockstep";
-      this.#receiving = new LockstepReceiver<FrameWriter>({ session: options.newSession(), nowMs, wallNs });
+      const { newSession, clock } = this.#hub.options;
+      this.#receiving = new LockstepReceiver<FrameWriter>({ session: newSession(), nowMs, wallNs: clock.wallNs });
     } else {
       this.#drop(`not one of our protocols: ${shown(prefix)}`);
       return false;
     }
-    this.#prefix = prefix;
+    this.#prefix = undefined;
     this.#receiving.push(prefix, nowMs);
     return true;
+  }
+
+  #wireReceiver(): WireReceiver<FrameWriter> {
+    const { agent, frameBytesMax, clock } = this.#hub.options;
+    const acceptedAtMs = this.#handshakeAtMs - handshakeMs;
+    return new WireReceiver<FrameWriter>({ agent, frameBytesMax, wallNs: clock.wallNs, nowMs: acceptedAtMs });
   }
 
   // ---- the session
@@ -467,28 +469,20 @@ export class ReceivingConnection implements LinkHandlers {
   /** The peer broke the protocol or fell silent. */
   #breakOff(error: ProtocolError): void {
     if (this.#closing) return;
-    const { onEvent } = this.#hub.options;
-    if (this.session === undefined) onEvent({ event: "connection-refused", peer: this.#peer, reason: error.message });
-    else onEvent({ event: "connection-lost", peer: this.#peer, device: this.#device, reason: error.message });
+    this.#reportLost(error.message);
     this.#refuse(error.code as ProtocolCode, error.message);
   }
 
   #refuse(code: ProtocolCode, text: string): void {
     // A peer that has not said which protocol it speaks is told in ours.
-    const { agent, frameBytesMax, clock } = this.#hub.options;
-    this.#receiving ??= new WireReceiver<FrameWriter>({
-      agent,
-      frameBytesMax,
-      wallNs: clock.wallNs,
-      nowMs: clock.nowMs(),
-    });
+    this.#receiving ??= this.#wireReceiver();
     this.#receiving.refuse(code, text);
     this.#lastWord();
   }
 
   /** Bytes of nobody's protocol: no word is due. */
   #drop(reason: string): void {
-    this.#hub.options.onEvent({ event: "connection-refused", peer: this.#peer, reason });
+    this.#reportLost(reason);
     this.#closing = true;
     this.#link?.close();
   }

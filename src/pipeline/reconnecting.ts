@@ -4,6 +4,7 @@
  *
  * Invariant: between `opened` and `closed` there is exactly one link, and late calls of earlier ones are not heard.
  */
+import type { Outbox } from "../bytes/outbox.ts";
 import { ExitStatus, UserError } from "../errors.ts";
 import { backoffFirstMs, backoffLastMs } from "../limits.ts";
 import type { SenderEvent } from "../observe/events.ts";
@@ -27,6 +28,8 @@ export interface ReconnectingOptions {
 export class Reconnecting {
   readonly #options: ReconnectingOptions;
   #link: Link | undefined;
+  /** The link took less than it was given, and `drain` has not come. */
+  #blocked = false;
   /** Counts connections, so that a late call of an old one is recognised. */
   #attempt = 0;
   #backoffMs = backoffFirstMs;
@@ -55,18 +58,32 @@ export class Reconnecting {
       opened: (link) => {
         if (!current()) return link.close();
         this.#link = link;
+        this.#blocked = false;
         handlers.opened(link);
       },
       data: (chunk) => {
         if (current()) handlers.data(chunk);
       },
       drain: () => {
-        if (current()) handlers.drain();
+        if (!current()) return;
+        this.#blocked = false;
+        handlers.drain();
       },
       closed: (reason) => {
         if (current()) this.#closed(reason);
       },
     });
+  }
+
+  /** Writes what waits. False: the link is full, and `drain` will come; or there is none. */
+  flush(outbox: Outbox): boolean {
+    if (outbox.byteLength === 0) return true;
+    if (this.#blocked || this.#link === undefined) return false;
+    const waiting = outbox.view();
+    const taken = this.#link.write(waiting);
+    outbox.release(taken);
+    this.#blocked = taken < waiting.length;
+    return !this.#blocked;
   }
 
   /** The receiver has answered as one: the next outage starts from nothing. */

@@ -47,7 +47,6 @@ export class LockstepSending {
   /** Index of the source that is being sent. */
   #turn = 0;
   #frame: CurrentFrame | undefined;
-  #blocked = false;
   #welcomed = false;
   #pumping = false;
   #stopping = false;
@@ -67,10 +66,7 @@ export class LockstepSending {
       handlers: {
         opened: () => this.#opened(),
         data: (chunk) => this.#guard(() => this.#conversation?.receive(chunk, clock.nowMs())),
-        drain: () => {
-          this.#blocked = false;
-          this.#pump();
-        },
+        drain: () => this.#pump(),
         closed: () => {
           this.#deadline.clear();
           this.#conversation = undefined;
@@ -108,7 +104,6 @@ export class LockstepSending {
   #opened(): void {
     const source = this.#options.sources[this.#turn];
     if (source === undefined) return;
-    this.#blocked = false;
     this.#welcomed = false;
     this.#conversation = new LockstepSender({
       source: source.name,
@@ -172,10 +167,10 @@ export class LockstepSending {
       case "wait": {
         // What was just written may be what the next step waits for; if the link took it all, look again.
         const waiting = conversation.outbox.byteLength;
-        return waiting > 0 && this.#flush(conversation);
+        return waiting > 0 && this.#connection.flush(conversation.outbox);
       }
       case "over":
-        if (this.#flush(conversation)) this.#endConversation();
+        if (this.#connection.flush(conversation.outbox)) this.#endConversation();
         return false;
       default:
         unreachable(step);
@@ -252,7 +247,7 @@ export class LockstepSending {
     outbox.commit(bytes);
     ledger.sentBytes += bytes;
     conversation.read(bytes, this.#options.clock.nowMs());
-    this.#flush(conversation);
+    this.#connection.flush(outbox);
     return true;
   }
 
@@ -296,19 +291,6 @@ export class LockstepSending {
     this.#turn++;
     if (this.#stopping || this.#turn >= this.#ledgers.length) this.#finish(undefined);
     else this.#connection.renew();
-  }
-
-  /** Writes what waits. False: the link is full, and `drain` will come. */
-  #flush(conversation: LockstepSender): boolean {
-    const { outbox } = conversation;
-    const { link } = this.#connection;
-    if (outbox.byteLength === 0) return true;
-    if (this.#blocked || link === undefined) return false;
-    const waiting = outbox.view();
-    const taken = link.write(waiting);
-    outbox.release(taken);
-    this.#blocked = taken < waiting.length;
-    return !this.#blocked;
   }
 
   #closeFrame(): void {

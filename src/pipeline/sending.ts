@@ -51,8 +51,6 @@ export class Sending {
   readonly #deadline: Deadline;
   readonly #opened = new Map<number, OpenedFrame>();
   readonly #connection: Reconnecting;
-  /** The link took less than it was given. */
-  #blocked = false;
   /** We do not read: answers to what has been read find no room. */
   #paused = false;
   #pumping = false;
@@ -61,8 +59,7 @@ export class Sending {
 
   constructor(options: SendingOptions) {
     this.#options = options;
-    const { session, device, agent, clock } = options;
-    const { sources } = options;
+    const { session, device, agent, clock, sources } = options;
     this.#session = new SenderSession({ session, device, agent, sources, wallNs: clock.wallNs });
     this.#deadline = new Deadline(
       clock,
@@ -73,7 +70,6 @@ export class Sending {
       ...options,
       handlers: {
         opened: () => {
-          this.#blocked = false;
           this.#paused = false;
           this.#session.connected(clock.nowMs());
           this.#pump();
@@ -84,7 +80,6 @@ export class Sending {
           this.#regulate();
         },
         drain: () => {
-          this.#blocked = false;
           this.#pump();
           this.#regulate();
         },
@@ -92,7 +87,7 @@ export class Sending {
       },
       onGaveUp: (error) => this.#finish(error),
     });
-    options.sources.forEach((source, index) => {
+    sources.forEach((source, index) => {
       source.onReady = () => {
         this.#session.sourceReady(index);
         this.#pump();
@@ -236,15 +231,10 @@ export class Sending {
   /** Writes what waits. False: the link is full, and `drain` will come. */
   #flush(): boolean {
     const { outbox } = this.#session;
-    const { link } = this.#connection;
-    if (outbox.byteLength === 0) return true;
-    if (this.#blocked || link === undefined) return false;
-    const waiting = outbox.view();
-    const taken = link.write(waiting);
-    outbox.release(taken);
-    if (taken > 0) this.#session.sent(this.#options.clock.nowMs());
-    this.#blocked = taken < waiting.length;
-    return !this.#blocked;
+    const waitingBytes = outbox.byteLength;
+    const all = this.#connection.flush(outbox);
+    if (outbox.byteLength < waitingBytes) this.#session.sent(this.#options.clock.nowMs());
+    return all;
   }
 
   #regulate(): void {
@@ -292,7 +282,7 @@ export class Sending {
       return;
     }
     this.#session.commitChunk(sourceIndex, bytes);
-    if (!this.#blocked && this.#session.outbox.byteLength >= flushBytes) this.#flush();
+    if (this.#session.outbox.byteLength >= flushBytes) this.#flush();
   }
 
   #skip(sourceIndex: number, name: string, error: unknown): void {
