@@ -78,11 +78,14 @@ export class ProtocolError extends Error {
   }
 }
 
+/** Why a source cannot give a frame: those of the reasons of a gap that arise at the sender. */
+export type SourceFailure = "unreadable" | "vanished" | "changing" | "dropped";
+
 /** A file or stream that cannot give a frame. The frame is reported; the rest goes on. */
 export class SourceError extends Error {
   override readonly name = "SourceError";
-  readonly reason: "unreadable" | "vanished" | "changing";
-  constructor(reason: "unreadable" | "vanished" | "changing", message: string, options?: ErrorOptions) {
+  readonly reason: SourceFailure;
+  constructor(reason: SourceFailure, message: string, options?: ErrorOptions) {
     super(message, options);
     this.reason = reason;
   }

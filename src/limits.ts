@@ -65,6 +65,21 @@ export const groupMs = 10;
 /** Bytes written and not yet committed. */
 export const groupBytesMax: number = 64 * MiB;
 
+/** Least payload under way before progress was measured, and on the slowest of links: some Ethernet frames. */
+export const flightBytesMin: number = 64 * KiB;
+/** What may wait in the network beyond a round trip: covers a report every 5 ms and the system's own delays. */
+export const flightSlackMs = 20;
+/** A piece of a frame is what the link takes in this time, so that another source waits no longer for it. */
+export const pieceMs = 10;
+/** The least piece: below this, heads and system calls cost more than they help. */
+export const pieceBytesMin: number = 16 * KiB;
+/** How often a receiver reports progress, if it is asked to. */
+export const progressMs = 5;
+/** What `--max-rate` lets through at once after a pause. */
+export const rateBurstMs = 50;
+/** With the newest frame first, one this many frames behind has its turn, so that records of it need not be kept. */
+export const agedFrames = 4096;
+
 export const connectionsMaxDefault = 1024;
 /** Free space below which the receiver stops reading. */
 export const minFreeBytesDefault: number = 256 * MiB;
@@ -109,6 +124,8 @@ export function checkLimits(): void {
   assert(outboxBytes >= 2 * (chunkBytes + headBytesMax), "one chunk can be filled while another is written");
   assert(payloadBytesMax + headBytesMax < ringBytesMax, "a whole message fits the ring");
   assert(groupFramesMax <= windowFramesMax, "a window fills at least one group");
+  assert(pieceBytesMin <= flightBytesMin && pieceBytesMin <= chunkBytes, "the least piece fits the least flight");
+  assert(agedFrames < aheadFramesMax, "old frames have their turn before listing stops");
   assert(pingMs * 3 < idleMs, "three pings fit the idle limit");
   assert(ackRangesMax * 16 + 64 <= headBytesMax, "an ack fits a head");
   assert(nameBytesMax + 17 <= lockstepHeaderBytesMax, "a name and a length fit a lockstep header");

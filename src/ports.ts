@@ -3,7 +3,7 @@
  * `sinks/open-sink.ts` and `transport/`; everyone else, the simulation included, knows only what is written here.
  */
 import type { SinkError } from "./errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "./frame.ts";
+import type { Frame, FrameEntry, Gap, GapReason, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "./frame.ts";
 
 /** Time. Timers fire on the caller's thread and never inside the call that set them. */
 export interface Clock {
@@ -56,16 +56,13 @@ export type Dial = (handlers: LinkHandlers) => void;
 export interface Source {
   /** The word for it on the command line and in the catalogue. */
   readonly name: string;
-  /**
-   * Its frames are new (a camera), so they are sent without asking whether the receiver has them. After a lost
-   * connection it is asked all the same.
-   */
+  /** New frames keep coming (a camera's stream, a watched directory), and should arrive soon. */
   readonly live: boolean;
   /**
-   * The next entries in sending order, at most `max`. An empty list: nothing now, ask again after `onReady`.
-   * `undefined`: there will be no more, now or ever.
+   * The next entries in sending order, at most `max`; with `liveOnly` those that are `live` and what was dropped
+   * before them. An empty list: nothing now, ask again after `onReady`. `undefined`: there will be no more, now or ever.
    */
-  list(max: number): Listed[] | undefined;
+  list(max: number, liveOnly?: boolean): Listed[] | undefined;
   /** Called when `list` may give something again. Sources that always know (directories) never call it. */
   onReady?: () => void;
   /**
@@ -82,9 +79,26 @@ export interface Source {
   dispose(): void;
 }
 
-/** An entry, or a name that could not even be listed (its sequence number becomes a gap). */
-export type Listed =
-  FrameEntry | { readonly name: string; readonly failure: "unreadable" | "vanished"; readonly detail: string };
+/** An entry, or frames that will not arrive. */
+export type Listed = ListedFrame | ListedGap;
+
+export interface ListedFrame extends FrameEntry {
+  /**
+   * It is new (a camera's), so it is sent without asking whether the receiver has it. After a lost connection that is
+   * asked all the same.
+   */
+  readonly live?: true;
+}
+
+/** Frames that cannot be sent: their sequence numbers become a gap. */
+export interface ListedGap {
+  /** Empty if they have none. */
+  readonly name: string;
+  readonly failure: GapReason;
+  readonly detail: string;
+  /** How many; 1 if it is not said. At most 4,096 at a time, because each is kept until the gap is recorded. */
+  readonly count?: number;
+}
 
 /** One frame being read, start to end, in pieces. */
 export interface OpenedFrame {

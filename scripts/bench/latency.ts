@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { SourceError } from "../../src/errors.ts";
 import type { FrameEntry, Outcome } from "../../src/frame.ts";
 import { runSender } from "../../src/pipeline/send.ts";
-import type { Listed, OpenedFrame, Source } from "../../src/ports.ts";
+import type { Listed, ListedFrame, OpenedFrame, Source } from "../../src/ports.ts";
 import { compareContent } from "./content.ts";
 import type { SyncMode } from "./contender.ts";
 import { percentile } from "./figures.ts";
@@ -42,7 +42,7 @@ class CameraSource implements Source {
   readonly live = true;
   onReady?: () => void;
   readonly #bytesByName = new Map<string, Uint8Array>();
-  #unlisted: FrameEntry[] = [];
+  #unlisted: ListedFrame[] = [];
   #over = false;
   readonly #onSettled: (name: string, outcome: Outcome | undefined) => void;
 
@@ -52,7 +52,7 @@ class CameraSource implements Source {
 
   emit(name: string, bytes: Uint8Array): void {
     this.#bytesByName.set(name, bytes);
-    this.#unlisted.push({ name, bytes: bytes.length, capturedNs: BigInt(Date.now()) * 1_000_000n });
+    this.#unlisted.push({ name, bytes: bytes.length, capturedNs: BigInt(Date.now()) * 1_000_000n, live: true });
     this.onReady?.();
   }
 
@@ -122,6 +122,8 @@ export async function measureLatency({ executable, sync, shape, dest, stage }: L
     device: "bench",
     agent: "bench",
     sources: [camera],
+    order: "oldest",
+    rateMax: undefined,
     lockstep: false,
     retryForMs: 5_000,
     onEvent: ({ event }) => {

@@ -37,6 +37,8 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     device,
     agent: programName,
     sources,
+    order: "oldest",
+    rateMax: undefined,
     lockstep,
     retryForMs,
     onEvent: (event) => terminal.report(describeSenderEvent(event)),

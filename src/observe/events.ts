@@ -17,6 +17,7 @@ export type SenderEvent =
       readonly event: "skipped";
       readonly source: string;
       readonly name: string;
+      readonly count: number;
       readonly reason: GapReason;
       readonly detail: string;
     }

@@ -3,6 +3,7 @@
  */
 import type { SenderEvent, SourceProgress } from "../observe/events.ts";
 import type { Source } from "../ports.ts";
+import type { SendingOrder } from "../session/source-ledger.ts";
 import { dialer } from "../transport/connect.ts";
 import { systemClock } from "../transport/system-clock.ts";
 import { Sending, type SenderResult } from "./sending.ts";
@@ -17,7 +18,11 @@ export interface SenderRunOptions {
   /** Program and version, for the peer's log. */
   readonly agent: string;
   readonly sources: readonly Source[];
-  /** Speak the article's protocol. */
+  /** Which unsent frame goes first. */
+  readonly order: SendingOrder;
+  /** Cap on the link, in bytes per millisecond; undefined: none. */
+  readonly rateMax: number | undefined;
+  /** Speak the article's protocol: always the oldest first, and nothing but its own pace. */
   readonly lockstep: boolean;
   /** How long to try without a connection; undefined: for ever. */
   readonly retryForMs: number | undefined;
@@ -32,14 +37,14 @@ export interface SenderRun {
 }
 
 export function runSender(options: SenderRunOptions): SenderRun {
-  const { host, port, device, agent, sources, retryForMs, onEvent } = options;
+  const { host, port, device, agent, sources, order, rateMax, retryForMs, onEvent } = options;
   const peer = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const dial = dialer(host, port);
   const { promise: done, resolve: onDone } = Promise.withResolvers<SenderResult>();
   const common = { peer, dial, clock: systemClock, random: Math.random, sources, retryForMs, onEvent, onDone };
   const sending = options.lockstep
     ? new LockstepSending(common)
-    : new Sending({ ...common, session: crypto.randomUUID().replaceAll("-", ""), device, agent });
+    : new Sending({ ...common, order, rateMax, session: crypto.randomUUID().replaceAll("-", ""), device, agent });
   sending.start();
   return { progress: sending.progress, stop: () => sending.stop(), done };
 }

@@ -4,7 +4,7 @@
  * beyond that, because the protocol has none.
  */
 import { ExitStatus, ProtocolError, SourceError, unreachable, type UserError } from "../errors.ts";
-import type { FrameEntry } from "../frame.ts";
+import type { FrameEntry, GapReason } from "../frame.ts";
 import { stopMs } from "../limits.ts";
 import { LockstepPace } from "../lockstep/pace.ts";
 import type { SenderEvent, SourceProgress } from "../observe/events.ts";
@@ -54,7 +54,7 @@ export class LockstepSending {
 
   constructor(options: LockstepSendingOptions) {
     this.#options = options;
-    this.#ledgers = options.sources.map((source, index) => new SourceLedger(index, source.name, true));
+    this.#ledgers = options.sources.map((source, index) => new SourceLedger(index, source.name, "oldest"));
     const { clock } = options;
     this.#deadline = new Deadline(
       clock,
@@ -216,12 +216,15 @@ export class LockstepSending {
     if (listed === undefined) ledger.listingDone = true;
     else if (listed.length === 0) return false;
     for (const entry of listed ?? []) {
-      const sequence = ledger.listedFrames;
-      if ("failure" in entry) {
-        const record = ledger.list({ name: entry.name, bytes: 0, capturedNs: 0n });
+      // Nothing is offered in this protocol, so every frame is ready to be sent.
+      if (!("failure" in entry)) {
+        ledger.list(entry, true);
+        continue;
+      }
+      for (let at = 0; at < (entry.count ?? 1); at++) {
+        const sequence = ledger.listedFrames;
+        const record = ledger.list({ name: entry.name, bytes: 0, capturedNs: 0n }, true);
         this.#giveUp(ledger, sequence, record, entry.failure, entry.detail);
-      } else {
-        ledger.list(entry);
       }
     }
     return true;
@@ -262,17 +265,18 @@ export class LockstepSending {
   }
 
   /** The frame will not be sent. */
-  #giveUp(
-    ledger: SourceLedger,
-    sequence: number,
-    record: FrameRecord,
-    reason: SourceError["reason"],
-    detail: string,
-  ): void {
+  #giveUp(ledger: SourceLedger, sequence: number, record: FrameRecord, reason: GapReason, detail: string): void {
     this.#closeFrame();
     ledger.turnIntoGap(sequence, record, reason, detail);
     ledger.settle(sequence, record, "recorded");
-    this.#options.onEvent({ event: "skipped", source: ledger.source, name: record.entry.name, reason, detail });
+    this.#options.onEvent({
+      event: "skipped",
+      source: ledger.source,
+      name: record.entry.name,
+      count: 1,
+      reason,
+      detail,
+    });
     this.#settled(record.entry, false);
   }
 

@@ -7,11 +7,12 @@
  * Knows ports only (Source, Dial, Clock): the simulation runs this very file.
  */
 import { ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
-import type { SourceTotals } from "../frame.ts";
+import type { GapReason, SourceTotals } from "../frame.ts";
 import { chunkBytes, stopMs } from "../limits.ts";
 import type { SenderEvent, SourceProgress } from "../observe/events.ts";
 import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
 import { SenderSession, type SenderStep } from "../session/sender.ts";
+import type { SendingOrder } from "../session/source-ledger.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
 
@@ -27,6 +28,9 @@ export interface SendingOptions {
   readonly device: string;
   readonly agent: string;
   readonly sources: readonly Source[];
+  readonly order: SendingOrder;
+  /** Cap on the link, in bytes per millisecond. */
+  readonly rateMax: number | undefined;
   /** How long to try without a connection; undefined: for ever. */
   readonly retryForMs: number | undefined;
   readonly onEvent: (event: SenderEvent) => void;
@@ -59,8 +63,11 @@ export class Sending {
 
   constructor(options: SendingOptions) {
     this.#options = options;
-    const { session, device, agent, clock, sources } = options;
-    this.#session = new SenderSession({ session, device, agent, sources, wallNs: clock.wallNs });
+    const { session, device, agent, clock, sources, order, rateMax } = options;
+    // One source that is complete has nothing that would have to overtake.
+    const prompt = sources.length > 1 || order === "newest" || sources.some((source) => source.live);
+    const { wallNs } = clock;
+    this.#session = new SenderSession({ session, device, agent, sources, order, prompt, rateMax, wallNs });
     this.#deadline = new Deadline(
       clock,
       () => this.#session.tickAtMs,
@@ -177,7 +184,7 @@ export class Sending {
       case "flush":
         return this.#flush();
       case "list":
-        this.#list(step.sourceIndex, step.max);
+        this.#list(step.sourceIndex, step.max, step.liveOnly);
         return true;
       case "open":
         this.#open(step.sourceIndex, step.entry);
@@ -246,16 +253,17 @@ export class Sending {
     else link.resume();
   }
 
-  #list(sourceIndex: number, max: number): void {
-    const listed = this.#options.sources[sourceIndex]?.list(max);
+  #list(sourceIndex: number, max: number, liveOnly: boolean): void {
+    const listed = this.#options.sources[sourceIndex]?.list(max, liveOnly);
     if (listed === undefined) return this.#session.listingDone(sourceIndex);
-    if (listed.length === 0) return this.#session.listedNothing(sourceIndex);
+    if (listed.length === 0) return this.#session.listedNothing(sourceIndex, liveOnly);
     for (const entry of listed) {
       if ("failure" in entry) {
-        this.#session.listedGap(sourceIndex, entry.name, entry.failure, entry.detail);
-        this.#skipped(sourceIndex, entry.name, entry.failure, entry.detail);
+        const { name, failure, detail, count = 1 } = entry;
+        this.#session.listedGap(sourceIndex, name, failure, detail, count);
+        this.#skipped(sourceIndex, name, failure, detail, count);
       } else {
-        this.#session.listed(sourceIndex, entry);
+        this.#session.listed(sourceIndex, entry, entry.live === true);
       }
     }
   }
@@ -289,11 +297,11 @@ export class Sending {
     if (!(error instanceof SourceError)) throw error;
     this.#close(sourceIndex);
     this.#session.skipFrame(sourceIndex, error.reason, error.message);
-    this.#skipped(sourceIndex, name, error.reason, error.message);
+    this.#skipped(sourceIndex, name, error.reason, error.message, 1);
   }
 
-  #skipped(sourceIndex: number, name: string, reason: SourceError["reason"], detail: string): void {
-    this.#options.onEvent({ event: "skipped", source: this.#name(sourceIndex), name, reason, detail });
+  #skipped(sourceIndex: number, name: string, reason: GapReason, detail: string, count: number): void {
+    this.#options.onEvent({ event: "skipped", source: this.#name(sourceIndex), name, count, reason, detail });
   }
 
   #close(sourceIndex: number): void {

@@ -13,6 +13,7 @@ import {
   idleMs,
   openFramesMax,
   pingMs,
+  progressMs,
   sourcesMax,
   windowBytesMax,
   windowFramesMax,
@@ -64,6 +65,10 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   #session = "";
   #device = "";
   #receivedBytes = 0;
+  /** The sender wants to know how much has arrived. */
+  #reporting = false;
+  #reportedBytes = 0;
+  #reportedAtMs = 0;
   /** Events that one message leads to beyond the first. */
   readonly #pending: ReceivingEvent<Writer>[] = [];
   /** Answers that found no room. */
@@ -89,7 +94,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   }
 
   get tickAtMs(): number {
-    return Math.min(this.#liveness.tickAtMs, this.#handshakeAtMs ?? Number.POSITIVE_INFINITY);
+    const reportAtMs = this.#reportDue ? this.#reportedAtMs + progressMs : Number.POSITIVE_INFINITY;
+    return Math.min(this.#liveness.tickAtMs, this.#handshakeAtMs ?? Number.POSITIVE_INFINITY, reportAtMs);
   }
 
   tick(nowMs: number): void {
@@ -97,6 +103,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     if (this.#handshakeAtMs !== undefined && nowMs >= this.#handshakeAtMs) {
       throw new ProtocolError(ProtocolCode.timeout, `no complete greeting in ${handshakeMs / 1000} s`);
     }
+    this.#report(nowMs);
     if (this.reading) this.#liveness.check(nowMs);
     else this.#liveness.excuse(nowMs);
     if (!this.#liveness.pingDue(nowMs)) return;
@@ -126,6 +133,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
       const found = this.#parser.next();
       if (found === "more") {
         this.#liveness.inHead(this.#parser.inHead, nowMs);
+        this.#report(nowMs);
         return undefined;
       }
       if (found === "message") this.#liveness.inHead(false, nowMs);
@@ -149,6 +157,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         this.#handshakeAtMs = undefined;
         this.#session = hello.session;
         this.#device = hello.device;
+        this.#reporting = hello.progress;
         return { type: "hello", session: hello.session, device: hello.device, agent: hello.agent };
       }
       case "source": {
@@ -202,6 +211,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
       case "resume":
       case "ended":
       case "farewell":
+      case "progress":
         throw new ProtocolError(ProtocolCode.unexpected, `${name.toUpperCase()} sent to a receiver`);
       default:
         unreachable(name);
@@ -308,6 +318,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     assert(this.state === "fresh", "a session is welcomed once");
     this.state = "running";
     this.#writer.welcome({
+      progress: this.#reporting,
       frameBytesMax: this.#options.frameBytesMax,
       windowBytes: windowBytesMax,
       windowFrames: windowFramesMax,
@@ -352,6 +363,18 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         this.#writer.ack({ sourceIndex, receivedBytes: this.#receivedBytes, ranges });
       }
     }
+  }
+
+  get #reportDue(): boolean {
+    return this.#reporting && this.#receivedBytes > this.#reportedBytes && this.state !== "closed";
+  }
+
+  /** Acks report progress as well, but they come after a commit. */
+  #report(nowMs: number): void {
+    if (!this.#reportDue || nowMs - this.#reportedAtMs < progressMs || this.outbox.room < messageBytesMax) return;
+    this.#reportedBytes = this.#receivedBytes;
+    this.#reportedAtMs = nowMs;
+    this.#writer.progress(this.#receivedBytes);
   }
 
   confirmEnd(sourceIndex: number): void {

@@ -7,30 +7,21 @@
  * Messages are encoded into `outbox`, file bytes are read straight behind their head, so a frame leaves in one write.
  * What is not settled survives a lost connection here; nothing else does.
  *
- * Invariant: windowBytes is what was sent of the frames that are open or sent; a frame is settled exactly once.
+ * Invariant: the window holds what was sent of the frames that are open or sent; a frame is settled exactly once.
  */
 import { crc32 } from "../bytes/checksum.ts";
 import { Outbox } from "../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, protocolCodeName, unreachable } from "../errors.ts";
 import type { FrameEntry, GapReason, Outcome, RefusalReason, Verdict } from "../frame.ts";
-import {
-  aheadFramesMax,
-  chunkBytes,
-  frameAttemptsMax,
-  idleMs,
-  offerEntriesMax,
-  outboxBytes,
-  pingMs,
-  windowBytesMax,
-  windowFramesMax,
-} from "../limits.ts";
+import { aheadFramesMax, frameAttemptsMax, idleMs, offerEntriesMax, outboxBytes, pingMs } from "../limits.ts";
 import { type KindName, kindName, versionHighest, versionLowest } from "../wire/constants.ts";
 import { MessageReader } from "../wire/message-reader.ts";
 import { MessageWriter } from "../wire/message-writer.ts";
-import { fullMessageBytes, messageBytesMax, type Refuse, type Welcome } from "../wire/messages.ts";
+import { fullMessageBytes, messageBytesMax, type Refuse } from "../wire/messages.ts";
 import { MessageParser } from "../wire/parser.ts";
 import { Liveness } from "./liveness.ts";
-import { type FrameRecord, SourceLedger } from "./source-ledger.ts";
+import { SendWindow } from "./send-window.ts";
+import { type FrameRecord, type SendingOrder, SourceLedger } from "./source-ledger.ts";
 import { type SenderState, senderTable } from "./states.ts";
 
 /** How many entries one `list` step asks for. */
@@ -39,8 +30,8 @@ const listFrames = 256;
 const aheadFramesLow = 1024;
 
 export type SenderStep =
-  /** Ask the source for up to `max` entries; call `listed`, or `listingDone`. */
-  | { readonly type: "list"; readonly sourceIndex: number; readonly max: number }
+  /** Ask the source for up to `max` entries; call `listed`, `listedNothing` or `listingDone`. */
+  | { readonly type: "list"; readonly sourceIndex: number; readonly max: number; readonly liveOnly: boolean }
   /** Open the frame; call `openFrame` with its size, or `skipFrame`. */
   | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
   /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
@@ -78,7 +69,15 @@ export interface SenderOptions {
   readonly session: string;
   readonly device: string;
   readonly agent: string;
-  readonly sources: readonly { readonly name: string; readonly live: boolean }[];
+  readonly sources: readonly { readonly name: string }[];
+  readonly order: SendingOrder;
+  /**
+   * Keep what is under way in the network short, so that a new frame arrives soon. Costs a little throughput where
+   * the link is faster than the progress reports.
+   */
+  readonly prompt: boolean;
+  /** Cap on the link, in bytes per millisecond. */
+  readonly rateMax: number | undefined;
   readonly wallNs: () => bigint;
 }
 
@@ -100,15 +99,17 @@ export class SenderSession {
   #parser = new MessageParser();
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
   #connectedAtMs = 0;
-  #limits: Welcome | undefined;
   /** Offers without an answer, oldest first, per source: first sequence number and count. */
   #offers: { first: number; count: number }[][] = [];
-  #windowBytes = 0;
-  #windowFrames = 0;
+  readonly #window: SendWindow;
+  /** When the window opens by itself; infinite if it is open or waits for the receiver. */
+  #opensAtMs = Number.POSITIVE_INFINITY;
+  #nowMs = 0;
   /** The source whose turn it is. */
   #turn = 0;
-  /** Sources whose listing has nothing now. */
+  /** Sources whose listing has nothing now, and those that have nothing live. */
   readonly #quiet = new Set<number>();
+  readonly #quietLive = new Set<number>();
   #notices: SenderStep[] = [];
   #noticeAt = 0;
   #chunkAt = 0;
@@ -117,7 +118,8 @@ export class SenderSession {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.ledgers = options.sources.map(({ name, live }, index) => new SourceLedger(index, name, live));
+    this.ledgers = options.sources.map(({ name }, index) => new SourceLedger(index, name, options.order));
+    this.#window = new SendWindow(options.rateMax);
   }
 
   /** A connection is there. Everything unsettled will be offered again. */
@@ -128,13 +130,12 @@ export class SenderSession {
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
     this.#connectedAtMs = nowMs;
     this.#offers = this.ledgers.map(() => []);
-    this.#windowBytes = 0;
-    this.#windowFrames = 0;
+    this.#window.connected();
     this.#failure = undefined;
     this.outbox.clear();
     for (const ledger of this.ledgers) ledger.rewind();
-    const { session, device, agent, wallNs } = this.#options;
-    this.#writer.hello({ versionLowest, versionHighest, session, clockNs: wallNs(), device, agent });
+    const { session, device, agent, wallNs, prompt: progress } = this.#options;
+    this.#writer.hello({ versionLowest, versionHighest, progress, session, clockNs: wallNs(), device, agent });
   }
 
   /** The connection is gone. Open frames must be closed by the driver. */
@@ -173,7 +174,7 @@ export class SenderSession {
   }
 
   get tickAtMs(): number {
-    return this.#liveness.tickAtMs;
+    return Math.min(this.#liveness.tickAtMs, this.#opensAtMs);
   }
 
   /** Time passes. Throws ProtocolError (timeout). */
@@ -196,6 +197,7 @@ export class SenderSession {
   /** The source may list again after it had nothing. */
   sourceReady(sourceIndex: number): void {
     this.#quiet.delete(sourceIndex);
+    this.#quietLive.delete(sourceIndex);
   }
 
   /** The next thing to do. Throws ProtocolError when the peer breaks the protocol or refuses us. */
@@ -203,25 +205,28 @@ export class SenderSession {
     const notice = this.#takeNotice();
     if (notice !== undefined) return notice;
     if (this.state === "closed") return waitStep;
+    this.#nowMs = nowMs;
     this.#parse(nowMs);
     return this.#takeNotice() ?? this.#advance();
   }
 
-  listed(sourceIndex: number, entry: FrameEntry): void {
-    this.#ledger(sourceIndex).list(entry);
+  listed(sourceIndex: number, entry: FrameEntry, live: boolean): void {
+    this.#ledger(sourceIndex).list(entry, live);
   }
 
-  /** An entry that cannot even be read: its number becomes a gap. */
-  listedGap(sourceIndex: number, name: string, reason: GapReason, detail: string): void {
+  /** Frames that cannot even be read: their numbers become a gap. */
+  listedGap(sourceIndex: number, name: string, reason: GapReason, detail: string, count: number): void {
     const ledger = this.#ledger(sourceIndex);
-    const sequence = ledger.listedFrames;
-    const record = ledger.list({ name, bytes: 0, capturedNs: 0n });
-    ledger.turnIntoGap(sequence, record, reason, detail);
+    const entry = { name, bytes: 0, capturedNs: 0n };
+    for (let at = 0; at < count; at++) {
+      const sequence = ledger.listedFrames;
+      ledger.turnIntoGap(sequence, ledger.list(entry, false), reason, detail);
+    }
   }
 
-  /** Nothing now; `sourceReady` will be called. */
-  listedNothing(sourceIndex: number): void {
-    this.#quiet.add(sourceIndex);
+  /** Nothing now, or nothing live; `sourceReady` will be called. */
+  listedNothing(sourceIndex: number, liveOnly: boolean): void {
+    (liveOnly ? this.#quietLive : this.#quiet).add(sourceIndex);
   }
 
   listingDone(sourceIndex: number): void {
@@ -238,7 +243,7 @@ export class SenderSession {
     next.record.state = "sent";
     next.record.windowBytes = 0;
     ledger.open = { sequence: next.sequence, record: next.record, bytes, sentBytes: 0, crc32: 0 };
-    this.#windowFrames++;
+    this.#window.enter();
   }
 
   /** The frame of the last `open` or `chunk` step cannot be read: it becomes a gap. The driver closes it. */
@@ -281,7 +286,7 @@ export class SenderSession {
     open.crc32 = crc32(this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes), open.crc32);
     open.sentBytes += bytes;
     open.record.windowBytes += bytes;
-    this.#windowBytes += bytes;
+    this.#window.handed(bytes, this.#nowMs);
     ledger.sentBytes += bytes;
     const last = open.sentBytes === open.bytes;
     this.#writer.finishPayload(bytes, last ? open.crc32 : undefined);
@@ -316,10 +321,12 @@ export class SenderSession {
 
   #handle(kind: KindName, head: Uint8Array): void {
     switch (kind) {
-      case "welcome":
-        this.#limits = this.#reader.welcome(head);
+      case "welcome": {
+        const welcome = this.#reader.welcome(head);
+        this.#window.welcomed(welcome, this.#nowMs);
         this.state = "running";
-        return this.#notice({ type: "welcomed", agent: this.#limits.agent });
+        return this.#notice({ type: "welcomed", agent: welcome.agent });
+      }
       case "refuse": {
         this.state = "closed";
         throw refusal(this.#reader.refuse(head));
@@ -340,6 +347,8 @@ export class SenderSession {
         return this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
       case "pong":
         return;
+      case "progress":
+        return this.#window.arrived(this.#reader.progress(head), this.#nowMs);
       case "ended": {
         const sourceIndex = this.#reader.ended(head);
         const ledger = this.#ledgerOfPeer(sourceIndex);
@@ -397,6 +406,7 @@ export class SenderSession {
   #handleAck(head: Uint8Array): void {
     const ack = this.#reader.ack(head);
     const ledger = this.#ledgerOfPeer(ack.sourceIndex);
+    this.#window.arrived(ack.receivedBytes, this.#nowMs);
     for (const range of ack.ranges) {
       for (let at = 0; at < range.count; at++) {
         const sequence = range.firstSequence + at;
@@ -467,7 +477,7 @@ export class SenderSession {
         this.#declareStep() ??
         this.#offerStep(aheadFramesLow) ??
         (this.state === "running" ? this.#frameStep() : undefined) ??
-        this.#offerStep(aheadFramesMax) ??
+        (this.#options.order === "oldest" ? this.#offerStep(aheadFramesMax) : undefined) ??
         (this.state === "running" ? this.#endStep() : undefined) ??
         waitStep;
       if (step !== lookAgain) return step;
@@ -489,18 +499,30 @@ export class SenderSession {
   /** Lists and offers, until `aheadFrames` are offered ahead of the one being sent. */
   #offerStep(aheadFrames: number): SenderStep | typeof lookAgain | undefined {
     if (this.#stopping) return undefined;
+    const newest = this.#options.order === "newest";
     for (const ledger of this.ledgers) {
-      if (ledger.offerCursor - ledger.sendCursor >= aheadFrames) continue;
+      if (ledger.offerCursor - ledger.sendCursor >= aheadFrames) {
+        const step = newest ? this.#listStep(ledger, true) : undefined;
+        if (step !== undefined) return step;
+        continue;
+      }
       const entries = ledger.nextOffer(offerEntriesMax);
       if (entries.length > 0) {
         this.#offer(ledger, entries);
         return lookAgain;
       }
-      // What is listed must be offered whatever its number, or a lost connection would leave it lying.
-      if (ledger.listingDone || ledger.spanFrames > aheadFramesMax || this.#quiet.has(ledger.index)) continue;
-      return { type: "list", sourceIndex: ledger.index, max: listFrames };
+      const step = this.#listStep(ledger, false);
+      if (step !== undefined) return step;
     }
     return undefined;
+  }
+
+  /** With the newest first, what is new is listed whatever waits before it. */
+  #listStep(ledger: SourceLedger, liveOnly: boolean): SenderStep | undefined {
+    // What is listed must be offered whatever its number, or a lost connection would leave it lying.
+    if (ledger.listingDone || ledger.spanFrames > aheadFramesMax) return undefined;
+    if ((liveOnly ? this.#quietLive : this.#quiet).has(ledger.index)) return undefined;
+    return { type: "list", sourceIndex: ledger.index, max: listFrames, liveOnly };
   }
 
   #offer(ledger: SourceLedger, entries: readonly FrameEntry[]): void {
@@ -517,12 +539,16 @@ export class SenderSession {
 
   /** One message of the source whose turn it is: a piece of its open frame, its next frame, or a gap. */
   #frameStep(): SenderStep | typeof lookAgain | undefined {
+    // Gaps need not wait for this, but order within a source is worth more.
+    const openAtMs = this.#window.openAtMs(this.#nowMs);
+    this.#opensAtMs = openAtMs > this.#nowMs ? openAtMs : Number.POSITIVE_INFINITY;
+    if (openAtMs > this.#nowMs) return undefined;
     const count = this.ledgers.length;
     for (let tried = 0; tried < count; tried++) {
       const ledger = this.ledgers[this.#turn % count] as SourceLedger;
       this.#turn = (this.#turn + 1) % count;
       if (ledger.open !== undefined) {
-        const bytes = Math.min(chunkBytes, ledger.open.bytes - ledger.open.sentBytes);
+        const bytes = Math.min(this.#window.pieceBytes, ledger.open.bytes - ledger.open.sentBytes);
         if (this.outbox.room < fullMessageBytes + messageBytesMax + bytes) return this.#keepTurn(flushStep);
         return { type: "chunk", sourceIndex: ledger.index, bytes };
       }
@@ -533,7 +559,7 @@ export class SenderSession {
         this.#sendGap(ledger, next.sequence, next.record);
         return lookAgain;
       }
-      if (!this.#windowOpen()) continue;
+      if (!this.#window.mayBegin) continue;
       return { type: "open", sourceIndex: ledger.index, entry: next.record.entry };
     }
     return undefined;
@@ -544,34 +570,27 @@ export class SenderSession {
     return step;
   }
 
-  /**
-   * Bytes count as they are sent, so a frame that has begun may overshoot the window, by one frame per source at most;
-   * in return a frame larger than what is free never waits for the others to stop.
-   */
-  #windowOpen(): boolean {
-    const windowBytes = Math.min(this.#limits?.windowBytes ?? 0, windowBytesMax);
-    const windowFrames = Math.min(this.#limits?.windowFrames ?? 0, windowFramesMax);
-    return this.#windowFrames < windowFrames && this.#windowBytes < windowBytes;
-  }
-
   #leaveWindow(record: FrameRecord): void {
-    this.#windowBytes -= record.windowBytes;
+    this.#window.leave(record.windowBytes);
     record.windowBytes = 0;
-    this.#windowFrames--;
-    assert(this.#windowBytes >= 0 && this.#windowFrames >= 0, "the window holds what is sent");
   }
 
   #sendGap(ledger: SourceLedger, sequence: number, record: FrameRecord): void {
     assert(record.gapReason !== undefined, "a gap has a reason");
+    const count = ledger.gapRun(sequence, record);
     this.#writer.gap({
       sourceIndex: ledger.index,
       reason: record.gapReason,
       firstSequence: sequence,
-      count: 1,
+      count,
       name: record.entry.name,
       detail: record.gapDetail,
     });
-    record.state = "gap-sent";
+    for (let at = 0; at < count; at++) {
+      const each = ledger.record(sequence + at);
+      assert(each !== undefined, "a gap is in the span");
+      each.state = "gap-sent";
+    }
   }
 
   #endStep(): undefined {
@@ -584,7 +603,7 @@ export class SenderSession {
       // When stopping, a source may stay unfinished, but the frame in hand is finished.
       if (ledger.ended === "no" && (!this.#stopping || ledger.open !== undefined)) open = true;
     }
-    if (open || this.#windowFrames > 0) return;
+    if (open || !this.#window.empty) return;
     this.#writer.bye(!this.complete);
     this.state = "closing";
   }

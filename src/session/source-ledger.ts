@@ -4,12 +4,19 @@
  *
  *     settled ... | base ... sendCursor ... offerCursor ... | not listed yet
  *
+ * Frames are sent in that order; with `newest`, live ones go before all others and the newest of them first, but one
+ * that has fallen far behind has its turn.
+ *
  * States of a frame: listed -> offered -> wanted -> sent -> settled, and gap -> gap-sent -> settled for one that will
  * not arrive. A live frame begins as wanted. A lost connection turns offered, wanted and sent back into listed,
  * gap-sent back into gap.
  */
 import { assert } from "../errors.ts";
 import type { FrameEntry, GapReason, Outcome, SourceTotals } from "../frame.ts";
+import { agedFrames } from "../limits.ts";
+
+/** Which unsent frame goes first. */
+export type SendingOrder = "oldest" | "newest";
 
 export type FrameState = "listed" | "offered" | "wanted" | "sent" | "gap" | "gap-sent" | "settled";
 
@@ -39,8 +46,6 @@ export interface OpenFrame {
 export class SourceLedger {
   readonly source: string;
   readonly index: number;
-  /** Its frames need no offer, the first time. */
-  readonly live: boolean;
   /** Named on the present connection. */
   declared = false;
   /** END was sent on the present connection, or ENDED has come. */
@@ -60,6 +65,9 @@ export class SourceLedger {
   skippedFrames = 0;
   sentBytes = 0;
 
+  readonly #order: SendingOrder;
+  /** With `newest`: the live frames that may not have been sent, the newest last. */
+  readonly #fresh: number[] = [];
   #records: FrameRecord[] = [];
   /** Sequence number of `#records[#first]`. */
   #base = 0;
@@ -69,10 +77,10 @@ export class SourceLedger {
   /** No frame below is to be sent. */
   sendCursor = 0;
 
-  constructor(index: number, source: string, live: boolean) {
+  constructor(index: number, source: string, order: SendingOrder) {
     this.index = index;
     this.source = source;
-    this.live = live;
+    this.#order = order;
   }
 
   /** Frames listed and not settled, including settled ones that wait for an earlier one. */
@@ -89,11 +97,11 @@ export class SourceLedger {
     return this.listingDone && this.#base === this.listedFrames;
   }
 
-  /** Appends a frame; its sequence number is the count so far. */
-  list(entry: FrameEntry): FrameRecord {
+  /** Appends a frame; its sequence number is the count so far. A live one needs no offer, the first time. */
+  list(entry: FrameEntry, live: boolean): FrameRecord {
     const record: FrameRecord = {
       entry,
-      state: this.live ? "wanted" : "listed",
+      state: live ? "wanted" : "listed",
       damaged: 0,
       bytes: entry.bytes,
       windowBytes: 0,
@@ -102,6 +110,7 @@ export class SourceLedger {
       gapDetail: "",
     };
     this.#records.push(record);
+    if (live && this.#order === "newest") this.#fresh.push(this.listedFrames);
     this.listedFrames++;
     this.listedBytes += entry.bytes;
     return record;
@@ -160,6 +169,7 @@ export class SourceLedger {
     this.declared = false;
     if (this.ended === "sent") this.ended = "no";
     this.open = undefined;
+    this.#fresh.length = 0;
     this.offerCursor = this.#base;
     this.sendCursor = this.#base;
     for (let at = this.#first; at < this.#records.length; at++) {
@@ -182,8 +192,21 @@ export class SourceLedger {
     return entries;
   }
 
-  /** The next frame or gap to send, in order. Stops at a frame whose answer has not come. */
+  /** The next frame or gap to send. In order, it stops at a frame whose answer has not come. */
   nextToSend(): { readonly sequence: number; readonly record: FrameRecord } | undefined {
+    return (this.spanFrames < agedFrames ? this.#freshest() : undefined) ?? this.#nextInOrder();
+  }
+
+  #freshest(): { readonly sequence: number; readonly record: FrameRecord } | undefined {
+    for (let sequence = this.#fresh.at(-1); sequence !== undefined; sequence = this.#fresh.at(-1)) {
+      const record = this.record(sequence);
+      if (record?.state === "wanted" || record?.state === "gap") return { sequence, record };
+      this.#fresh.pop();
+    }
+    return undefined;
+  }
+
+  #nextInOrder(): { readonly sequence: number; readonly record: FrameRecord } | undefined {
     for (; this.sendCursor < this.listedFrames; this.sendCursor++) {
       const record = this.record(this.sendCursor);
       if (record === undefined) continue;
@@ -191,6 +214,17 @@ export class SourceLedger {
       if (record.state === "listed" || record.state === "offered") return undefined;
     }
     return undefined;
+  }
+
+  /** How many gaps from `sequence` on can be told as one: the same reason, and no names to lose. */
+  gapRun(sequence: number, first: FrameRecord): number {
+    let count = 1;
+    if (first.entry.name !== "") return count;
+    for (; ; count++) {
+      const record = this.record(sequence + count);
+      if (record?.state !== "gap" || record.entry.name !== "") return count;
+      if (record.gapReason !== first.gapReason || record.gapDetail !== first.gapDetail) return count;
+    }
   }
 
   totals(): SourceTotals {

@@ -33,6 +33,7 @@ export const Kind = {
   ended: 17,
   bye: 18,
   farewell: 19,
+  progress: 20,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 export type KindName = keyof typeof Kind;
@@ -44,6 +45,9 @@ for (const name of Object.keys(Kind) as KindName[]) kindNames.set(Kind[name], na
 export function kindName(kind: number): KindName | undefined {
   return kindNames.get(kind);
 }
+
+/** Bit of `features` in HELLO: progress reports are wanted; in WELCOME: they will come. */
+export const featureProgress = 1;
 
 /** FRAME and CHUNK: the frame's last byte is in this message, and its crc32 is valid. */
 export const flagLast = 1;

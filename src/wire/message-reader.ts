@@ -11,7 +11,15 @@ import {
   sourcesMax,
   textBytesMax,
 } from "../limits.ts";
-import { gapCodes, outcomeCodes, refusalCodes, sessionBytes, verdictHaveCodes, verdictWant } from "./constants.ts";
+import {
+  featureProgress,
+  gapCodes,
+  outcomeCodes,
+  refusalCodes,
+  sessionBytes,
+  verdictHaveCodes,
+  verdictWant,
+} from "./constants.ts";
 import type {
   Hello,
   Welcome,
@@ -37,20 +45,21 @@ export class MessageReader {
     const reader = this.#on(head);
     const lowest = reader.u8();
     const highest = reader.u8();
-    reader.u16();
+    const progress = (reader.u16() & featureProgress) !== 0;
     let session = "";
     for (const byte of reader.viewBytes(sessionBytes)) session += byte.toString(16).padStart(2, "0");
     const clockNs = reader.i64();
     const device = reader.text(nameBytesMax);
     const agent = reader.text(textBytesMax);
-    return { versionLowest: lowest, versionHighest: highest, session, clockNs, device, agent };
+    return { versionLowest: lowest, versionHighest: highest, progress, session, clockNs, device, agent };
   }
 
   welcome(head: Uint8Array): Welcome {
     const reader = this.#on(head);
-    reader.u16();
+    const progress = (reader.u16() & featureProgress) !== 0;
     reader.u16();
     return {
+      progress,
       frameBytesMax: reader.u64(),
       windowBytes: reader.u64(),
       windowFrames: reader.u32(),
@@ -193,6 +202,11 @@ export class MessageReader {
 
   bye(head: Uint8Array): boolean {
     return this.#on(head).u8() !== 0;
+  }
+
+  /** Payload bytes received on this connection. */
+  progress(head: Uint8Array): number {
+    return this.#on(head).u64();
   }
 
   #on(head: Uint8Array): FieldReader {

@@ -9,6 +9,7 @@ import type { FrameEntry, Verdict } from "../frame.ts";
 import { headBytesMax, nameBytesMax, offerEntriesMax, textBytesMax } from "../limits.ts";
 import {
   checkBytes,
+  featureProgress,
   flagLast,
   gapCodes,
   headerBytes,
@@ -54,7 +55,7 @@ export class MessageWriter {
     const writer = this.#begin(Kind.hello, messageBytesMax);
     writer.u8(hello.versionLowest);
     writer.u8(hello.versionHighest);
-    writer.u16(0);
+    writer.u16(hello.progress ? featureProgress : 0);
     for (let at = 0; at < sessionBytes; at++) writer.u8(Number.parseInt(hello.session.slice(at * 2, at * 2 + 2), 16));
     writer.i64(hello.clockNs);
     writer.text(hello.device, nameBytesMax);
@@ -65,7 +66,7 @@ export class MessageWriter {
 
   welcome(welcome: Welcome): void {
     const writer = this.#begin(Kind.welcome, messageBytesMax);
-    writer.u16(0);
+    writer.u16(welcome.progress ? featureProgress : 0);
     writer.u16(0);
     writer.u64(welcome.frameBytesMax);
     writer.u64(welcome.windowBytes);
@@ -255,6 +256,11 @@ export class MessageWriter {
 
   farewell(): void {
     this.#begin(Kind.farewell, messageBytesMax);
+    this.#end();
+  }
+
+  progress(receivedBytes: number): void {
+    this.#begin(Kind.progress, messageBytesMax).u64(receivedBytes);
     this.#end();
   }
 

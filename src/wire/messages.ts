@@ -11,6 +11,8 @@ export const fullMessageBytes: number = headerBytes + checkBytes + headBytesMax;
 export interface Hello {
   readonly versionLowest: number;
   readonly versionHighest: number;
+  /** PROGRESS is wanted. */
+  readonly progress: boolean;
   /** 32 hexadecimal digits. */
   readonly session: string;
   readonly clockNs: bigint;
@@ -19,6 +21,8 @@ export interface Hello {
 }
 
 export interface Welcome {
+  /** PROGRESS will be sent. */
+  readonly progress: boolean;
   readonly frameBytesMax: number;
   readonly windowBytes: number;
   readonly windowFrames: number;

@@ -32,7 +32,7 @@ const sender: [SenderEvent, Level, string][] = [
   ],
   [{ event: "resumed" }, "info", "the receiver stores again"],
   [
-    { event: "skipped", source, name, reason: "unreadable", detail: "permission denied (EACCES)" },
+    { event: "skipped", source, name, count: 1, reason: "unreadable", detail: "permission denied (EACCES)" },
     "frame",
     "skipped visible/a/1.jpg: permission denied (EACCES)",
   ],
@@ -41,6 +41,7 @@ const sender: [SenderEvent, Level, string][] = [
       event: "skipped",
       source,
       name: "",
+      count: 1,
       reason: "unreadable",
       detail: 'the file "a\\\\b" cannot keep its name: backslash',
     },

@@ -10,6 +10,7 @@ import { AssertionError, ProtocolError } from "../../src/errors.ts";
 import { WireReceiver } from "../../src/session/receiver.ts";
 import { SenderSession } from "../../src/session/sender.ts";
 import { Random } from "../support/random.ts";
+import { plain } from "../session/pair.ts";
 import { badHeads, cases, concat, encoded, hello, putPayload, rawMessage, roundTrips } from "../wire/cases.ts";
 
 const conversation = concat(
@@ -126,7 +127,8 @@ function send(pieces: readonly Uint8Array[]): string {
     session: hello.session,
     device: "d",
     agent: "a",
-    sources: [{ name: "s", live: false }],
+    sources: [{ name: "s" }],
+    ...plain,
     wallNs: () => 0n,
   });
   sender.connected(0);

@@ -58,6 +58,8 @@ test("a receiver that is told to stop reads nothing more, acknowledges what it h
     device: "device",
     agent: "",
     sources: [source],
+    order: "oldest",
+    rateMax: undefined,
     retryForMs: undefined,
     onEvent: () => undefined,
     onDone: (result) => void results.push(result),

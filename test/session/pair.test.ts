@@ -15,7 +15,7 @@ import { SenderSession } from "../../src/session/sender.ts";
 import { Kind, type KindName } from "../../src/wire/constants.ts";
 import { Random } from "../support/random.ts";
 import { encoded, hello, rawMessage, roundTrips } from "../wire/cases.ts";
-import { SessionPair } from "./pair.ts";
+import { plain, SessionPair } from "./pair.ts";
 
 const random = new Random(1);
 const small = { "1.jpg": random.bytes(10), "2.jpg": random.bytes(0), "3.jpg": random.bytes(5000) };
@@ -375,6 +375,7 @@ describe("limits", () => {
       device: "d",
       agent: "a",
       sources: [],
+      ...plain,
       wallNs: () => 0n,
     });
     sender.connected(0);
@@ -424,7 +425,8 @@ describe("what a state does not allow is refused", () => {
         session: hello.session,
         device: "d",
         agent: "a",
-        sources: [{ name: "s", live: false }],
+        sources: [{ name: "s" }],
+        ...plain,
         wallNs: () => 0n,
       });
       sender.connected(0);
@@ -464,7 +466,8 @@ describe("what a state does not allow is refused", () => {
       session: hello.session,
       device: "d",
       agent: "a",
-      sources: [{ name: "s", live: false }],
+      sources: [{ name: "s" }],
+      ...plain,
       wallNs: () => 0n,
     });
     sender.connected(0);
@@ -478,7 +481,8 @@ describe("what a state does not allow is refused", () => {
       session: hello.session,
       device: "d",
       agent: "a",
-      sources: [{ name: "s", live: false }],
+      sources: [{ name: "s" }],
+      ...plain,
       wallNs: () => 0n,
     });
     sender.connected(0);

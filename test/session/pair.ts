@@ -5,12 +5,16 @@
 import type { Verdict } from "../../src/frame.ts";
 import type { IncomingFrame, ReceivingEvent } from "../../src/session/receiving.ts";
 import { WireReceiver } from "../../src/session/receiver.ts";
-import { SenderSession, type SenderStep } from "../../src/session/sender.ts";
+import { type SenderOptions, SenderSession, type SenderStep } from "../../src/session/sender.ts";
+
+/** A sender of complete directories. */
+export const plain = { order: "oldest", prompt: false, rateMax: undefined } as const;
 
 export interface PairOptions {
   /** By source, then by name. */
   readonly frames: Readonly<Record<string, Readonly<Record<string, Uint8Array>>>>;
   readonly live?: boolean;
+  readonly sending?: Partial<Pick<SenderOptions, "order" | "prompt" | "rateMax">>;
   readonly verdict?: (source: string, name: string) => Verdict;
   /** Called for each frame that begins; a reason rejects it. */
   readonly onFrame?: (incoming: IncomingFrame<Uint8Array[]>, pair: SessionPair) => void;
@@ -42,7 +46,9 @@ export class SessionPair {
       session: "00112233445566778899aabbccddeeff",
       device: "device",
       agent: "sender",
-      sources: Object.keys(options.frames).map((name) => ({ name, live: options.live === true })),
+      sources: Object.keys(options.frames).map((name) => ({ name })),
+      ...plain,
+      ...options.sending,
       wallNs: () => 1n,
     });
     this.connect();
@@ -102,7 +108,7 @@ export class SessionPair {
         );
         for (const [name, bytes] of frames.slice(0, step.max)) {
           this.#listed.add(`${step.sourceIndex}/${name}`);
-          sender.listed(step.sourceIndex, { name, bytes: bytes.length, capturedNs: 5n });
+          sender.listed(step.sourceIndex, { name, bytes: bytes.length, capturedNs: 5n }, this.#options.live === true);
         }
         if (frames.length === 0) sender.listingDone(step.sourceIndex);
         return true;

@@ -56,7 +56,8 @@ export class SimSource implements Source {
     for (; this.#next < this.#folder.files.length && listed.length < count; this.#next++) {
       const file = this.#folder.files[this.#next];
       if (file === undefined || this.#folder.deleted.has(file.name)) continue;
-      listed.push({ name: file.name, bytes: file.bytes.length, capturedNs: file.capturedNs });
+      const entry = { name: file.name, bytes: file.bytes.length, capturedNs: file.capturedNs };
+      listed.push(this.live ? { ...entry, live: true } : entry);
     }
     return listed.length === 0 ? undefined : listed;
   }

@@ -15,6 +15,7 @@ import type { ReceiverEvent, SenderEvent } from "../../src/observe/events.ts";
 import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
 import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
 import type { Clock, Sink } from "../../src/ports.ts";
+import type { SendingOrder } from "../../src/session/source-ledger.ts";
 import { DirectorySink } from "../../src/sinks/directory/directory-sink.ts";
 import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
 import { Random } from "../support/random.ts";
@@ -75,6 +76,8 @@ class Simulation {
   readonly #deleteSent: boolean;
   /** Frames are sent without an offer, as a camera's are. */
   readonly #live: boolean;
+  readonly #order: SendingOrder;
+  readonly #rateMax: number | undefined;
   /** Ends the process. Undefined: it is not running. */
   #killReceiverProcess: (() => void) | undefined;
   #killSenderProcess: (() => void) | undefined;
@@ -110,6 +113,8 @@ class Simulation {
     });
     this.#deleteSent = random.chance(0.4);
     this.#live = random.chance(0.3);
+    this.#order = random.chance(0.3) ? "newest" : "oldest";
+    this.#rateMax = random.chance(0.1) ? 1 + random.int(5_000) : undefined;
     this.#folders = this.#makeFolders();
   }
 
@@ -238,6 +243,8 @@ class Simulation {
             onSettled: (source, name, outcome) => this.#checkAck(source, name, outcome),
           }),
       ),
+      order: this.#order,
+      rateMax: this.#rateMax,
       retryForMs: undefined,
       onEvent: (event) => this.#log("sender", event),
       onDone: (result) => {

@@ -38,6 +38,7 @@ export function putPayload(writer: MessageWriter, outbox: Outbox, at: number, pa
 export const hello = {
   versionLowest: 1,
   versionHighest: 1,
+  progress: true,
   session: "00112233445566778899aabbccddeeff",
   clockNs: 1_767_323_045_000_000_001n,
   device: "pi-7",
@@ -56,6 +57,7 @@ export const roundTrips: readonly {
   { name: "HELLO", bytes: encoded((w) => w.hello(hello)), decode: (r, h) => r.hello(h), value: hello },
   (() => {
     const value = {
+      progress: true,
       frameBytesMax: 2 ** 40 + 5,
       windowBytes: 64,
       windowFrames: 7,
@@ -155,6 +157,7 @@ export const roundTrips: readonly {
     return { name: "END", bytes: encoded((w) => w.end(value)), decode: (r, h) => r.end(h), value };
   })(),
   { name: "ENDED", bytes: encoded((w) => w.ended(6)), decode: (r, h) => r.ended(h), value: 6 },
+  { name: "PROGRESS", bytes: encoded((w) => w.progress(2 ** 40)), decode: (r, h) => r.progress(h), value: 2 ** 40 },
   { name: "BYE", bytes: encoded((w) => w.bye(true)), decode: (r, h) => r.bye(h), value: true },
 ];
 
@@ -218,11 +221,11 @@ export const cases: readonly Case[] = [
   {
     name: "every kind",
     bytes: concat(...roundTrips.map((each) => each.bytes)),
-    kinds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18],
+    kinds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 20, 18],
   },
   {
     name: "unknown kinds are skipped with their payload",
-    bytes: concat(rawMessage({ kind: 20, head: payload, payload }), rawMessage({ kind: 255, payload }), helloBytes),
+    bytes: concat(rawMessage({ kind: 21, head: payload, payload }), rawMessage({ kind: 255, payload }), helloBytes),
     kinds: [1],
   },
   {
