@@ -57,10 +57,10 @@ export interface Source {
   /** The word for it on the command line and in the catalogue. */
   readonly name: string;
   /** New frames keep coming (a camera's stream, a watched directory), and should arrive soon. */
-  readonly live: boolean;
+  readonly live?: boolean;
   /**
    * The next entries in sending order, at most `max`; with `liveOnly` those that are `live` and what was dropped
-   * before them. An empty list: nothing now, ask again after `onReady`. `undefined`: there will be no more, now or ever.
+   * before them. An empty list: nothing now, ask again after `onReady`. `undefined`: there will be no more, ever.
    */
   list(max: number, liveOnly?: boolean): Listed[] | undefined;
   /** Called when `list` may give something again. Sources that always know (directories) never call it. */
