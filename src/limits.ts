@@ -80,6 +80,16 @@ export const rateBurstMs = 50;
 /** With the newest frame first, one this many frames behind has its turn, so that records of it need not be kept. */
 export const agedFrames = 4096;
 
+/**
+ * Frames of all streams of a sender that are kept in memory, because a stream cannot be read twice. Twice what 1 Gbit/s
+ * at 100 ms needs; with the window of other sources and the program itself it stays below 100 MiB.
+ */
+export const streamBytesMax: number = 32 * MiB;
+/** Largest frame found in a stream; one whose size is not known before must be held until it ends. */
+export const streamFrameBytesMax: number = 64 * MiB;
+/** What a spool may hold unless --spool-limit says otherwise. */
+export const spoolBytesMaxDefault: number = 4 * GiB;
+
 export const connectionsMaxDefault = 1024;
 /** Free space below which the receiver stops reading. */
 export const minFreeBytesDefault: number = 256 * MiB;

@@ -51,13 +51,18 @@ export type Dial = (handlers: LinkHandlers) => void;
 
 /**
  * Frames in order. One reader at a time: list*, then for any entry listed: open, read*, close; settle once.
- * A source is used by one session and keeps no more in memory than the listing of the folders it is in.
+ * A source is used by one session. What it keeps in memory is bounded, each says by what.
  */
 export interface Source {
   /** The word for it on the command line and in the catalogue. */
   readonly name: string;
   /** New frames keep coming (a camera's stream, a watched directory), and should arrive soon. */
   readonly live?: boolean;
+  /**
+   * Frames that it has and has not listed, for a live source that is stopped: 0 means that nothing is left behind.
+   * Undefined: nobody knows.
+   */
+  readonly unlistedFrames?: number | undefined;
   /**
    * The next entries in sending order, at most `max`; with `liveOnly` those that are `live` and what was dropped
    * before them. An empty list: nothing now, ask again after `onReady`. `undefined`: there will be no more, ever.

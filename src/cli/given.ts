@@ -13,10 +13,27 @@ export type Mode = "send" | "receive" | "verify";
 
 /** Options that take a value. */
 export type ValueKey =
-  Mode | "device" | "include" | "retryFor" | "out" | "layout" | "sync" | "maxFrame" | "maxConnections" | "minFree";
+  | Mode
+  | "device"
+  | "include"
+  | "format"
+  | "name"
+  | "order"
+  | "whenBehind"
+  | "spool"
+  | "spoolLimit"
+  | "maxRate"
+  | "fps"
+  | "retryFor"
+  | "out"
+  | "layout"
+  | "sync"
+  | "maxFrame"
+  | "maxConnections"
+  | "minFree";
 /** Options that are there or not. */
 export type SwitchKey =
-  "deleteSent" | "lockstep" | "once" | "insecure" | "json" | "quiet" | "verbose" | "help" | "version";
+  "watch" | "deleteSent" | "lockstep" | "once" | "insecure" | "json" | "quiet" | "verbose" | "help" | "version";
 type Key = ValueKey | SwitchKey;
 
 /** Every value is a list, in the order typed. */
@@ -32,6 +49,15 @@ function commandLine() {
     .option("--verify <dir>", "", list)
     .option("--device <name>", "", list)
     .option("--include <glob>", "", list)
+    .option("--watch")
+    .option("--format <format>", "", list)
+    .option("--name <template>", "", list)
+    .option("--order <order>", "", list)
+    .option("--when-behind <policy>", "", list)
+    .option("--spool <dir>", "", list)
+    .option("--spool-limit <size>", "", list)
+    .option("--max-rate <rate>", "", list)
+    .option("--fps <rate>", "", list)
     .option("--delete-sent")
     .option("--retry-for <duration>", "", list)
     .option("--lockstep")
@@ -63,6 +89,15 @@ const modesOf: Readonly<Record<Key, readonly Mode[]>> = {
   verify: ["verify"],
   device: ["send"],
   include: ["send"],
+  watch: ["send"],
+  format: ["send"],
+  name: ["send"],
+  order: ["send"],
+  whenBehind: ["send"],
+  spool: ["send"],
+  spoolLimit: ["send"],
+  maxRate: ["send"],
+  fps: ["send"],
   deleteSent: ["send"],
   retryFor: ["send"],
   lockstep: ["send"],
@@ -82,23 +117,7 @@ const modesOf: Readonly<Record<Key, readonly Mode[]>> = {
 };
 
 /** Options that are planned. They are refused by name: to pass over `--key` would be worse than to stop. */
-export const laterOptions: readonly string[] = [
-  "--keygen",
-  "--key",
-  "--tls-cert",
-  "--tls-key",
-  "--tls-ca",
-  "--watch",
-  "--format",
-  "--name",
-  "--order",
-  "--when-behind",
-  "--spool",
-  "--spool-limit",
-  "--max-rate",
-  "--fps",
-  "--http",
-];
+export const laterOptions: readonly string[] = ["--keygen", "--key", "--tls-cert", "--tls-key", "--tls-ca", "--http"];
 
 /** The flags that are offered, as typed: for the test that compares them with the help. */
 export function offeredFlags(): string[] {

@@ -12,17 +12,30 @@ usage
 examples
   framepipe --receive 8000 --out captures
   framepipe --send localhost:8000 visible=./vis infrared=./ir
-  framepipe --verify captures
+  ffmpeg -i /dev/video0 -c:v mjpeg -f image2pipe - | framepipe --send localhost:8000 visible=-
+  framepipe --receive 8000 --out - | ffplay -f mjpeg -
 
-An INPUT is a directory, read with its sub-directories, or a single file; hidden files are skipped.
-SOURCE names it at the receiver; without it, the directory's own name does. Frames are stored in
-DEST/<device>/<source>/<name>. After an interruption, run the same command again: only what is
-missing is sent.
+An INPUT is a directory, read with its sub-directories (hidden files are skipped), a single file, a
+named pipe, or - for standard input. SOURCE names it at the receiver; without it, the directory's
+own name does. Frames are stored in DEST/<device>/<source>/<name>. After an interruption, run the
+same command again: only what is missing is sent.
 
 sender
   --send HOST:PORT       where the receiver listens; [IPV6]:PORT
   --device NAME          who is sending (default: the host name)
   --include GLOB         send only matching files; may be repeated: --include '*.jpg'
+  --watch                go on: send frames as they are finished in the directories
+  --format FORMAT        how a stream is split: auto, jpeg, png, y4m or raw:BYTES (default: auto);
+                         of one stream: infrared=raw:163840. May be repeated
+  --name TEMPLATE        names of a stream's frames, from {date} {time} {sequence} {run} {source}
+                         {extension} (default: {date}/{time}-{sequence}-{run}.{extension})
+  --order ORDER          which unsent frame goes first: oldest, or newest (default: oldest)
+  --when-behind POLICY   when the link is slower than a stream: block, spool or drop-oldest
+                         (default: block)
+  --spool DIR            where spool keeps frames until they are stored
+  --spool-limit SIZE     and how much; then the oldest are dropped (default: 4Gi)
+  --max-rate RATE        cap on the link: 20Mbit
+  --fps N                send so many frames a second of each directory: to replay it
   --delete-sent          remove each file once the receiver has stored it, never before
   --retry-for DURATION   how long to try when the receiver is not there (default: for ever)
   --lockstep             speak the stop-and-wait text protocol of an old receiver
@@ -54,6 +67,7 @@ all
   --version              version and commit
 
 SIZE is a number with K, M, G (powers of 1000) or Ki, Mi, Gi (powers of 1024), or plain bytes.
+RATE is a number with kbit, Mbit or Gbit, a second.
 DURATION is a number with ms, s, m, h or d, or plain seconds.
 
 environment

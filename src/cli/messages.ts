@@ -2,7 +2,7 @@
 import { ProtocolCode } from "../errors.ts";
 import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
 import type { ReceiverEvent, SenderEvent } from "../observe/events.ts";
-import type { SourceProblem } from "../sources/directory-source.ts";
+import type { SourceProblem } from "../sources/frame-files.ts";
 import { formatBytes, formatCount, formatFrames } from "./format.ts";
 import type { Report } from "./terminal.ts";
 
@@ -42,8 +42,9 @@ export function describeSenderEvent(event: SenderEvent): Report {
     case "resumed":
       return { level: "info", event, text: "the receiver stores again" };
     case "skipped": {
-      // A file whose name cannot be sent has none; the detail says which file it is.
-      const what = event.name === "" ? `a file of ${event.source}` : `${event.source}/${event.name}`;
+      // Frames of a stream may have no name yet; nor has a file whose name cannot be sent: the detail says which it is.
+      const frames = event.count === 1 ? "a frame" : `${formatCount(event.count)} frames`;
+      const what = event.name === "" ? `${frames} of ${event.source}` : `${event.source}/${event.name}`;
       const text = `skipped ${what}: ${event.detail || gaps[event.reason]}`;
       return { level: "frame", event, text };
     }

@@ -5,8 +5,10 @@
 import { UserError } from "../errors.ts";
 import { connectionsMaxDefault, frameBytesCeiling, frameBytesMaxDefault, minFreeBytesDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
+import type { SendingOrder } from "../session/source-ledger.ts";
 import { formatBytes } from "./format.ts";
 import { type Environment, type Given, readGiven, type Text, type ValueKey } from "./given.ts";
+import { framesPerSecond, maxRate, sendingOrder, type StreamOptions, streamOptions } from "./stream-options.ts";
 import {
   type Address,
   formatAddress,
@@ -34,6 +36,14 @@ export interface SendCommand {
   /** Undefined: the host name. */
   readonly device: string | undefined;
   readonly include: readonly string[];
+  /** Keep sending what appears in the directories. */
+  readonly watch: boolean;
+  readonly streams: StreamOptions;
+  readonly order: SendingOrder;
+  /** Cap on the link, in bytes per millisecond. */
+  readonly rateMax: number | undefined;
+  /** Of each directory. */
+  readonly framesPerSecond: number | undefined;
   readonly deleteSent: boolean;
   /** Undefined: for ever. */
   readonly retryForMs: number | undefined;
@@ -51,7 +61,8 @@ export interface ReceiveCommand {
   readonly host: string | undefined;
   /** 0: the system chooses. */
   readonly port: number;
-  readonly out: string;
+  /** At least one. */
+  readonly out: readonly string[];
   /** Undefined: the sink's own. */
   readonly layout: string | undefined;
   readonly sync: SyncMode;
@@ -122,6 +133,22 @@ function sendCommand(given: Given): SendCommand {
       ["leave out --delete-sent, or use framepipe at both ends without --lockstep"],
     );
   }
+  const watch = given.switch("watch");
+  const fps = framesPerSecond(given);
+  if (watch && fps !== undefined) {
+    throw new UserError("--fps replays a directory, and --watch waits for what a camera adds to it", [
+      "leave out one of them",
+    ]);
+  }
+  const lockstepHas = lockstep
+    ? (["order", "maxRate"] as const).find((key) => given.last(key) !== undefined)
+    : undefined;
+  if (lockstepHas !== undefined) {
+    throw new UserError(
+      `${given.last(lockstepHas)?.label} cannot be used with --lockstep: it has one order and its own pace`,
+      ["leave it out, or use framepipe at both ends without --lockstep"],
+    );
+  }
   if (inputs.length === 0) {
     throw new UserError("nothing to send", [
       `name a directory: framepipe --send ${formatAddress(host, port)} visible=./vis`,
@@ -135,6 +162,11 @@ function sendCommand(given: Given): SendCommand {
     inputs,
     device: deviceName(given),
     include: given.all("include").map(({ text }) => text),
+    watch,
+    streams: streamOptions(given),
+    order: sendingOrder(given),
+    rateMax: maxRate(given),
+    framesPerSecond: fps,
     deleteSent,
     retryForMs: retryFor(given),
     lockstep,
@@ -194,25 +226,25 @@ function receiveCommand(given: Given): ReceiveCommand {
   const { inputs } = given;
   const manners = mannersOf(given);
   const { host, port } = listenAddress(given);
-  const [out, second] = given.all("out");
+  const out = given.all("out");
   if (inputs.length > 0) {
-    const hint = out === undefined ? `the destination is an option: --out ${inputs[0]}` : "inputs are for --send";
+    const hint = out.length === 0 ? `the destination is an option: --out ${inputs[0]}` : "inputs are for --send";
     throw new UserError(`unexpected argument: ${inputs[0]}`, [hint]);
   }
-  if (out === undefined) {
+  if (out.length === 0) {
     throw new UserError("--out is missing: where to store", [
       "a directory: --out captures",
+      "or one file, or standard output: --out day.tar, --out -",
       "or to count and discard: --out /dev/null",
     ]);
   }
-  if (second !== undefined) throw new UserError("--out can be given once in this version", ["choose one destination"]);
   const sync = given.last("sync");
   return {
     mode: "receive",
     manners,
     host,
     port,
-    out: out.text,
+    out: out.map(({ text }) => text),
     layout: given.last("layout")?.text,
     sync: sync === undefined ? "batch" : syncMode(sync),
     frameBytesMax: size(given, "maxFrame", frameBytesMaxDefault, 1, frameBytesCeiling),

@@ -2,7 +2,7 @@
 import { networkInterfaces } from "node:os";
 import { type ExitStatus, UserError } from "../errors.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
-import { openSink } from "../sinks/open-sink.ts";
+import { openSinks } from "../sinks/open-sink.ts";
 import { describeReceiverEvent } from "./messages.ts";
 import type { ReceiveCommand } from "./options.ts";
 import { Progress, standingOfOrigin } from "./progress.ts";
@@ -15,8 +15,9 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   const { terminal, nowMs } = shell;
   const { port, frameBytesMax, connectionsMax, once } = command;
   const startedMs = nowMs();
-  const sink = openSink(command.out, command);
   let started: ReceiverRun | undefined;
+  // The reader of standard output has gone: what it was given is acknowledged, and nobody is left to complain to.
+  const sink = openSinks(command.out, { ...command, onClosed: () => started?.stop() });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
   try {
@@ -24,6 +25,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       hostname: command.host ?? everyInterface(),
       port,
       sink,
+      out: command.out,
       agent: programName,
       frameBytesMax,
       connectionsMax,

@@ -4,6 +4,7 @@ import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
 import { openSources } from "../sources/open-source.ts";
+import { systemClock } from "../transport/system-clock.ts";
 import { describeSenderEvent, describeSourceProblem, refusalHints } from "./messages.ts";
 import type { SendCommand } from "./options.ts";
 import { Progress, standingOfSource } from "./progress.ts";
@@ -20,8 +21,13 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   // Frames that nobody could list do not show in the sender's totals.
   let unlisted = false;
   const { sources, failures } = openSources(command.inputs, {
+    clock: systemClock,
     include: command.include,
     deleteSent: command.deleteSent,
+    watch: command.watch,
+    framesPerSecond: command.framesPerSecond,
+    order: command.order,
+    streams: command.streams,
     onProblem: (problem) => {
       if (problem.reason === "unreadable" || problem.reason === "empty") unlisted = true;
       terminal.report(describeSourceProblem(problem));
@@ -37,8 +43,8 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     device,
     agent: programName,
     sources,
-    order: "oldest",
-    rateMax: undefined,
+    order: command.order,
+    rateMax: command.rateMax,
     lockstep,
     retryForMs,
     onEvent: (event) => terminal.report(describeSenderEvent(event)),
@@ -55,7 +61,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   }
 
   terminal.reportUnnamedFrames();
-  const unlistedSources = new Set(run.progress.filter(({ listingDone }) => !listingDone).map(({ source }) => source));
+  const unlistedSources = new Set(result.unlisted);
   const summary = {
     // Of a source that was not even begun, zeros would claim to know something.
     totals: result.totals.filter(({ source, totals }) => totals.frames > 0 || !unlistedSources.has(source)),

@@ -30,6 +30,15 @@ export function parseDuration(text: string): number | undefined {
   return safeWhole(Number(match[1]) * (durationUnitsMs[match[2] ?? ""] ?? Number.NaN));
 }
 
+const rateUnits: Readonly<Record<string, number>> = { "": 1, k: 1e3, m: 1e6, g: 1e9 };
+
+/** Bits per second: `20Mbit`, `500 kbit/s`, `1Gbit`. The unit is needed, because bits and bytes are easily confused. */
+export function parseRate(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?) *([kmg])?bit(?:\/s)?$/i.exec(text.trim());
+  if (match === null) return undefined;
+  return safeWhole(Number(match[1]) * (rateUnits[(match[2] ?? "").toLowerCase()] ?? Number.NaN));
+}
+
 /** A whole number from 0. */
 export function parseCount(text: string): number | undefined {
   return /^\d+$/.test(text.trim()) ? safeWhole(Number(text)) : undefined;

@@ -14,6 +14,8 @@ export interface ReceiverRunOptions {
   /** 0 lets the system choose. */
   readonly port: number;
   readonly sink: Sink;
+  /** Where it stores, for messages. */
+  readonly out: readonly string[];
   /** Program and version, for the peer's log. */
   readonly agent: string;
   readonly frameBytesMax: number;
@@ -40,7 +42,7 @@ export interface ReceiverRun {
 
 /** Throws UserError when the port cannot be had. The sink is disposed of when the run is done. */
 export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
-  const { hostname, port, sink, agent, frameBytesMax, connectionsMax, once, onEvent } = options;
+  const { hostname, port, sink, out, agent, frameBytesMax, connectionsMax, once, onEvent } = options;
   let finish!: (result: ReceiverResult) => void;
   const done = new Promise<ReceiverResult>((resolve) => {
     finish = resolve;
@@ -69,6 +71,6 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     onFailure: (error) => end(ExitStatus.failure, error),
   });
   const listener = listen({ hostname, port, accept: () => hub.accept() });
-  onEvent({ event: "listening", address: listener.address, out: [sink.place] });
+  onEvent({ event: "listening", address: listener.address, out });
   return { address: listener.address, progress: hub.progress, stop: () => end(ExitStatus.ok), done };
 }

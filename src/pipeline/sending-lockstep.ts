@@ -319,6 +319,7 @@ export class LockstepSending {
       interrupted: !complete && error === undefined,
       unsettled: unsettledFrames,
     });
-    this.#options.onDone({ status, totals, unsettledFrames, error });
+    const unlisted = this.#ledgers.filter(({ listingDone }) => !listingDone).map(({ source }) => source);
+    this.#options.onDone({ status, totals, unsettledFrames, unlisted, error });
   }
 }

@@ -43,6 +43,8 @@ export interface SenderResult {
   readonly totals: readonly { readonly source: string; readonly totals: SourceTotals }[];
   /** Frames listed and neither stored nor recorded as a gap. */
   readonly unsettledFrames: number;
+  /** Sources that were not listed to their end and may have more. */
+  readonly unlisted: readonly string[];
   readonly error: UserError | ProtocolError | undefined;
 }
 
@@ -115,6 +117,10 @@ export class Sending {
   stop(): void {
     if (this.#stopping || this.#finished) return;
     this.#stopping = true;
+    // A live source that is stopped has its end here, if nothing of it is left behind.
+    this.#options.sources.forEach((source, index) => {
+      if (source.unlistedFrames === 0) this.#session.listingDone(index);
+    });
     this.#session.stop();
     if (this.#session.state !== "running" && this.#session.state !== "closing") {
       this.#finish(undefined);
@@ -326,6 +332,7 @@ export class Sending {
     for (const source of this.#options.sources) source.dispose();
     this.#connection.end(this.#session.state === "closed");
     const { ledgers } = this.#session;
+    const unlisted = ledgers.filter(({ listingDone }) => !listingDone).map(({ source }) => source);
     const totals = ledgers.map((ledger) => ({ source: ledger.source, totals: ledger.totals() }));
     const { complete, unsettledFrames } = this.#session;
     let status: ExitStatus = ExitStatus.ok;
@@ -338,6 +345,6 @@ export class Sending {
       interrupted: !complete && error === undefined,
       unsettled: unsettledFrames,
     });
-    this.#options.onDone({ status, totals, unsettledFrames, error });
+    this.#options.onDone({ status, totals, unsettledFrames, unlisted, error });
   }
 }

@@ -68,6 +68,8 @@ export class SourceLedger {
   readonly #order: SendingOrder;
   /** With `newest`: the live frames that may not have been sent, the newest last. */
   readonly #fresh: number[] = [];
+  /** Where in `#fresh` the present listing begins: a source lists in sending order, so its first goes last here. */
+  #freshFrom = 0;
   #records: FrameRecord[] = [];
   /** Sequence number of `#records[#first]`. */
   #base = 0;
@@ -97,6 +99,11 @@ export class SourceLedger {
     return this.listingDone && this.#base === this.listedFrames;
   }
 
+  /** The source is asked for its next frames. */
+  beginListing(): void {
+    this.#freshFrom = this.#fresh.length;
+  }
+
   /** Appends a frame; its sequence number is the count so far. A live one needs no offer, the first time. */
   list(entry: FrameEntry, live: boolean): FrameRecord {
     const record: FrameRecord = {
@@ -110,7 +117,7 @@ export class SourceLedger {
       gapDetail: "",
     };
     this.#records.push(record);
-    if (live && this.#order === "newest") this.#fresh.push(this.listedFrames);
+    if (live && this.#order === "newest") this.#fresh.splice(this.#freshFrom, 0, this.listedFrames);
     this.listedFrames++;
     this.listedBytes += entry.bytes;
     return record;

@@ -6,20 +6,48 @@
  * single file is the base name of the directory it is in, since the file's own name is the frame's.
  */
 import { accessSync, constants, statSync, type Stats } from "node:fs";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, parse, resolve } from "node:path";
 import { ExitStatus, UserError } from "../errors.ts";
-import { sourcesMax } from "../limits.ts";
+import { sourcesMax, streamBytesMax, streamFrameBytesMax } from "../limits.ts";
 import { nameProblem } from "../names.ts";
-import type { Source } from "../ports.ts";
-import { DirectorySource, type SourceProblem } from "./directory-source.ts";
+import type { Clock, Source } from "../ports.ts";
+import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
+import { DirectorySource } from "./directory-source.ts";
 import { errorCode, errorText, quotePath } from "./file-errors.ts";
+import type { SourceProblem } from "./frame-files.ts";
+import { FrameNames } from "./frame-names.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { PacedSource } from "./paced-source.ts";
+import { Spool } from "./spool.ts";
+import { StreamSource } from "./stream-source.ts";
+import { WatchedDirectory } from "./watched-directory.ts";
 
 export interface OpenSourcesOptions {
+  readonly clock: Clock;
   /** Which files of a directory are frames; all if empty. */
-  readonly include?: readonly string[] | undefined;
-  readonly deleteSent?: boolean | undefined;
+  readonly include: readonly string[];
+  readonly deleteSent: boolean;
+  /** Directories go on giving frames as they appear. */
+  readonly watch: boolean;
+  /** Directories give so many frames a second. */
+  readonly framesPerSecond: number | undefined;
+  readonly order: "oldest" | "newest";
+  readonly streams: StreamInputOptions;
   /** Called while the sources are used, for what is not the fate of one listed frame. */
-  readonly onProblem?: ((problem: SourceProblem) => void) | undefined;
+  readonly onProblem: (problem: SourceProblem) => void;
+}
+
+/** How standard input and named pipes are read. */
+export interface StreamInputOptions {
+  /** `source` undefined: of every stream that has none of its own. Of several the last counts. */
+  readonly formats: readonly { readonly source: string | undefined; readonly format: StreamFormat }[];
+  readonly nameTemplate: string;
+  readonly whenBehind: "block" | "spool" | "drop-oldest";
+  /** The directory, with `spool`. */
+  readonly spool: string | undefined;
+  readonly spoolBytesMax: number;
+  /** An option that only streams have, as the user gave it; undefined: there was none. */
+  readonly onlyForStreams: string | undefined;
 }
 
 export interface OpenedSources {
@@ -33,74 +61,106 @@ export interface OpenedSources {
 }
 
 /** An input that was only read as text. */
-interface Input {
+interface NamedInput {
   readonly path: string;
   /** As given; undefined: to be named after its path. */
   readonly source: string | undefined;
 }
 
-/** Throws UserError (usage) for what cannot be meant: streams, two sources of one name, a name that is not safe. */
-export function openSources(inputs: readonly string[], options: OpenSourcesOptions = {}): OpenedSources {
-  if (inputs.length === 0) throw new UserError("nothing to send", ["name a directory: visible=./vis"]);
-  if (inputs.length > sourcesMax) {
-    throw new UserError(`${inputs.length} inputs, limit ${sourcesMax}`, manyFilesHint);
+type Kind = "directory" | "file" | "stream";
+
+interface Input {
+  readonly name: string;
+  readonly path: string;
+  readonly kind: Kind;
+}
+
+/** Throws UserError (usage) for what cannot be meant: two sources of one name, a name that is not safe. */
+export function openSources(texts: readonly string[], options: OpenSourcesOptions): OpenedSources {
+  if (texts.length === 0) throw new UserError("nothing to send", ["name a directory: visible=./vis"]);
+  if (texts.length > sourcesMax) {
+    throw new UserError(`${texts.length} inputs, limit ${sourcesMax}`, manyFilesHint);
   }
-  const sources: Source[] = [];
+  const inputs: Input[] = [];
   const failures: UserError[] = [];
   const pathBySource = new Map<string, string>();
-  for (const text of inputs) {
-    const input = parseInput(text);
-    const stats = statInput(input, text);
-    if (stats instanceof UserError) {
-      failures.push(stats);
+  for (const text of texts) {
+    const named = parseInput(text);
+    const kind = kindOf(named, text);
+    if (kind instanceof UserError) {
+      failures.push(kind);
       continue;
     }
-    const name = input.source ?? defaultName(input.path, stats);
+    const name = named.source ?? defaultName(named.path, kind);
     const other = pathBySource.get(name);
-    if (other !== undefined) throw duplicate(name, other, input.path);
-    pathBySource.set(name, input.path);
-    sources.push(openSource(name, input.path, stats, options));
+    if (other !== undefined) throw duplicate(name, other, named.path);
+    pathBySource.set(name, named.path);
+    inputs.push({ name, path: named.path, kind });
   }
-  return { sources, failures };
+  // With an input missing nobody can say whether an option would have had a meaning.
+  if (failures.length === 0) refuseIdleOptions(inputs, options);
+  const streams = inputs.filter(({ kind }) => kind === "stream").length;
+  return { sources: inputs.map((input) => openSource(input, streams, options)), failures };
+}
+
+function refuseIdleOptions(inputs: readonly Input[], options: OpenSourcesOptions): void {
+  const { streams, watch, framesPerSecond } = options;
+  const kinds = new Set(inputs.map(({ kind }) => kind));
+  if (!kinds.has("stream") && streams.onlyForStreams !== undefined) {
+    throw new UserError(`${streams.onlyForStreams} is for streams, and no input is one`, [
+      "a stream is - (standard input) or a named pipe",
+    ]);
+  }
+  for (const { source } of streams.formats) {
+    if (source === undefined || inputs.some(({ name, kind }) => name === source && kind === "stream")) continue;
+    const names = inputs.filter(({ kind }) => kind === "stream").map(({ name }) => name);
+    throw new UserError(`--format: no stream is named ${source}`, [`the streams are ${names.join(", ")}`]);
+  }
+  if (watch && !kinds.has("directory")) {
+    throw new UserError("--watch is for directories, and no input is one", ["a stream is read until its end anyway"]);
+  }
+  if (framesPerSecond !== undefined && !kinds.has("directory") && !kinds.has("file")) {
+    throw new UserError("--fps is for directories, and no input is one", ["a stream comes at the pace of its camera"]);
+  }
 }
 
 const manyFilesHint = [
   "to send some files of a directory, give the directory and --include: visible=./vis --include '*.jpg'",
 ];
 
-function parseInput(text: string): Input {
+function parseInput(text: string): NamedInput {
   const equals = text.indexOf("=");
   const before = text.slice(0, Math.max(0, equals));
   const named = equals > 0 && nameProblem(before) === undefined;
   const path = named ? text.slice(equals + 1) : text;
   if (path === "")
     throw new UserError(`no input in ${quotePath(text)}`, ["write SOURCE=PATH, for example visible=./vis"]);
-  if (path === "-") throw new UserError("standard input cannot be sent by this version yet", streamHint);
   return { path, source: named ? before : undefined };
 }
 
-const streamHint = ["write the frames to files, and give the directory they are in"];
-
-/** What is at the input's path, or why it cannot be used. Throws for pipes and devices. */
-function statInput(input: Input, text: string): Stats | UserError {
+/** What is at the input's path, or why it cannot be used. Throws for devices and sockets. */
+function kindOf(input: NamedInput, text: string): Kind | UserError {
   const { path } = input;
+  if (path === "-") return "stream";
   let stats: Stats;
   try {
     stats = statSync(path);
-    if (stats.isDirectory()) accessSync(path, constants.R_OK | constants.X_OK);
-    else if (stats.isFile()) accessSync(path, constants.R_OK);
+    accessSync(path, stats.isDirectory() ? constants.R_OK | constants.X_OK : constants.R_OK);
   } catch (error) {
     const missing = errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR";
     const said = missing ? "no such directory or file" : `cannot be read: ${errorText(error)}`;
     const hints = missing ? missingHints(input, text) : [`see who may read it: ls -ld ${shown(path)}`];
     return new UserError(`${path}: ${said}`, hints, ExitStatus.incomplete);
   }
-  if (stats.isDirectory() || stats.isFile()) return stats;
-  if (stats.isFIFO()) throw new UserError(`${path}: a pipe cannot be sent by this version yet`, streamHint);
-  throw new UserError(`${path}: neither a directory nor a file`, ["an input is a directory or a file"]);
+  if (stats.isDirectory()) return "directory";
+  if (stats.isFile()) return "file";
+  if (stats.isFIFO()) return "stream";
+  throw new UserError(`${path}: neither a directory nor a file nor a pipe`, [
+    "the frames of a camera come through a pipe: ffmpeg ... -f image2pipe - | framepipe --send ... visible=-",
+  ]);
 }
 
-function missingHints(input: Input, text: string): string[] {
+function missingHints(input: NamedInput, text: string): string[] {
   if (input.source !== undefined && exists(text))
     return [`to send the path that contains =, write ${shown(`./${text}`)}`];
   const equals = text.indexOf("=");
@@ -117,14 +177,18 @@ function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-function defaultName(path: string, stats: Stats): string {
-  const directory = stats.isFile() ? dirname(resolve(path)) : resolve(path);
-  const name = basename(directory);
+function defaultName(path: string, kind: Kind): string {
+  if (path === "-") return "stdin";
+  if (kind === "stream") return nameAfter(parse(path).name, `the pipe ${quotePath(path)}`, path);
+  const directory = kind === "file" ? dirname(resolve(path)) : resolve(path);
+  return nameAfter(basename(directory), `the directory ${quotePath(directory)}`, path);
+}
+
+/** `name` if it is safe. Throws UserError otherwise. */
+function nameAfter(name: string, what: string, path: string): string {
   const problem = nameProblem(name);
   if (problem === undefined) return name;
-  throw new UserError(`no source can be named after the directory ${quotePath(directory)}: ${problem}`, [
-    `choose a name: frames=${shown(path)}`,
-  ]);
+  throw new UserError(`no source can be named after ${what}: ${problem}`, [`choose a name: frames=${shown(path)}`]);
 }
 
 function duplicate(name: string, first: string, second: string): UserError {
@@ -141,13 +205,57 @@ function shown(path: string): string {
   return /^[\w./~:@%+,=-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
-function openSource(name: string, path: string, stats: Stats, options: OpenSourcesOptions): Source {
-  const { include, deleteSent, onProblem } = options;
-  if (stats.isDirectory()) return new DirectorySource({ name, root: path, include, deleteSent, onProblem });
+function openSource(input: Input, streams: number, options: OpenSourcesOptions): Source {
+  if (input.kind === "stream") return openStream(input, streams, options);
+  const { clock, framesPerSecond } = options;
+  const source = openFiles(input, options);
+  return framesPerSecond === undefined ? source : new PacedSource(source, framesPerSecond, clock);
+}
+
+function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): Source {
+  const { clock, include, deleteSent, watch, order, onProblem } = options;
+  if (kind === "directory") {
+    const common = { name, root: path, include, deleteSent, onProblem };
+    return watch ? new WatchedDirectory({ ...common, clock, order }) : new DirectorySource(common);
+  }
   const only = basename(path);
   const problem = nameProblem(only);
   if (problem !== undefined) {
     throw new UserError(`${path}: no frame can be named ${quotePath(only)}: ${problem}`, ["rename the file"]);
   }
   return new DirectorySource({ name, root: dirname(path), only, deleteSent, onProblem });
+}
+
+/** `streams`: how many there are, because they share what may be kept in memory. */
+function openStream({ name, path }: Input, streams: number, options: OpenSourcesOptions): Source {
+  const { clock, order, onProblem } = options;
+  const { formats, nameTemplate, whenBehind, spool, spoolBytesMax } = options.streams;
+  const own =
+    formats.findLast(({ source }) => source === name) ?? formats.findLast(({ source }) => source === undefined);
+  const format = own?.format ?? { kind: "auto" };
+  const spooled = spool !== undefined;
+  return new StreamSource({
+    name,
+    path,
+    // Read only when asked to, so a pipe that nobody empties stops whoever fills it.
+    reader: (path === "-" ? Bun.stdin : Bun.file(path)).stream().getReader(),
+    splitter: makeSplitter(format, format.kind === "raw" ? format.bytes : streamFrameBytesMax),
+    names: new FrameNames(nameTemplate, crypto.randomUUID().slice(0, 8)),
+    store: spooled ? openSpool(spool, name) : new MemoryStore(),
+    keptBytesMax: Math.floor((spooled ? spoolBytesMax : streamBytesMax) / streams),
+    whenFull: whenBehind === "block" ? "block" : "drop-oldest",
+    order,
+    clock,
+    onProblem,
+  });
+}
+
+function openSpool(directory: string, source: string): Spool {
+  try {
+    return new Spool(join(directory, source));
+  } catch (error) {
+    throw new UserError(`--spool: ${directory} cannot be used: ${errorText(error)}`, [
+      "it has to be a directory that this user may write to",
+    ]);
+  }
 }

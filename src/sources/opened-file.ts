@@ -33,8 +33,8 @@ export function sameState(a: FileState, b: FileState): boolean {
   return a.bytes === b.bytes && a.modifiedMs === b.modifiedMs && a.fileNumber === b.fileNumber;
 }
 
-// A file that was replaced by a named pipe since it was listed must not block the program. Windows has no such flag.
-const openFlags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+/** A file that was replaced by a named pipe since it was listed must not block the program. Windows has none. */
+export const readFlags: number = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 export class OpenedFile implements OpenedFrame {
   readonly bytes: number;
@@ -51,7 +51,7 @@ export class OpenedFile implements OpenedFrame {
    */
   constructor(path: string, prove?: (proof: FileProof) => void) {
     try {
-      this.#fd = openSync(path, openFlags);
+      this.#fd = openSync(path, readFlags);
     } catch (error) {
       throw toSourceError(error);
     }

@@ -46,7 +46,7 @@ const sender: [SenderEvent, Level, string][] = [
       detail: 'the file "a\\\\b" cannot keep its name: backslash',
     },
     "frame",
-    'skipped a file of visible: the file "a\\\\b" cannot keep its name: backslash',
+    'skipped a frame of visible: the file "a\\\\b" cannot keep its name: backslash',
   ],
   [{ event: "refused", source, name, reason: "name", detail: "" }, "frame", "refused visible/a/1.jpg: not a safe name"],
   [

@@ -25,6 +25,15 @@ function complaint(line: string, env: Environment = {}): string[] {
 
 const quietly = { json: false, quiet: false, verbose: false };
 
+const streams = {
+  formats: [],
+  nameTemplate: "{date}/{time}-{sequence}-{run}.{extension}",
+  whenBehind: "block",
+  spool: undefined,
+  spoolBytesMax: 4_294_967_296,
+  onlyForStreams: undefined,
+} as const;
+
 const sending = {
   mode: "send",
   manners: quietly,
@@ -33,6 +42,11 @@ const sending = {
   inputs: ["vis"],
   device: undefined,
   include: [],
+  watch: false,
+  streams,
+  order: "oldest",
+  rateMax: undefined,
+  framesPerSecond: undefined,
   deleteSent: false,
   retryForMs: undefined,
   lockstep: false,
@@ -43,7 +57,7 @@ const receiving = {
   manners: quietly,
   host: "127.0.0.1",
   port: 8000,
-  out: "captures",
+  out: ["captures"],
   layout: undefined,
   sync: "batch",
   frameBytesMax: 268_435_456,
@@ -64,6 +78,39 @@ const good: [line: string, expected: Command][] = [
     "--send localhost:8000 --device rig/left --include *.jpg --include *.png --delete-sent --retry-for 2m vis",
     { ...sending, device: "rig/left", include: ["*.jpg", "*.png"], deleteSent: true, retryForMs: 120_000 },
   ],
+  ["--send localhost:8000 --watch --order newest vis", { ...sending, watch: true, order: "newest" }],
+  ["--send localhost:8000 --max-rate 20Mbit --fps 0.5 vis", { ...sending, rateMax: 2_500, framesPerSecond: 0.5 }],
+  [
+    "--send localhost:8000 --format jpeg --format ir=raw:16Ki --name {sequence}{run} --when-behind drop-oldest - ir",
+    {
+      ...sending,
+      inputs: ["-", "ir"],
+      streams: {
+        ...streams,
+        formats: [
+          { source: undefined, format: { kind: "jpeg" } },
+          { source: "ir", format: { kind: "raw", bytes: 16_384 } },
+        ],
+        nameTemplate: "{sequence}{run}",
+        whenBehind: "drop-oldest",
+        onlyForStreams: "--format",
+      },
+    },
+  ],
+  [
+    "--send localhost:8000 --when-behind spool --spool /var/spool/rig --spool-limit 2G -",
+    {
+      ...sending,
+      inputs: ["-"],
+      streams: {
+        ...streams,
+        whenBehind: "spool",
+        spool: "/var/spool/rig",
+        spoolBytesMax: 2e9,
+        onlyForStreams: "--when-behind",
+      },
+    },
+  ],
   ["--send localhost:8000 --lockstep --retry-for 0 vis", { ...sending, lockstep: true, retryForMs: 0 }],
   ["--send localhost:8000 --device a --device b vis", { ...sending, device: "b" }],
   ["--receive 8000 --out captures", receiving],
@@ -72,12 +119,13 @@ const good: [line: string, expected: Command][] = [
   ["--receive localhost:8000 --out captures", { ...receiving, host: "localhost" }],
   ["--receive 8000 --out captures --insecure", { ...receiving, host: undefined }],
   ["--receive 0.0.0.0:8000 --out captures --insecure", { ...receiving, host: "0.0.0.0" }],
-  ["--receive 8000 --out -", { ...receiving, out: "-" }],
+  ["--receive 8000 --out -", { ...receiving, out: ["-"] }],
+  ["--receive 8000 --out - --out d.tar", { ...receiving, out: ["-", "d.tar"] }],
   [
     "--receive 8000 --out d --layout {name} --sync never --max-frame 1G --max-connections 2 --min-free 0 --once",
     {
       ...receiving,
-      out: "d",
+      out: ["d"],
       layout: "{name}",
       sync: "never",
       frameBytesMax: 1e9,
@@ -101,7 +149,59 @@ const usage = [
 ];
 const peers = "for example 192.168.1.20:8000, camera-store:8000 or [fd00::20]:8000";
 
+const formatHint = "hint: auto, jpeg, png, y4m or raw:BYTES; for one stream of several: infrared=raw:163840";
+
 const bad: [line: string, ...said: string[]][] = [
+  ["--send localhost:1 --format gif -", "error: --format: not a format: gif", formatHint],
+  ["--send localhost:1 --format ../x=jpeg -", 'error: --format: no source is named "../x"', formatHint],
+  [
+    "--send localhost:1 --format raw -",
+    "error: --format: not a format: raw",
+    "hint: raw needs the size of a frame: raw:614400 for 640 x 480 with 16 bits",
+  ],
+  [
+    "--send localhost:1 --format raw:0 -",
+    "error: --format: not a size: 0",
+    "hint: a number, then K M G (of 1000) or Ki Mi Gi (of 1024): 4G",
+  ],
+  ["--send localhost:1 --format raw:1Gi -", "error: --format: a frame of 1.07 GB is too much", "hint: at most 268 MB"],
+  [
+    "--send localhost:1 --when-behind wait -",
+    "error: --when-behind: found wait, expected block, spool or drop-oldest",
+    "hint: block stops reading the stream, spool keeps frames on disk, drop-oldest forgets those that waited longest",
+  ],
+  [
+    "--send localhost:1 --when-behind spool -",
+    "error: --when-behind spool needs a directory to keep frames in",
+    "hint: for example --spool /var/spool/framepipe",
+  ],
+  ["--send localhost:1 --spool d -", "error: --spool is for --when-behind spool", "hint: add --when-behind spool"],
+  [
+    "--send localhost:1 --order fastest d",
+    "error: --order: found fastest, expected oldest or newest",
+    "hint: newest sends what is live first and the backlog behind it",
+  ],
+  [
+    "--send localhost:1 --max-rate 20M d",
+    "error: --max-rate: not a rate: 20M",
+    "hint: a number with kbit, Mbit or Gbit: 20Mbit",
+  ],
+  [
+    "--send localhost:1 --max-rate 7bit d",
+    "error: --max-rate: not a rate: 7bit",
+    "hint: a number with kbit, Mbit or Gbit: 20Mbit",
+  ],
+  ["--send localhost:1 --fps 0 d", "error: --fps: not a number of frames per second: 0", "hint: for example 30 or 0.5"],
+  [
+    "--send localhost:1 --watch --fps 5 d",
+    "error: --fps replays a directory, and --watch waits for what a camera adds to it",
+    "hint: leave out one of them",
+  ],
+  [
+    "--send localhost:1 --lockstep --order newest d",
+    "error: --order cannot be used with --lockstep: it has one order and its own pace",
+    "hint: leave it out, or use framepipe at both ends without --lockstep",
+  ],
   ["", "error: nothing to do: none of --send, --receive and --verify", ...usage],
   ["vis", "error: nothing to do: none of --send, --receive and --verify", ...usage],
   ["--receive 1 --send localhost:2", "error: --receive and --send exclude each other", ...usage],
@@ -175,9 +275,9 @@ const bad: [line: string, ...said: string[]][] = [
     "--receive 1",
     "error: --out is missing: where to store",
     "hint: a directory: --out captures",
+    "hint: or one file, or standard output: --out day.tar, --out -",
     "hint: or to count and discard: --out /dev/null",
   ],
-  ["--receive 1 --out d --out e", "error: --out can be given once in this version", "hint: choose one destination"],
   [
     "--receive 1 --out d --sync always",
     "error: --sync: found always, expected batch, each or never",
@@ -245,6 +345,12 @@ describe("environment", () => {
     FRAMEPIPE_INSECURE: "1",
     FRAMEPIPE_LOCKSTEP: "1",
     FRAMEPIPE_DELETE_SENT: "",
+    FRAMEPIPE_WATCH: "1",
+    FRAMEPIPE_FORMAT: "png",
+    FRAMEPIPE_NAME: "{run}-{sequence}",
+    FRAMEPIPE_WHEN_BEHIND: "spool",
+    FRAMEPIPE_SPOOL: "d",
+    FRAMEPIPE_SPOOL_LIMIT: "5M",
   };
 
   test("every option of the receiver", () => {
@@ -253,7 +359,7 @@ describe("environment", () => {
       manners: { json: true, quiet: true, verbose: false },
       host: undefined,
       port: 8000,
-      out: "d",
+      out: ["d"],
       layout: "{name}",
       sync: "each",
       frameBytesMax: 1024,
@@ -264,10 +370,33 @@ describe("environment", () => {
   });
 
   test("every option of the sender", () => {
-    const expected = { ...sending, host: "store", port: 80, device: "rig", include: ["*.{jpg,png}"], retryForMs: 5000 };
+    const expected = {
+      ...sending,
+      host: "store",
+      port: 80,
+      device: "rig",
+      include: ["*.{jpg,png}"],
+      watch: true,
+      streams: {
+        formats: [{ source: undefined, format: { kind: "png" as const } }],
+        nameTemplate: "{run}-{sequence}",
+        whenBehind: "spool" as const,
+        spool: "d",
+        spoolBytesMax: 5e6,
+        onlyForStreams: "FRAMEPIPE_FORMAT",
+      },
+      retryForMs: 5000,
+    };
     expect(parse("vis", sender)).toEqual({ ...expected, lockstep: true });
     const deleting = { ...sender, FRAMEPIPE_DELETE_SENT: "1", FRAMEPIPE_LOCKSTEP: "off" };
     expect(parse("vis", deleting)).toEqual({ ...expected, deleteSent: true });
+    const paced = {
+      FRAMEPIPE_SEND: "[::1]:1",
+      FRAMEPIPE_ORDER: "newest",
+      FRAMEPIPE_MAX_RATE: "8kbit",
+      FRAMEPIPE_FPS: "2",
+    };
+    expect(parse("vis", paced)).toMatchObject({ order: "newest", rateMax: 1, framesPerSecond: 2 });
   });
 
   test("--verify too", () => {
@@ -277,7 +406,7 @@ describe("environment", () => {
   test("the command line wins", () => {
     expect(parse("--receive 1 --out e --max-frame 2K --sync never", receiver)).toMatchObject({
       port: 1,
-      out: "e",
+      out: ["e"],
       frameBytesMax: 2000,
       sync: "never",
     });
@@ -320,8 +449,10 @@ describe("help", () => {
   });
 
   test("its examples are accepted", () => {
-    const examples = [...helpText.matchAll(/^ {2}framepipe (--\w+ [a-z\d].*)$/gm)].map(([, line]) => line ?? "");
-    expect(examples.length).toBe(3);
+    const examples = [...helpText.matchAll(/^ {2}(?:ffmpeg .* \| )?framepipe (--\w+ [a-z\d][^|\n]*)/gm)].map(
+      ([, line]) => line?.trim() ?? "",
+    );
+    expect(examples.length).toBe(4);
     for (const example of examples) expect(() => parse(example)).not.toThrow();
   });
 

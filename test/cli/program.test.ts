@@ -93,13 +93,10 @@ describe("without a peer", () => {
   });
 
   test("bad usage as JSON", async () => {
-    for (const [words, env] of [
-      [["--json", "--watch"], {}] as const,
-      [["--watch"], { FRAMEPIPE_JSON: "1" }] as const,
-    ]) {
+    for (const [words, env] of [[["--json", "--http"], {}] as const, [["--http"], { FRAMEPIPE_JSON: "1" }] as const]) {
       const { status, stderr } = await run(words, env);
       expect(status).toBe(2);
-      expect(JSON.parse(stderr)).toMatchObject({ event: "error", message: "--watch is not in this version yet" });
+      expect(JSON.parse(stderr)).toMatchObject({ event: "error", message: "--http is not in this version yet" });
     }
   });
 

@@ -58,7 +58,11 @@ const mistakes: readonly Mistake[] = [
     status: 2,
     says: [/^error: 0\.0\.0\.0 can be reached from other machines/, /^hint: --insecure/, /^hint: .*--receive 8000/],
   },
-  { words: "--receive 0", status: 2, says: [/^error: --out is missing/, /^hint: .*--out captures/, /^hint: .*null/] },
+  {
+    words: "--receive 0",
+    status: 2,
+    says: [/^error: --out is missing/, /^hint: .*--out captures/, /^hint: .*--out -$/, /^hint: .*null/],
+  },
   {
     words: "--receive 0 --out DIR/out --max-frame huge",
     status: 2,
@@ -163,14 +167,14 @@ const mistakes: readonly Mistake[] = [
   { words: "--receive 0 --out DIR/damaged", status: 1, says: [/^error: .*catalogue\.db/, /^hint: /, /^hint: /] },
   { words: "--receive 0 --out /proc/framepipe", status: 1, says: [/^error: .*\/proc\/framepipe/, /^hint: /] },
   {
-    words: "--receive 0 --out DIR/a.tar",
-    status: 2,
-    says: [/^error: --out .*a\.tar: .* not supported yet/, /^hint: /],
+    words: "--receive 0 --out DIR/nowhere/a.tar",
+    status: 1,
+    says: [/^error: cannot store in .*a\.tar: there is no directory .*nowhere/, /^hint: make it: mkdir -p/],
   },
   {
-    words: "--receive 0 --out -",
+    words: "--receive 0 --out s3://bucket/x",
     status: 2,
-    says: [/^error: --out -: standard output is not supported yet/, /^hint: /],
+    says: [/^error: --out s3:.*x: an address is not supported yet/, /^hint: /],
   },
   {
     words: "--receive 0 --out DIR/inuse",

@@ -1,4 +1,4 @@
-/** A link in numbers: it takes bytes at a rate, delivers them half a round trip later, and the report takes the other. */
+/** A link in numbers: it takes bytes at a rate, delivers them half a round trip later; reports take the other half. */
 import { describe, expect, test } from "bun:test";
 import { flightBytesMin, pieceBytesMin, progressMs } from "../../src/limits.ts";
 import { Flight } from "../../src/session/flight.ts";

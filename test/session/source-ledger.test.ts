@@ -10,7 +10,10 @@ function entry(name: string) {
 function ledgerOf(order: "oldest" | "newest", backlog: number, live: number): SourceLedger {
   const ledger = new SourceLedger(0, "visible", order);
   for (let at = 0; at < backlog; at++) ledger.list(entry(`b${at}`), false).state = "wanted";
-  for (let at = 0; at < live; at++) ledger.list(entry(`l${at}`), true);
+  for (let at = 0; at < live; at++) {
+    ledger.beginListing();
+    ledger.list(entry(`l${at}`), true);
+  }
   return ledger;
 }
 
@@ -32,8 +35,21 @@ describe("the order of sending", () => {
   test("newest: live ones first, the newest of them first, then the backlog as it was listed", () => {
     const ledger = ledgerOf("newest", 3, 2);
     expect(sendAll(ledger, 3)).toEqual(["l1", "l0", "b0"]);
+    ledger.beginListing();
     ledger.list(entry("l2"), true);
     expect(sendAll(ledger)).toEqual(["l2", "b1", "b2"]);
+  });
+
+  test("newest: a source lists in sending order, and what it lists later goes first", () => {
+    const ledger = ledgerOf("newest", 0, 0);
+    for (const names of [
+      ["l2", "l1"],
+      ["l4", "l3"],
+    ]) {
+      ledger.beginListing();
+      for (const name of names) ledger.list(entry(name), true);
+    }
+    expect(sendAll(ledger)).toEqual(["l4", "l3", "l2", "l1"]);
   });
 
   test("newest: live frames do not wait for the answer to an offer", () => {
@@ -47,6 +63,7 @@ describe("the order of sending", () => {
     const ledger = ledgerOf("newest", 2, 0);
     for (let at = 0; at < 3 * agedFrames; at++) {
       const sequence = ledger.listedFrames;
+      ledger.beginListing();
       ledger.list(entry(`l${at}`), true);
       const next = ledger.nextToSend();
       expect(next).toBeDefined();

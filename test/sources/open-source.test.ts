@@ -6,6 +6,8 @@ import { ExitStatus, UserError } from "../../src/errors.ts";
 import { sourcesMax } from "../../src/limits.ts";
 import type { OpenedSources, OpenSourcesOptions } from "../../src/sources/open-source.ts";
 import { openSources } from "../../src/sources/open-source.ts";
+import { frameNameDefault } from "../../src/sources/frame-names.ts";
+import { systemClock } from "../../src/transport/system-clock.ts";
 
 let root = "";
 
@@ -18,9 +20,30 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
+const plain: OpenSourcesOptions = {
+  clock: systemClock,
+  include: [],
+  deleteSent: false,
+  watch: false,
+  framesPerSecond: undefined,
+  order: "oldest",
+  streams: {
+    formats: [],
+    nameTemplate: frameNameDefault,
+    whenBehind: "block",
+    spool: undefined,
+    spoolBytesMax: 1e9,
+    onlyForStreams: undefined,
+  },
+  onProblem: () => undefined,
+};
+
 /** What was opened, as `source: names`. */
-function open(inputs: string[], options?: OpenSourcesOptions): OpenedSources & { readonly listed: string[] } {
-  const opened = openSources(inputs, options);
+function open(
+  inputs: string[],
+  options: Partial<OpenSourcesOptions> = {},
+): OpenedSources & { readonly listed: string[] } {
+  const opened = openSources(inputs, { ...plain, ...options });
   const listed = opened.sources.map(({ name, ...source }, index) => {
     const names = opened.sources[index]?.list(10)?.map((entry) => entry.name) ?? [];
     expect(source).toBeDefined();
@@ -29,9 +52,9 @@ function open(inputs: string[], options?: OpenSourcesOptions): OpenedSources & {
   return { ...opened, listed };
 }
 
-function userErrorOf(inputs: string[]): UserError {
+function userErrorOf(inputs: string[], options: Partial<OpenSourcesOptions> = {}): UserError {
   try {
-    openSources(inputs);
+    openSources(inputs, { ...plain, ...options });
   } catch (error) {
     if (error instanceof UserError) {
       expect(error.hints.length).toBeGreaterThan(0);
@@ -55,7 +78,7 @@ describe("openSources", () => {
 
   test("a relative directory and the current one", () => {
     expect(open([relative(process.cwd(), join(root, "vis"))]).listed).toEqual(["vis: 1.jpg"]);
-    expect(openSources(["."]).sources.map(({ name }) => name)).toEqual([basename(process.cwd())]);
+    expect(openSources(["."], plain).sources.map(({ name }) => name)).toEqual([basename(process.cwd())]);
   });
 
   test("a single file, named after its directory", () => {
@@ -116,10 +139,9 @@ describe("openSources", () => {
       [[], "nothing to send"],
       [[""], 'no input in ""'],
       [["visible="], 'no input in "visible="'],
-      [["-"], "standard input cannot be sent by this version yet"],
-      [["visible=-"], "standard input cannot be sent by this version yet"],
-      [[`${root}/pipe`], `${root}/pipe: a pipe cannot be sent by this version yet`],
-      [["/dev/null"], "/dev/null: neither a directory nor a file"],
+      [["-", "-"], "two inputs are named stdin: - and -"],
+      [[`${root}/pipe`, `pipe=${root}/vis`], `two inputs are named pipe: ${root}/pipe and ${root}/vis`],
+      [["/dev/null"], "/dev/null: neither a directory nor a file nor a pipe"],
       [["/"], 'no source can be named after the directory "/": empty name'],
       [[`${root}/C:`], `no source can be named after the directory "${root}/C:": drive prefix`],
       [[`x=${root}/vis/.secret.jpg`], `${root}/vis/.secret.jpg: no frame can be named ".secret.jpg": hidden segment`],
@@ -135,11 +157,52 @@ describe("openSources", () => {
   test("options reach the source", () => {
     writeFileSync(join(root, "vis", "2.png"), "");
     const paths: string[] = [];
-    const options: OpenSourcesOptions = {
+    const options: Partial<OpenSourcesOptions> = {
       include: ["*.png"],
       onProblem: ({ source, reason }) => paths.push(`${source} ${reason}`),
     };
     expect(open([`${root}/vis`, `${root}/ir`], options).listed).toEqual(["vis: 2.png", "ir: "]);
     expect(paths).toEqual(["ir empty"]);
+  });
+
+  test("a named pipe is read as a stream of frames, named after it", async () => {
+    const path = join(root, "infrared.pipe");
+    expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+    const formats = [{ source: "infrared", format: { kind: "raw", bytes: 4 } as const }];
+    const streams = { ...plain.streams, formats, nameTemplate: "{sequence}-{run}" };
+    const { sources } = openSources([path, `${root}/vis`], { ...plain, streams });
+    const [stream] = sources;
+    if (stream === undefined) throw new Error("two sources are open");
+    const names: string[] = [];
+    const over = new Promise<void>((resolve) => {
+      stream.onReady = () => {
+        for (let listed = stream.list(10); listed?.length !== 0; listed = stream.list(10)) {
+          if (listed === undefined) return resolve();
+          for (const { name } of listed) names.push(name);
+        }
+      };
+    });
+    const writer = Bun.spawn(["sh", "-c", `printf aaaabbbb > ${path}`]);
+    await over;
+    await writer.exited;
+    expect(stream.name).toBe("infrared");
+    expect(names.map((name) => name.replace(/-.*/, ""))).toEqual(["00000000", "00000001"]);
+    for (const source of sources) source.dispose();
+  });
+
+  test("options that would do nothing are refused", () => {
+    const vis = [`${root}/vis`];
+    expect(userErrorOf(vis, { streams: { ...plain.streams, onlyForStreams: "--format" } }).message).toBe(
+      "--format is for streams, and no input is one",
+    );
+    expect(userErrorOf(["-"], { watch: true }).message).toBe("--watch is for directories, and no input is one");
+    expect(userErrorOf(["-"], { framesPerSecond: 3 }).message).toBe("--fps is for directories, and no input is one");
+    const formats = [{ source: "infrared", format: { kind: "jpeg" } as const }];
+    expect(userErrorOf(["visible=-"], { streams: { ...plain.streams, formats } }).message).toBe(
+      "--format: no stream is named infrared",
+    );
+    const spool = join(root, "vis", "1.jpg");
+    const streams = { ...plain.streams, whenBehind: "spool" as const, spool };
+    expect(userErrorOf(["visible=-"], { streams }).message).toStartWith(`--spool: ${spool} cannot be used: `);
   });
 });

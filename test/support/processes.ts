@@ -207,12 +207,12 @@ export interface ReceiveOptions extends StartOptions {
 
 export class Place {
   readonly dir: string;
-  readonly #executable: string;
+  readonly executable: string;
   readonly #running: Running[] = [];
   readonly #closers: (() => void)[] = [];
 
   constructor(path: string) {
-    this.#executable = path;
+    this.executable = path;
     this.dir = mkdtempSync(join(tmpdir(), "framepipe-"));
   }
 
@@ -222,7 +222,7 @@ export class Place {
 
   /** Starts framepipe with exactly these words. */
   start(words: readonly string[], options?: StartOptions): Running {
-    const running = new Running(this.#executable, words, options);
+    const running = new Running(this.executable, words, options);
     this.#running.push(running);
     return running;
   }

@@ -1,0 +1,288 @@
+/**
+ * `--out x.mcap`: one file that Foxglove and every other MCAP reader opens. MCAP.md describes what is in it.
+ *
+ * A commit appends its group, flushes it, and only then is it acknowledged (group-writer.ts). While the file is
+ * written, or after a crash, it can be read from its start to its last whole frame; when the receiver ends it gets its
+ * summary (ending.ts), which the next receiver takes off again before its first commit. A file that has vanished is
+ * waited for and never made anew.
+ */
+import { dirname } from "node:path";
+import { ExitStatus, SinkError, UserError } from "../../errors.ts";
+import { KiB, MiB } from "../../limits.ts";
+import type { Clock, Sink } from "../../ports.ts";
+import { type Appender, AppendingSink, type NewItem } from "../appending-sink.ts";
+import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
+import type { SyncMode } from "../directory/catalogue.ts";
+import { nodeDisk } from "../directory/disk.ts";
+import { FreeSpace } from "../directory/free-space.ts";
+import type { Layout } from "../directory/layout.ts";
+import { FrameIndex } from "../frame-index.ts";
+import type { Channels } from "./channels.ts";
+import { writeEnding } from "./ending.ts";
+import { endFact, gapFact, logTime, messageBytesMax } from "./format.ts";
+import { GroupWriter } from "./group-writer.ts";
+import { PromptWriter } from "./prompt-writer.ts";
+import { encodeGrowingHead, encodeStart, magic } from "./records.ts";
+import { type Archive, hasLaterGroup, scanArchive, type Tail } from "./scan.ts";
+
+/** Frames of a file that is opened are put into the index so many at a time. */
+const restoredMax = 2_000;
+const probeBytes: number = 4 * KiB;
+/**
+ * A reader takes a chunk into memory to show one frame of it, and the summary of a closed file has some 100 bytes for
+ * each: 6 MB for a day of 30 frames of 100 KB a second.
+ */
+const chunkBytesMax: number = 4 * MiB;
+
+export interface McapSinkOptions {
+  /** As the user wrote it; messages name it so. */
+  readonly path: string;
+  /** Gives the paths in our facts, by which frames of one name are told apart. */
+  readonly layout: Layout;
+  readonly sync: SyncMode;
+  readonly frameBytesMax: number;
+  readonly minFreeBytes: number;
+  readonly openFile: OpenArchiveFile;
+  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+  /** Size at which a chunk is full; smaller for tests. */
+  readonly chunkBytesMax?: number;
+}
+
+/** Makes or continues a file. Throws UserError. */
+export function openMcapSink(options: McapSinkOptions): Sink {
+  const { path, sync, clock } = options;
+  const temporaryPath = temporaryPathBeside(path);
+  return new AppendingSink({
+    place: path,
+    open: (create) => new McapAppender({ ...options, temporaryPath, create }),
+    oneByOne: sync === "each",
+    temporaryPath,
+    clock,
+  });
+}
+
+interface McapAppenderOptions extends McapSinkOptions {
+  readonly temporaryPath: string;
+  readonly create: boolean;
+}
+
+class McapAppender implements Appender {
+  readonly index: FrameIndex;
+  readonly #options: McapAppenderOptions;
+  readonly #file: ArchiveFile;
+  readonly #prompt: PromptWriter;
+  readonly #space: FreeSpace;
+  readonly #channels: Channels;
+  /** Where the archive ends, and where it did before the last group. */
+  #tail: Tail;
+  #tailBefore: Tail;
+  /** The summary of an earlier receiver is still there. */
+  #ended: boolean;
+  #appending = false;
+
+  constructor(options: McapAppenderOptions) {
+    const { path, minFreeBytes, openFile, clock, create } = options;
+    this.#options = options;
+    this.#file = openFile(path, create);
+    let [prompt, index]: [PromptWriter | undefined, FrameIndex | undefined] = [undefined, undefined];
+    try {
+      prompt = new PromptWriter(this.#file.path);
+      refuseOthers(path, this.#file);
+      const found = this.#restore();
+      index = found.index;
+      const { archive } = found;
+      if (hasLaterGroup(this.#file, archive.tail.bytes)) throw damaged(path, archive.tail.bytes);
+      this.#prompt = prompt;
+      this.index = index;
+      this.#channels = archive.channels;
+      this.#tail = archive.tail;
+      this.#tailBefore = archive.tail;
+      this.#ended = archive.behind === "summary";
+      if (this.#tail.bytes === 0) this.#begin();
+      if (!this.#ended) this.#cut();
+    } catch (error) {
+      prompt?.close();
+      index?.close();
+      this.#file.close();
+      throw error;
+    }
+    this.#space = new FreeSpace({
+      disk: nodeDisk,
+      directory: dirname(this.#file.path),
+      minFreeBytes,
+      nowMs: () => clock.nowMs(),
+    });
+  }
+
+  /** Before anything else, so that after a power loss the file can be told from somebody else's. */
+  #begin(): void {
+    const start = encodeStart();
+    this.#prompt.write(start, 0);
+    if (this.#options.sync !== "never") this.#prompt.sync();
+    this.#tail = { ...this.#tail, bytes: start.byteLength };
+    this.#tailBefore = this.#tail;
+  }
+
+  /** Reads what is in the file into an index. */
+  #restore(): { readonly archive: Archive; readonly index: FrameIndex } {
+    const { layout, frameBytesMax, temporaryPath } = this.#options;
+    const indexOptions = {
+      file: `${temporaryPath}index`,
+      layout,
+      frameBytesMax: Math.min(frameBytesMax, messageBytesMax),
+    };
+    let index = new FrameIndex(indexOptions);
+    let count = 0;
+    try {
+      const archive = scanArchive(this.#file, {
+        found: (held) => {
+          index.restore(held);
+          count += 1;
+          if (count % restoredMax === 0) index.keep();
+        },
+        again: () => {
+          index.close();
+          index = new FrameIndex(indexOptions);
+        },
+      });
+      index.keep();
+      return { archive, index };
+    } catch (error) {
+      index.close();
+      throw error;
+    }
+  }
+
+  async append(items: readonly NewItem[]): Promise<void> {
+    this.#tailBefore = this.#tail;
+    this.#appending = true;
+    try {
+      if (this.#ended) this.#cut();
+      this.#ended = false;
+      const writer = new GroupWriter({
+        file: this.#file,
+        channels: this.#channels,
+        tail: this.#tail,
+        chunkBytesMax: this.#options.chunkBytesMax ?? chunkBytesMax,
+      });
+      for (const item of items) await this.#add(writer, item);
+      const tail = await writer.finish();
+      if (this.#options.sync !== "never") await this.#file.sync();
+      this.#space.wrote(tail.bytes - this.#tail.bytes);
+      this.#tail = tail;
+    } finally {
+      this.#appending = false;
+    }
+  }
+
+  async #add(writer: GroupWriter, item: NewItem): Promise<void> {
+    if (item.kind === "frame") return writer.addFrame(item);
+    const { origin } = item.kind === "gap" ? item.gap : item.end;
+    const { recordedNs } = item;
+    const fact =
+      item.kind === "gap" ? gapFact(item.gap, recordedNs, writer.group) : endFact(item.end, recordedNs, writer.group);
+    // Beside the source's newest frame: a recording of last month does not become one that lasts until today.
+    writer.addFact(fact, this.#channels.lastTimeOf(origin) ?? logTime(recordedNs));
+  }
+
+  retract(): void {
+    this.#tail = this.#tailBefore;
+    try {
+      this.#cut();
+    } catch {
+      // `heal` tries again, and until then nothing is appended.
+    }
+  }
+
+  /** Takes away what stands behind the tail. For that a full disk has room. */
+  #cut(): void {
+    const { bytes, chunk } = this.#tail;
+    // Its head may have been put in place by a commit that failed then, or did not live to the end.
+    if (chunk !== undefined) this.#prompt.write(encodeGrowingHead(), chunk.at);
+    this.#file.resize(bytes);
+  }
+
+  check(bytes: number): SinkError | undefined {
+    if (this.#space.stale) {
+      if (!this.#file.inPlace()) {
+        throw new SinkError(`${this.#options.path} is gone; waiting for it to come back`, { retryable: true });
+      }
+      this.#space.measure();
+    }
+    return this.#space.check(bytes);
+  }
+
+  heal(): boolean {
+    if (!this.#file.inPlace()) return false;
+    if (!this.#ended) {
+      this.#cut();
+      try {
+        this.#file.probe(probeBytes, this.#tail.bytes);
+      } finally {
+        this.#cut();
+      }
+    }
+    this.#space.measure();
+    return true;
+  }
+
+  close(): void {
+    this.index.close();
+    if (!this.#ended && !this.#appending) this.#end();
+    this.#prompt.close();
+    this.#file.close();
+  }
+
+  #end(): void {
+    try {
+      this.#cut();
+      try {
+        this.#writeEnd();
+      } catch (error) {
+        this.#cut();
+        throw error;
+      }
+    } catch {
+      // The disk is full or gone. All frames are there, and the next receiver ends the file.
+    }
+  }
+
+  #writeEnd(): void {
+    const { bytes, chunk, channelsWritten } = this.#tail;
+    let at = bytes;
+    if (chunk !== undefined) {
+      const { head, index } = chunk.seal();
+      this.#prompt.write(index, at);
+      this.#prompt.write(head, chunk.at);
+      at += index.byteLength;
+    }
+    const channels = this.#channels.records.slice(0, channelsWritten);
+    writeEnding({ file: this.#file, prompt: this.#prompt, at, channels });
+    if (this.#options.sync !== "never") this.#prompt.sync();
+  }
+}
+
+/** Throws UserError for a file that holds something else. One that is empty, or holds a part of our start, is ours. */
+function refuseOthers(path: string, file: ArchiveFile): void {
+  const start = encodeStart();
+  const found = new Uint8Array(start.byteLength + 1);
+  const bytes = file.read(found, 0);
+  const isOurs = Buffer.compare(found.subarray(0, Math.min(bytes, start.byteLength)), start.subarray(0, bytes)) === 0;
+  // Lost with the power: room was made and not filled.
+  const isBlank = bytes <= start.byteLength && found.every((byte) => byte === 0);
+  if (isOurs || isBlank) return;
+  const isMcap = Buffer.compare(found.subarray(0, magic.byteLength), magic) === 0;
+  throw new UserError(
+    isMcap ? `${path} was written by another program, or another version` : `${path} is not an MCAP file`,
+    ["nothing was changed in it", "choose another name with --out"],
+    ExitStatus.failure,
+  );
+}
+
+function damaged(path: string, at: number): UserError {
+  return new UserError(
+    `${path} is damaged at byte ${at}, and frames stored later stand behind that`,
+    ["nothing was changed in it: move it away, or choose another name with --out"],
+    ExitStatus.failure,
+  );
+}

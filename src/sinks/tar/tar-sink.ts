@@ -1,0 +1,238 @@
+/**
+ * `--out x.tar`: one archive that any tar reads at any time. TAR.md describes what is in it.
+ *
+ *     ... | frames of a group | gaps, ends | end of archive |
+ *         ^ the next commit begins here: over the last end of archive
+ *
+ * A commit writes its group and a new end of archive, flushes both, and only then is it acknowledged. So after each
+ * commit the archive is whole, and a crash leaves at most a torn group behind the last acknowledged one, which the next
+ * receiver cuts off. An archive that has vanished is waited for and never made anew.
+ */
+import { dirname } from "node:path";
+import { crc32 as checksumOf } from "../../bytes/checksum.ts";
+import { SinkError } from "../../errors.ts";
+import { KiB, MiB } from "../../limits.ts";
+import type { Clock, Sink } from "../../ports.ts";
+import { type Appender, AppendingSink, type NewFrame, type NewItem } from "../appending-sink.ts";
+import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
+import type { SyncMode } from "../directory/catalogue.ts";
+import { nodeDisk } from "../directory/disk.ts";
+import { FreeSpace } from "../directory/free-space.ts";
+import type { Layout } from "../directory/layout.ts";
+import { FrameIndex } from "../frame-index.ts";
+import { frameFacts, recordFacts } from "./tar-facts.ts";
+import { encodeHead, endBytes, paddingBytes } from "./tar-format.ts";
+import { scanTar } from "./tar-scan.ts";
+
+/** Written with one call. */
+const writeBytesMax: number = 8 * MiB;
+const probeBytes: number = 4 * KiB;
+/** Frames of an archive that is opened are put into the index so many at a time. */
+const restoredMax = 2_000;
+const zeros = new Uint8Array(endBytes);
+
+export interface TarSinkOptions {
+  /** As the user wrote it; messages name it so. */
+  readonly path: string;
+  readonly layout: Layout;
+  readonly sync: SyncMode;
+  readonly frameBytesMax: number;
+  readonly minFreeBytes: number;
+  readonly openFile: OpenArchiveFile;
+  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+}
+
+/** Makes or continues an archive. Throws UserError. */
+export function openTarSink(options: TarSinkOptions): Sink {
+  const { path, sync, clock } = options;
+  const temporaryPath = temporaryPathBeside(path);
+  return new AppendingSink({
+    place: path,
+    open: (create) => new TarAppender({ ...options, temporaryPath, create }),
+    oneByOne: sync === "each",
+    temporaryPath,
+    clock,
+  });
+}
+
+interface TarAppenderOptions extends TarSinkOptions {
+  readonly temporaryPath: string;
+  readonly create: boolean;
+}
+
+class TarAppender implements Appender {
+  readonly index: FrameIndex;
+  readonly #options: TarAppenderOptions;
+  readonly #file: ArchiveFile;
+  readonly #space: FreeSpace;
+  /** Where the end of the archive is written, and where it was before the last group. */
+  #end = 0;
+  #groupStart = 0;
+
+  constructor(options: TarAppenderOptions) {
+    const { path, layout, frameBytesMax, minFreeBytes, openFile, clock } = options;
+    this.#options = options;
+    this.#file = openFile(path, options.create);
+    let index: FrameIndex | undefined;
+    try {
+      index = new FrameIndex({ file: `${options.temporaryPath}index`, layout, frameBytesMax });
+      this.#end = restore(path, this.#file, index);
+      this.index = index;
+      this.#closeEnd();
+    } catch (error) {
+      index?.close();
+      this.#file.close();
+      throw error;
+    }
+    this.#space = new FreeSpace({
+      disk: nodeDisk,
+      directory: dirname(this.#file.path),
+      minFreeBytes,
+      nowMs: () => clock.nowMs(),
+    });
+  }
+
+  async append(items: readonly NewItem[]): Promise<void> {
+    this.#groupStart = this.#end;
+    const writer = new GroupWriter(this.#file, this.#end);
+    for (const item of items) if (item.kind === "frame") await this.#appendFrame(writer, item);
+    await this.#appendLines(writer, "gaps", items.flatMap(gapLine));
+    await this.#appendLines(writer, "ends", items.flatMap(endLine));
+    this.#end = writer.position;
+    await writer.put(zeros);
+    await writer.flush();
+    if (this.#options.sync !== "never") await this.#file.sync();
+    this.#space.wrote(writer.position - this.#groupStart);
+  }
+
+  async #appendFrame(writer: GroupWriter, item: NewFrame): Promise<void> {
+    const { frame, path, content } = item;
+    const { bytes, capturedNs: modifiedNs } = frame;
+    await writer.put(encodeHead({ path, bytes, modifiedNs, comment: frameFacts(item, this.#groupStart) }));
+    if (content.memory === undefined) {
+      for await (const piece of content.pieces()) {
+        await writer.put(piece);
+        // The piece is used again for the next one.
+        await writer.flush();
+      }
+    } else await writer.put(content.memory);
+    await writer.put(zeros.subarray(0, paddingBytes(bytes)));
+  }
+
+  /** One member for all gaps or ends of a group, if there are any. */
+  async #appendLines(writer: GroupWriter, what: "gaps" | "ends", lines: readonly Line[]): Promise<void> {
+    const [first] = lines;
+    if (first === undefined) return;
+    const content = Buffer.from(lines.map(({ text }) => `${text}\n`).join(""));
+    const path = `.framepipe/${what}/${String(this.#groupStart).padStart(16, "0")}.jsonl`;
+    const comment = recordFacts(checksumOf(content), this.#groupStart);
+    await writer.put(encodeHead({ path, bytes: content.byteLength, modifiedNs: first.recordedNs, comment }));
+    await writer.put(content);
+    await writer.put(zeros.subarray(0, paddingBytes(content.byteLength)));
+  }
+
+  retract(): void {
+    this.#end = this.#groupStart;
+    try {
+      this.#closeEnd();
+    } catch {
+      // `heal` tries again, and until then nothing is appended.
+    }
+  }
+
+  /** Makes the file end with the end of the archive. For that a full disk has room: zeros are a hole. */
+  #closeEnd(): void {
+    this.#file.resize(this.#end);
+    this.#file.resize(this.#end + endBytes);
+  }
+
+  check(bytes: number): SinkError | undefined {
+    if (this.#space.stale) {
+      if (!this.#file.inPlace()) throw this.#gone();
+      this.#space.measure();
+    }
+    return this.#space.check(bytes);
+  }
+
+  heal(): boolean {
+    if (!this.#file.inPlace()) return false;
+    this.#closeEnd();
+    try {
+      this.#file.probe(probeBytes, this.#end);
+    } finally {
+      this.#closeEnd();
+    }
+    this.#space.measure();
+    return true;
+  }
+
+  #gone(): SinkError {
+    return new SinkError(`${this.#options.path} is gone; waiting for it to come back`, { retryable: true });
+  }
+
+  close(): void {
+    this.index.close();
+    this.#file.close();
+  }
+}
+
+/** Puts what is in the archive into the index. Returns where the next member has to begin. */
+function restore(path: string, file: ArchiveFile, index: FrameIndex): number {
+  let count = 0;
+  const end = scanTar(path, file, (held) => {
+    index.restore(held);
+    count += 1;
+    if (count % restoredMax === 0) index.keep();
+  });
+  index.keep();
+  return end;
+}
+
+/** Writes one group, several members with a call. */
+class GroupWriter {
+  readonly #file: ArchiveFile;
+  #views: Uint8Array[] = [];
+  #viewsBytes = 0;
+  /** Where the next byte goes. */
+  position: number;
+
+  constructor(file: ArchiveFile, position: number) {
+    this.#file = file;
+    this.position = position;
+  }
+
+  /** `view` must not change until `flush`. */
+  async put(view: Uint8Array): Promise<void> {
+    this.#views.push(view);
+    this.#viewsBytes += view.byteLength;
+    this.position += view.byteLength;
+    if (this.#viewsBytes >= writeBytesMax) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const views = this.#views;
+    const start = this.position - this.#viewsBytes;
+    this.#views = [];
+    this.#viewsBytes = 0;
+    await this.#file.write(views, start);
+  }
+}
+
+interface Line {
+  readonly text: string;
+  readonly recordedNs: bigint;
+}
+
+function gapLine(item: NewItem): Line[] {
+  if (item.kind !== "gap") return [];
+  const { origin, firstSequence, count, reason, name, detail } = item.gap;
+  return [line({ ...origin, firstSequence, count, reason, name, detail }, item.recordedNs)];
+}
+
+function endLine(item: NewItem): Line[] {
+  return item.kind === "end" ? [line({ ...item.end.origin, ...item.end.totals }, item.recordedNs)] : [];
+}
+
+function line(fields: Readonly<Record<string, unknown>>, recordedNs: bigint): Line {
+  return { text: `${JSON.stringify(fields).slice(0, -1)},"recorded":${recordedNs}}`, recordedNs };
+}

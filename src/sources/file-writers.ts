@@ -1,0 +1,54 @@
+/**
+ * Whether a program has a file open for writing. Linux tells by the way: it grants a read lease only on a file that
+ * nobody can write to. Neither Bun nor Node.js offers leases, so `fcntl` is called in the C library, and the lease is
+ * given back at once. A program that opens the file for writing in between waits for these microseconds.
+ *
+ * `unknown` on other systems, on file systems without leases (NFS, many others over a network), and for files of
+ * another user unless we are root. `none` speaks for this machine only: on a file system that others write to, too,
+ * the file may still be growing.
+ */
+import { dlopen, read, type Pointer } from "bun:ffi";
+
+export type FileWriters = "none" | "open" | "unknown";
+
+const setSignal = 10; // F_SETSIG
+const setLease = 1024; // F_SETLEASE
+const readLease = 0; // F_RDLCK
+const noLease = 2; // F_UNLCK
+const tryAgain = 11; // EAGAIN
+/** Who is asked to give up a lease gets a signal. The usual one, SIGIO, would end the program; this one is ignored. */
+const signalUrgent = 23; // SIGURG
+
+type Ask = (fd: number) => FileWriters;
+
+let ask: Ask | undefined;
+
+/** `fd` is open for reading only, or the answer is about ourselves. */
+export function fileWriters(fd: number): FileWriters {
+  ask ??= openAsk();
+  return ask(fd);
+}
+
+function openAsk(): Ask {
+  if (process.platform !== "linux") return () => "unknown";
+  for (const library of ["libc.so.6", "libc.so"]) {
+    try {
+      const { symbols } = dlopen(library, {
+        fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+        __errno_location: { args: [], returns: "ptr" },
+      });
+      const errorNumber = symbols["__errno_location"]() as Pointer;
+      return (fd) => {
+        if (symbols.fcntl(fd, setSignal, signalUrgent) !== 0) return "unknown";
+        if (symbols.fcntl(fd, setLease, readLease) !== 0) {
+          return read.i32(errorNumber, 0) === tryAgain ? "open" : "unknown";
+        }
+        symbols.fcntl(fd, setLease, noLease);
+        return "none";
+      };
+    } catch {
+      // Another C library, or none that has it.
+    }
+  }
+  return () => "unknown";
+}

@@ -1,0 +1,59 @@
+/** Keeps the frames of a stream in memory, as the views that the splitter made. */
+import { SourceError } from "../errors.ts";
+import type { FrameEntry } from "../frame.ts";
+import type { OpenedFrame } from "../ports.ts";
+import type { FrameStore } from "./frame-store.ts";
+
+export class MemoryStore implements FrameStore {
+  readonly #pieces = new Map<string, readonly Uint8Array[]>();
+
+  leftovers(): FrameEntry[] {
+    return [];
+  }
+
+  put(entry: FrameEntry, pieces: readonly Uint8Array[]): void {
+    this.#pieces.set(entry.name, pieces);
+  }
+
+  open(entry: FrameEntry): OpenedFrame {
+    const pieces = this.#pieces.get(entry.name);
+    if (pieces === undefined) throw new SourceError("vanished", "no longer kept");
+    return new PiecesReader(entry.bytes, pieces);
+  }
+
+  remove(entry: FrameEntry): void {
+    this.#pieces.delete(entry.name);
+  }
+}
+
+class PiecesReader implements OpenedFrame {
+  readonly bytes: number;
+  readonly #pieces: readonly Uint8Array[];
+  #piece = 0;
+  /** In the current piece. */
+  #at = 0;
+
+  constructor(bytes: number, pieces: readonly Uint8Array[]) {
+    this.bytes = bytes;
+    this.#pieces = pieces;
+  }
+
+  read(into: Uint8Array): number {
+    let filled = 0;
+    for (let piece = this.#pieces[this.#piece]; piece !== undefined && filled < into.length;) {
+      const part = piece.subarray(this.#at, this.#at + into.length - filled);
+      into.set(part, filled);
+      filled += part.length;
+      this.#at += part.length;
+      if (this.#at === piece.length) {
+        piece = this.#pieces[++this.#piece];
+        this.#at = 0;
+      }
+    }
+    return filled;
+  }
+
+  close(): void {
+    // The pieces belong to the store.
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * Frames from a stream: standard input or a named pipe. A splitter cuts them out, a store keeps them until they are
+ * settled. Captured is when a frame was complete here: nothing in the stream says more.
+ *
+ * When the store is full there are two ways. `block`: the stream is not read, so whoever writes it waits.
+ * `drop-oldest`: the frame that has waited longest is forgotten and its number becomes a gap. What was listed already
+ * is told as a gap when its turn comes; what was not is only counted, so an outage of days takes no memory.
+ *
+ * Invariant: `#kept` has every frame that is in the store, the oldest first; `#unlisted` those of them that were not
+ * listed, in the same order.
+ */
+import { assert, SourceError } from "../errors.ts";
+import type { FrameEntry } from "../frame.ts";
+import type { Clock, Listed, ListedFrame, ListedGap, OpenedFrame, Source } from "../ports.ts";
+import type { Splitter } from "../splitters/splitter.ts";
+import { errorText } from "./file-errors.ts";
+import type { SourceProblem } from "./frame-files.ts";
+import type { FrameNames } from "./frame-names.ts";
+import type { FrameStore } from "./frame-store.ts";
+
+/** What is needed of a `ReadableStreamDefaultReader`. Each piece is a new one. */
+export interface StreamReader {
+  /** Without a value: the stream has ended. */
+  read(): Promise<{ readonly value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+
+export interface StreamSourceOptions {
+  readonly name: string;
+  /** For messages: `-` or the path. */
+  readonly path: string;
+  readonly reader: StreamReader;
+  readonly splitter: Splitter;
+  readonly names: FrameNames;
+  readonly store: FrameStore;
+  /** Bytes of frames in the store above which it is full. One frame is always kept, however large. */
+  readonly keptBytesMax: number;
+  readonly whenFull: "block" | "drop-oldest";
+  /** Which of the unlisted frames is listed first. */
+  readonly order: "oldest" | "newest";
+  readonly clock: Clock;
+  readonly onProblem: (problem: SourceProblem) => void;
+}
+
+/** Gaps are listed in runs of at most this many, because each is remembered until it is recorded. */
+const gapRunMax = 4096;
+const tooSlow = "dropped: the link was slower than the camera";
+
+export class StreamSource implements Source {
+  readonly name: string;
+  readonly live = true;
+  onReady?: () => void;
+  readonly #options: StreamSourceOptions;
+  readonly #kept = new Map<string, ListedFrame>();
+  #keptBytes = 0;
+  /** From `#next` on. */
+  #unlisted: ListedFrame[] = [];
+  #next = 0;
+  /** Frames that will not arrive, to be listed before all others. */
+  readonly #gaps: { failure: ListedGap["failure"]; detail: string; count: number }[] = [];
+  /** Frames that the stream has given, for their names. */
+  #frames = 0;
+  #over = false;
+  #disposed = false;
+  #wake: (() => void) | undefined;
+
+  constructor(options: StreamSourceOptions) {
+    this.name = options.name;
+    this.#options = options;
+    for (const entry of options.store.leftovers()) this.#keep(entry);
+    void this.#read();
+  }
+
+  get unlistedFrames(): number {
+    return this.#unlisted.length - this.#next + this.#gaps.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  list(max: number, liveOnly = false): Listed[] | undefined {
+    const [gap] = this.#gaps;
+    if (gap !== undefined) {
+      const count = Math.min(gap.count, gapRunMax);
+      gap.count -= count;
+      if (gap.count === 0) this.#gaps.shift();
+      return [{ name: "", failure: gap.failure, detail: gap.detail, count }];
+    }
+    const listed: ListedFrame[] = [];
+    const newest = this.#options.order === "newest";
+    while (listed.length < max && this.#next < this.#unlisted.length) {
+      const entry = newest ? this.#unlisted.at(-1) : this.#unlisted[this.#next];
+      if (entry === undefined || (liveOnly && entry.live !== true)) break;
+      if (newest) this.#unlisted.pop();
+      else this.#next++;
+      listed.push(entry);
+    }
+    this.#compact();
+    return this.#over && this.#unlisted.length === 0 && listed.length === 0 ? undefined : listed;
+  }
+
+  open(entry: FrameEntry): OpenedFrame {
+    if (!this.#kept.has(entry.name)) throw new SourceError("dropped", tooSlow);
+    return this.#options.store.open(entry);
+  }
+
+  settled(entry: FrameEntry): void {
+    if (this.#kept.has(entry.name)) this.#forget(entry);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#wake?.();
+    // Whoever writes the stream learns of it by a closed pipe.
+    this.#options.reader.cancel().catch(() => undefined);
+  }
+
+  // ---- what comes in
+
+  async #read(): Promise<void> {
+    const { reader, splitter, onProblem, path } = this.#options;
+    try {
+      while (!this.#disposed) {
+        const { value } = await reader.read();
+        if (value === undefined) break;
+        splitter.push(value);
+        await this.#take();
+      }
+    } catch (error) {
+      if (this.#disposed) return;
+      onProblem({ source: this.name, path, reason: "unreadable", detail: `the stream ended: ${errorText(error)}` });
+    }
+    splitter.end();
+    await this.#take();
+    this.#over = true;
+    this.onReady?.();
+  }
+
+  /** Takes what the splitter has, and waits while there is no room for more. */
+  async #take(): Promise<void> {
+    const { splitter, whenFull } = this.#options;
+    for (let split = splitter.next(); split !== undefined && !this.#disposed; split = splitter.next()) {
+      if (split.kind === "skipped") this.#skipped(split);
+      else this.#add(split.pieces, split.bytes, split.extension);
+      if (whenFull === "block") await this.#room();
+    }
+  }
+
+  async #room(): Promise<void> {
+    while (this.#full && !this.#disposed) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  #add(pieces: readonly Uint8Array[], bytes: number, extension: string): void {
+    const { clock, names, store, whenFull } = this.#options;
+    const capturedNs = (clock.wallNs() / 1_000n) * 1_000n;
+    const name = names.name(this.name, capturedNs, this.#frames++, extension);
+    const entry = { name, bytes, capturedNs, live: true } as const;
+    for (;;) {
+      try {
+        store.put(entry, pieces);
+        break;
+      } catch (error) {
+        if (!(error instanceof SourceError)) throw error;
+        // A full disk: older frames make room for newer ones.
+        if (this.#dropOldest(error.message)) continue;
+        this.#gap("dropped", error.message);
+        this.onReady?.();
+        return;
+      }
+    }
+    this.#keep(entry);
+    if (whenFull === "drop-oldest") while (this.#full && this.#dropOldest(tooSlow));
+    this.onReady?.();
+  }
+
+  #skipped(split: Extract<ReturnType<Splitter["next"]>, { kind: "skipped" }>): void {
+    if (split.reason === "padding") return;
+    const { onProblem, path } = this.#options;
+    // Garbage is no frame; anything else was one, and is told as one.
+    if (split.reason === "garbage") {
+      onProblem({ source: this.name, path, reason: "skipped", detail: split.detail });
+      return;
+    }
+    this.#gap("unreadable", split.detail);
+    this.onReady?.();
+  }
+
+  // ---- what is kept
+
+  get #full(): boolean {
+    return this.#keptBytes > this.#options.keptBytesMax;
+  }
+
+  #keep(entry: ListedFrame): void {
+    this.#kept.set(entry.name, entry);
+    this.#keptBytes += entry.bytes;
+    this.#unlisted.push(entry);
+  }
+
+  #forget(entry: FrameEntry): void {
+    this.#kept.delete(entry.name);
+    this.#keptBytes -= entry.bytes;
+    this.#options.store.remove(entry);
+    assert(this.#keptBytes >= 0, "what is forgotten was kept");
+    if (this.#full) return;
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  /** Forgets the frame that has waited longest, unless it is the only one. */
+  #dropOldest(why: string): boolean {
+    const [oldest] = this.#kept.values();
+    if (oldest === undefined || this.#kept.size === 1) return false;
+    this.#forget(oldest);
+    if (this.#unlisted[this.#next] === oldest) {
+      this.#next++;
+      this.#compact();
+      this.#gap("dropped", why);
+    }
+    return true;
+  }
+
+  #gap(failure: ListedGap["failure"], detail: string): void {
+    const last = this.#gaps.at(-1);
+    if (last?.failure === failure && last.detail === detail) last.count++;
+    else this.#gaps.push({ failure, detail, count: 1 });
+  }
+
+  #compact(): void {
+    if (this.#next < 1024 && this.#next < this.#unlisted.length) return;
+    this.#unlisted.splice(0, this.#next);
+    this.#next = 0;
+  }
+}

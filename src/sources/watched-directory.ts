@@ -1,0 +1,654 @@
+/**
+ * A directory in which frames appear: what is there at the start, and then each file as it is finished, without end.
+ *
+ *     event  ->  waiting  ->  ready  ->  listed (its size and time are remembered)
+ *     scan   ->     |  finished-file.ts
+ *
+ * Events are only hints where to look; what counts is what is found there. Lost events (an overflow, a network file
+ * system, a folder mounted over another) are healed by scans: a folder whose time of change has moved is read for new
+ * names, and once a minute the files that were sent are looked at, too. That may take 1 % of the time, so of large
+ * folders it is done less often: 1,000,000 sent files are gone through in 17 minutes.
+ *
+ * Hidden files are no frames, nor are those that end in `.tmp`, `.part`, `.partial` or `~`: programs name a file like
+ * this while they write it. Empty folders are left alone, whoever made them may still want them.
+ *
+ * Memory: a name, size and time for each file that is there and was listed (about 150 bytes), and about as much again
+ * for one that waits. What is deleted is forgotten, so with `deleteSent` it does not grow with the days.
+ *
+ * Invariant: a file is in its folder's map as a number (listed in that state) or as one object (on its way there);
+ * an object that the map does not hold is out of date, wherever else it still stands.
+ */
+import { statSync, type BigIntStats, type Stats } from "node:fs";
+import type { FrameEntry, Outcome } from "../frame.ts";
+import { compareNatural } from "../names.ts";
+import type { Clock, Listed, ListedFrame, OpenedFrame, Source } from "../ports.ts";
+import { errorCode, errorText, failureReason } from "./file-errors.ts";
+import { inspectFile, lookMs, restedMs, settleMs } from "./finished-file.ts";
+import { FolderWalk } from "./folder-walk.ts";
+import { FrameFiles, type FrameFilesOptions, type SourceProblem } from "./frame-files.ts";
+import { Heap } from "./heap.ts";
+import { SentFiles } from "./sent-files.ts";
+import { type OnFolderEvent, watchFolder, type WatchFolder } from "./watch-folder.ts";
+
+/** Work is done in slices of this length, so that frames are sent and acks are read in between. */
+const sliceMs = 5;
+/** A file that waits is looked at again after this long at the latest: not every change is reported. */
+const lookAgainMs = 1_000;
+/** How often each folder is looked at, as such. */
+const patrolMs = 1_000;
+/** The least time between two readings of one folder for new names. */
+const scanMs = 5_000;
+/** The least time between two looks at all files of one folder, if nothing was lost. */
+const deepScanMs = 60_000;
+/** Files that are looked at again in that way, of all folders: 3 µs each, 15 on a small machine. */
+const deepFilesPerSecond = 1_000;
+/** After a patrol, or a scan of a folder, this many times its length nothing of the kind. */
+const restFactor = 100;
+/** Lost events come in numbers; they are healed together. */
+const lossMs = 100;
+/** So many ready files may be out of date before they are taken out of the heap. */
+const supersededMax = 1_024;
+
+export interface WatchedDirectoryOptions extends FrameFilesOptions {
+  readonly clock: Clock;
+  /**
+   * `oldest` (default): natural order of names for what is there at the start, then in the order in which files are
+   * finished. `newest`: of all that is not listed yet the one with the latest capture time; what appeared while we
+   * looked on comes before what was there, because some cameras lose their clocks.
+   */
+  readonly order?: "oldest" | "newest" | undefined;
+  /** Remove a file once it is stored elsewhere. A link is removed, what it leads to stays. */
+  readonly deleteSent?: boolean | undefined;
+  /** For tests: `fs.watch` otherwise. */
+  readonly watchFolder?: WatchFolder | undefined;
+}
+
+interface Folder {
+  /** Path below the root, ending in `/`; empty for the root. */
+  readonly prefix: string;
+  readonly files: Map<string, number | Waiting | Ready>;
+  readonly device: number;
+  readonly fileNumber: number;
+  /** Undefined: the system does not tell us of changes. */
+  stopWatching: (() => void) | undefined;
+  /** The folder's time of change before its names were read last. */
+  changedMs: number;
+  /** Its names could not be read, and that was said. */
+  unreadable: boolean;
+  scanning: boolean;
+  scanAtMs: number;
+  /** 0: as soon as possible. */
+  deepScanAtMs: number;
+}
+
+/** A file that something was said of, and that may not be finished. */
+interface Waiting {
+  readonly state: "waiting";
+  readonly folder: Folder;
+  readonly baseName: string;
+  /** What was known of it before, and may still be true. */
+  readonly before: number | Ready | undefined;
+  /** It appeared, or changed, while we looked on. */
+  live: boolean;
+  /** It was renamed or linked to this name, and not written to since. */
+  cameWhole: boolean;
+  /** Losses of events when it was first heard of: one more, and it may have been written to after all. */
+  readonly losses: number;
+  fingerprint: number | undefined;
+  /** Since then it has had the same size and time. */
+  sinceMs: number;
+  /** When to look at it. */
+  dueMs: number;
+  /** The earliest ticket for it in the heap. */
+  ticketMs: number;
+}
+
+interface Ready {
+  readonly state: "ready";
+  readonly folder: Folder;
+  readonly baseName: string;
+  readonly listed: Listed;
+  readonly fingerprint: number;
+  readonly capturedNs: bigint;
+  readonly serial: number;
+  queued: boolean;
+}
+
+interface Ticket {
+  readonly dueMs: number;
+  readonly serial: number;
+  readonly waiting: Waiting;
+}
+
+interface Scan {
+  readonly folder: Folder;
+  /** Files that were listed are looked at again. */
+  readonly deep: boolean;
+  readonly losses: number;
+  costMs: number;
+}
+
+/** Stands for the state of a file that cannot even be looked at. */
+const noFingerprint = 0;
+
+const temporaryName = /(?:\.tmp|\.part|\.partial|~)$/i;
+
+export class WatchedDirectory implements Source {
+  readonly name: string;
+  readonly live = true;
+  onReady?: () => void;
+  readonly #options: WatchedDirectoryOptions;
+  readonly #clock: Clock;
+  readonly #files: FrameFiles;
+  readonly #sent: SentFiles;
+  readonly #watchFolder: WatchFolder;
+  /** By prefix. Without the root: it is not there. */
+  readonly #folders = new Map<string, Folder>();
+  readonly #walk = new FolderWalk<Scan>();
+  readonly #tickets = new Heap<Ticket>((a, b) => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.serial < b.serial));
+  readonly #ready: Heap<Ready>;
+  #superseded = 0;
+  #serial = 0;
+  #losses = 0;
+  #state: "new" | "starting" | "watching" | "disposed" = "new";
+  /** `list` may give something that it could not give before. */
+  #news = false;
+  #working = false;
+  #patrolAtMs = 0;
+  /** How many files may be looked at again without a reason; below 0 it is too many already. */
+  #deepFiles = 0;
+  #timerAtMs = Infinity;
+  #cancelTimer: () => void = () => {};
+  /** The root is not there, and that was said. */
+  #missing = false;
+  /** Not every folder could be watched, and that was said. */
+  #unwatched = false;
+  /** Links to folders that were reported; they are met again in each scan. */
+  readonly #links = new Set<string>();
+
+  constructor(options: WatchedDirectoryOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#watchFolder = options.watchFolder ?? watchFolder;
+    this.#files = new FrameFiles({ ...options, onProblem: (problem) => this.#report(problem) });
+    this.#sent = new SentFiles(this.#files, options.deleteSent === true);
+    this.#ready = new Heap(options.order === "newest" ? isNewer : (a, b) => a.serial < b.serial);
+  }
+
+  /** A file that is not finished is no frame yet. */
+  get unlistedFrames(): number | undefined {
+    return this.#state === "starting" && this.#folders.size > 0 ? undefined : this.#ready.size - this.#superseded;
+  }
+
+  list(max: number, liveOnly = false): Listed[] {
+    if (this.#state === "new") {
+      this.#state = "starting";
+      this.#arm(this.#clock.nowMs());
+    }
+    const listed: Listed[] = [];
+    // Which is the newest is known when everything has been looked at.
+    if (this.#state === "starting" && this.#options.order === "newest") return listed;
+    while (listed.length < max) {
+      const ready = this.#ready.first;
+      if (ready === undefined) break;
+      const current = this.#isToList(ready);
+      if (current && liveOnly && !isLive(ready.listed)) break;
+      this.#ready.pop();
+      ready.queued = false;
+      if (!current) {
+        this.#superseded = Math.max(0, this.#superseded - 1);
+        continue;
+      }
+      ready.folder.files.set(ready.baseName, ready.fingerprint);
+      listed.push(ready.listed);
+    }
+    return listed;
+  }
+
+  open(entry: FrameEntry): OpenedFrame {
+    return this.#sent.open(entry);
+  }
+
+  settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {
+    if (!this.#sent.settled(entry, outcome, crc32)) return;
+    const baseAt = entry.name.lastIndexOf("/") + 1;
+    const files = this.#folders.get(entry.name.slice(0, baseAt))?.files;
+    const baseName = entry.name.slice(baseAt);
+    if (typeof files?.get(baseName) === "number") files.delete(baseName);
+  }
+
+  dispose(): void {
+    this.#state = "disposed";
+    this.#cancelTimer();
+    this.#dropFolders("");
+    this.#walk.clear();
+    this.#tickets.clear();
+    this.#ready.clear();
+    this.#sent.clear();
+  }
+
+  // ---- the loop
+
+  /** Wakes us at `atMs` at the latest. */
+  #arm(atMs: number): void {
+    if (this.#working || this.#state === "disposed" || this.#timerAtMs <= atMs) return;
+    this.#cancelTimer();
+    this.#timerAtMs = atMs;
+    const delayMs = Math.max(0, Math.ceil(atMs - this.#clock.nowMs()));
+    this.#cancelTimer = this.#clock.after(delayMs, () => this.#work());
+  }
+
+  #work(): void {
+    this.#timerAtMs = Infinity;
+    this.#working = true;
+    const nowMs = this.#clock.nowMs();
+    if (nowMs >= this.#patrolAtMs) this.#patrol(nowMs);
+    let more = true;
+    while (more && this.#clock.nowMs() < nowMs + sliceMs) more = this.#step();
+    this.#working = false;
+    this.#arm(more ? nowMs : Math.min(this.#patrolAtMs, this.#tickets.first?.dueMs ?? Infinity));
+    if (!this.#news) return;
+    this.#news = false;
+    this.onReady?.();
+  }
+
+  /** Does one thing; false: there is nothing to do now. What is there at the start comes before what appears. */
+  #step(): boolean {
+    if (this.#state === "starting" && this.#folders.size > 0) {
+      if (this.#scanStep()) return true;
+      this.#state = "watching";
+      this.#news = true;
+    }
+    return this.#ticketStep() || this.#scanStep();
+  }
+
+  #ticketStep(): boolean {
+    const ticket = this.#tickets.first;
+    const nowMs = this.#clock.nowMs();
+    if (ticket === undefined || ticket.dueMs > nowMs) return false;
+    this.#tickets.pop();
+    const { waiting } = ticket;
+    const { folder, baseName } = waiting;
+    if (waiting.ticketMs !== ticket.dueMs || folder.files.get(baseName) !== waiting) return true;
+    if (!this.#isCurrent(folder)) return true;
+    waiting.ticketMs = Infinity;
+    if (waiting.dueMs > nowMs) this.#lookAt(waiting, waiting.dueMs);
+    else this.#look(folder, baseName, waiting);
+    return true;
+  }
+
+  #scanStep(): boolean {
+    const step = this.#walk.next();
+    if (step === undefined) return false;
+    const { folder: scan, name } = step;
+    const startMs = this.#clock.nowMs();
+    if (name === undefined) this.#endScan(scan, startMs);
+    else if (this.#isCurrent(scan.folder)) {
+      const known = scan.folder.files.get(name);
+      if (known === undefined || (scan.deep && typeof known === "number")) this.#look(scan.folder, name, undefined);
+    }
+    scan.costMs += this.#clock.nowMs() - startMs;
+    return true;
+  }
+
+  // ---- events
+
+  #event(folder: Folder, kind: Parameters<OnFolderEvent>[0], baseName: string | undefined): void {
+    if (!this.#isCurrent(folder)) return;
+    const nowMs = this.#clock.nowMs();
+    if (baseName === undefined) return this.#eventsLost(nowMs);
+    if (baseName.startsWith(".") || temporaryName.test(baseName)) return;
+    const renamed = kind === "renamed";
+    const known = folder.files.get(baseName);
+    let waiting: Waiting;
+    if (isWaiting(known)) {
+      waiting = known;
+      waiting.live = true;
+      if (!renamed) waiting.cameWhole = false;
+    } else {
+      const name = folder.prefix + baseName;
+      // What is no frame by its name matters only if it is a folder that appears or goes.
+      if (!renamed && (this.#folders.has(`${name}/`) || !this.#files.matches(name, baseName))) return;
+      waiting = this.#wait(folder, baseName, known, nowMs);
+      waiting.live = true;
+      waiting.cameWhole = renamed;
+    }
+    this.#lookAt(waiting, nowMs + lookMs);
+  }
+
+  #eventsLost(nowMs: number): void {
+    this.#losses += 1;
+    for (const folder of this.#folders.values()) folder.deepScanAtMs = 0;
+    this.#patrolAtMs = Math.min(this.#patrolAtMs, nowMs + lossMs);
+    this.#arm(this.#patrolAtMs);
+  }
+
+  // ---- files
+
+  #wait(folder: Folder, baseName: string, before: number | Ready | undefined, nowMs: number): Waiting {
+    const waiting: Waiting = {
+      state: "waiting",
+      folder,
+      baseName,
+      before,
+      live: false,
+      cameWhole: false,
+      losses: this.#losses,
+      fingerprint: undefined,
+      sinceMs: nowMs,
+      dueMs: nowMs,
+      ticketMs: Infinity,
+    };
+    folder.files.set(baseName, waiting);
+    return waiting;
+  }
+
+  /** Moves the time of the next look; a later one needs no other ticket. */
+  #lookAt(waiting: Waiting, dueMs: number): void {
+    waiting.dueMs = dueMs;
+    if (dueMs >= waiting.ticketMs) return;
+    waiting.ticketMs = dueMs;
+    this.#serial += 1;
+    this.#tickets.push({ dueMs, serial: this.#serial, waiting });
+    this.#arm(dueMs);
+  }
+
+  /** Finds out what is at a name: because something was said of it (`waiting`), or in a scan. */
+  #look(folder: Folder, baseName: string, waiting: Waiting | undefined): void {
+    const { files } = folder;
+    const name = folder.prefix + baseName;
+    const known = files.get(baseName);
+    const before = isWaiting(known) ? known.before : known;
+    const found = this.#files.look(name, baseName);
+    if (found.kind === "frame") {
+      const fingerprint = fingerprintOf(found.stats);
+      if (fingerprint === fingerprintBefore(before)) return this.#restore(folder, baseName, before);
+      if (!this.#finished(folder, baseName, waiting, before, fingerprint, found.stats)) return;
+      const listed: ListedFrame = waiting?.live === true ? { ...found.entry, live: true } : found.entry;
+      return this.#makeReady(folder, baseName, before, listed, fingerprint, found.entry.capturedNs);
+    }
+    if (found.kind === "folder") {
+      files.delete(baseName);
+      return this.#meetFolder(`${name}/`, waiting !== undefined);
+    }
+    if (found.kind === "failure" && !found.gone) {
+      if (fingerprintBefore(before) === noFingerprint) return this.#restore(folder, baseName, before);
+      return this.#makeReady(folder, baseName, before, found.failure, noFingerprint, 0n);
+    }
+    // A frame that was ready and is gone will be listed, and found missing: it is a gap, and that is said.
+    this.#restore(folder, baseName, typeof before === "number" ? undefined : before);
+  }
+
+  /** Whether a file can be sent; if not, it waits. */
+  #finished(
+    folder: Folder,
+    baseName: string,
+    waitingBefore: Waiting | undefined,
+    before: number | Ready | undefined,
+    fingerprint: number,
+    stats: BigIntStats,
+  ): boolean {
+    const firstLook = waitingBefore?.fingerprint === undefined;
+    if (firstLook && Number(this.#clock.wallNs() - stats.mtimeNs) >= restedMs * 1e6) return true;
+    const nowMs = this.#clock.nowMs();
+    const waiting = waitingBefore ?? this.#wait(folder, baseName, before, nowMs);
+    if (waiting.fingerprint !== undefined && waiting.fingerprint !== fingerprint) {
+      waiting.sinceMs = nowMs;
+      waiting.cameWhole = false;
+    }
+    waiting.fingerprint = fingerprint;
+    const quietMs = nowMs - waiting.sinceMs;
+    let waitMs = lookAgainMs;
+    try {
+      const evidence = inspectFile(this.#files.path(folder.prefix + baseName));
+      const cameWhole = waiting.cameWhole && waiting.losses === this.#losses && stats.size > 0n;
+      const restMs = settleMs(evidence, cameWhole) - quietMs;
+      if (restMs <= 0) return true;
+      // That a writer closes the file is not reported: look often at first. The next file must not overtake it.
+      const closing = evidence.writers === "open" ? Math.max(lookMs, quietMs / 4) : lookAgainMs;
+      waitMs = Math.min(restMs, closing, lookAgainMs);
+    } catch (error) {
+      // Gone: the next look will say so. Unreadable: that is for the session to find and to report.
+      if (failureReason(error) === "unreadable") return true;
+    }
+    this.#lookAt(waiting, nowMs + waitMs);
+    return false;
+  }
+
+  #makeReady(
+    folder: Folder,
+    baseName: string,
+    before: number | Ready | undefined,
+    listed: Listed,
+    fingerprint: number,
+    capturedNs: bigint,
+  ): void {
+    this.#serial += 1;
+    const ready: Ready = {
+      state: "ready",
+      folder,
+      baseName,
+      listed,
+      fingerprint,
+      capturedNs,
+      serial: this.#serial,
+      queued: true,
+    };
+    folder.files.set(baseName, ready);
+    this.#ready.push(ready);
+    this.#news = true;
+    if (typeof before !== "object" || !before.queued) return;
+    this.#superseded += 1;
+    if (this.#superseded < supersededMax || this.#superseded * 2 < this.#ready.size) return;
+    this.#ready.filter((item) => {
+      const known = item.folder.files.get(item.baseName);
+      item.queued = known === item || (isWaiting(known) && known.before === item);
+      return item.queued;
+    });
+    this.#superseded = 0;
+  }
+
+  /** Nothing has happened to it after all. */
+  #restore(folder: Folder, baseName: string, before: number | Ready | undefined): void {
+    if (before === undefined) {
+      folder.files.delete(baseName);
+      return;
+    }
+    folder.files.set(baseName, before);
+    if (typeof before === "number" || before.queued) return;
+    before.queued = true;
+    this.#ready.push(before);
+    this.#news = true;
+  }
+
+  /** What vanished with its folder is listed, and found missing; unless the folder is back, and gone through again. */
+  #isToList(ready: Ready): boolean {
+    const { folder, baseName } = ready;
+    if (folder.files.get(baseName) !== ready) return false;
+    return this.#isCurrent(folder) || !this.#folders.has(folder.prefix);
+  }
+
+  // ---- folders
+
+  #isCurrent(folder: Folder): boolean {
+    return this.#folders.get(folder.prefix) === folder;
+  }
+
+  /** A folder was found. `renamed`: it may be another one than before, of which the watcher knows nothing. */
+  #meetFolder(prefix: string, renamed: boolean): void {
+    const folder = this.#folders.get(prefix);
+    if (folder === undefined) this.#addFolder(prefix);
+    else if (renamed) this.#renewFolder(folder);
+  }
+
+  #addFolder(prefix: string): void {
+    const stats = this.#statFolder(prefix);
+    if (stats === undefined) return;
+    if (prefix === "") this.#state = "starting";
+    const folder: Folder = {
+      prefix,
+      files: new Map(),
+      device: stats.dev,
+      fileNumber: stats.ino,
+      stopWatching: undefined,
+      changedMs: 0,
+      unreadable: false,
+      scanning: false,
+      scanAtMs: 0,
+      deepScanAtMs: 0,
+    };
+    this.#folders.set(prefix, folder);
+    this.#scan(folder, stats, true);
+  }
+
+  #renewFolder(folder: Folder): void {
+    folder.stopWatching?.();
+    folder.stopWatching = undefined;
+    const stats = this.#statFolder(folder.prefix);
+    if (stats !== undefined) this.#scan(folder, stats, true);
+  }
+
+  /** A folder that is gone, with all that is in it. */
+  #dropFolders(prefix: string): void {
+    if (!this.#folders.has(prefix)) return;
+    for (const folder of this.#folders.values()) {
+      if (!folder.prefix.startsWith(prefix)) continue;
+      folder.stopWatching?.();
+      this.#folders.delete(folder.prefix);
+    }
+  }
+
+  /** Undefined: it is not there, and forgotten. */
+  #statFolder(prefix: string): Stats | undefined {
+    const path = this.#files.path(prefix);
+    try {
+      const stats = statSync(path);
+      if (prefix === "") this.#missing = false;
+      return stats;
+    } catch (error) {
+      this.#dropFolders(prefix);
+      if (prefix === "" && !this.#missing) {
+        this.#missing = true;
+        this.#files.report(path, "missing", `${errorText(error)}; waiting until the directory is there`);
+      }
+      return undefined;
+    }
+  }
+
+  /** Looks for what no event told of: in folders that have changed, and now and then in all of them. */
+  #patrol(nowMs: number): void {
+    if (!this.#folders.has("")) this.#addFolder("");
+    for (const folder of this.#folders.values()) {
+      const stats = this.#statFolder(folder.prefix);
+      if (stats === undefined) continue;
+      if (stats.dev !== folder.device || stats.ino !== folder.fileNumber) {
+        this.#dropFolders(folder.prefix);
+        this.#addFolder(folder.prefix);
+      } else if (!folder.scanning) {
+        const deep = folder.deepScanAtMs === 0 || (this.#deepFiles > 0 && nowMs >= folder.deepScanAtMs);
+        if (deep && folder.deepScanAtMs > 0) this.#deepFiles -= folder.files.size;
+        if (deep || (nowMs >= folder.scanAtMs && stats.ctimeMs !== folder.changedMs)) this.#scan(folder, stats, deep);
+      }
+    }
+    const endMs = this.#clock.nowMs();
+    const restMs = Math.max(patrolMs, (endMs - nowMs) * restFactor);
+    this.#patrolAtMs = endMs + restMs;
+    this.#deepFiles = Math.min(0, this.#deepFiles) + (deepFilesPerSecond * restMs) / 1000;
+  }
+
+  /** Watches before it reads the names, so that nothing can appear in between. */
+  #scan(folder: Folder, stats: Stats, deep: boolean): void {
+    const startMs = this.#clock.nowMs();
+    const { prefix, files } = folder;
+    folder.stopWatching ??= this.#watch(folder);
+    let names: string[];
+    try {
+      names = this.#files.names(prefix).filter((name) => !temporaryName.test(name));
+      folder.unreadable = false;
+    } catch (error) {
+      // Gone: the next patrol will say so. Unreadable: it will try again.
+      if (failureReason(error) === "vanished" || folder.unreadable) return;
+      folder.unreadable = true;
+      this.#files.reportUnreadable(prefix, error);
+      return;
+    }
+    folder.changedMs = stats.ctimeMs;
+    folder.scanning = true;
+    if (files.size > names.length) forgetMissing(files, names);
+    const unknown = names.filter((name) => {
+      if (!files.has(name)) return !this.#folders.has(`${prefix}${name}/`);
+      return deep && typeof files.get(name) === "number";
+    });
+    const scan = { folder, deep, losses: this.#losses, costMs: 0 };
+    this.#walk.enter(scan, unknown.toSorted(compareNatural));
+    scan.costMs = this.#clock.nowMs() - startMs;
+    this.#arm(startMs);
+  }
+
+  #endScan({ folder, deep, losses, costMs }: Scan, nowMs: number): void {
+    folder.scanning = false;
+    folder.scanAtMs = nowMs + Math.max(scanMs, costMs * restFactor);
+    // What was lost meanwhile may have been lost before its name was read, or after.
+    if (deep && losses === this.#losses) folder.deepScanAtMs = nowMs + deepScanMs;
+  }
+
+  #watch(folder: Folder): (() => void) | undefined {
+    const path = this.#files.path(folder.prefix);
+    try {
+      return this.#watchFolder(path, (kind, name) => this.#event(folder, kind, name));
+    } catch (error) {
+      // Gone, or not to be read: who reads its names will say so.
+      const expected = failureReason(error) === "vanished" || errorCode(error) === "EACCES";
+      if (!expected && !this.#unwatched) {
+        this.#unwatched = true;
+        const detail = `the system does not report changes: ${errorText(error)}; looking every few seconds`;
+        this.#files.report(path, "unwatched", detail, "on Linux, see: sysctl fs.inotify.max_user_watches");
+      }
+      return undefined;
+    }
+  }
+
+  #report(problem: SourceProblem): void {
+    if (problem.reason === "link") {
+      if (this.#links.has(problem.path)) return;
+      this.#links.add(problem.path);
+    }
+    this.#options.onProblem?.(problem);
+  }
+}
+
+function isWaiting(known: number | Waiting | Ready | undefined): known is Waiting {
+  return typeof known === "object" && known.state === "waiting";
+}
+
+const stateOfFile = new BigUint64Array(2);
+
+/** Size and time of change in one number, which a map holds without another object: two in 2^53 are the same. */
+function fingerprintOf(stats: BigIntStats): number {
+  stateOfFile[0] = stats.size;
+  stateOfFile[1] = BigInt.asUintN(64, stats.mtimeNs);
+  return Number(BigInt.asUintN(53, BigInt(Bun.hash(stateOfFile))));
+}
+
+function isNewer(a: Ready, b: Ready): boolean {
+  if (isLive(a.listed) !== isLive(b.listed)) return isLive(a.listed);
+  if (a.capturedNs !== b.capturedNs) return a.capturedNs > b.capturedNs;
+  return a.serial > b.serial;
+}
+
+function isLive(listed: Listed): boolean {
+  return "live" in listed && listed.live === true;
+}
+
+function fingerprintBefore(before: number | Ready | undefined): number | undefined {
+  return typeof before === "object" ? before.fingerprint : before;
+}
+
+/** Files whose end no event told of. */
+function forgetMissing(files: Folder["files"], names: readonly string[]): void {
+  const present = new Set(names);
+  for (const [baseName, known] of files) {
+    if (typeof known === "number" && !present.has(baseName)) files.delete(baseName);
+  }
+}
