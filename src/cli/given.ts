@@ -181,7 +181,7 @@ function variableOf(flag: string): string {
 
 const modeHints = [
   "framepipe --send HOST:PORT [SOURCE=]INPUT ...",
-  "framepipe --receive [HOST:]PORT --out DIR",
+  "framepipe --receive [HOST:]PORT --out DEST",
   "framepipe --verify DIR",
 ];
 

@@ -43,7 +43,9 @@ sender
 receiver
   --receive [HOST:]PORT  where to listen; port 0: any free one. Without HOST: 127.0.0.1,
                          with --insecure every interface
-  --out DEST             a directory, or /dev/null to count and discard (required)
+  --out DEST             a directory, a .tar or .mcap file, - for standard output, or /dev/null to
+                         count and discard (required). May be repeated: a frame is acknowledged
+                         when every one has stored it
   --layout TEMPLATE      path of a frame below the directory (default: {device}/{source}/{name})
   --sync MODE            when stored means safe from power loss: batch (flushed in groups before
                          they are acknowledged), each, or never (default: batch)

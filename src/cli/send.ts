@@ -1,5 +1,6 @@
 /** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
 import { hostname } from "node:os";
+import { isatty } from "node:tty";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
@@ -22,6 +23,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   let unlisted = false;
   const { sources, failures } = openSources(command.inputs, {
     clock: systemClock,
+    inputIsTerminal: isatty(0),
     include: command.include,
     deleteSent: command.deleteSent,
     watch: command.watch,

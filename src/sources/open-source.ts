@@ -24,6 +24,8 @@ import { WatchedDirectory } from "./watched-directory.ts";
 
 export interface OpenSourcesOptions {
   readonly clock: Clock;
+  /** Standard input is a keyboard. */
+  readonly inputIsTerminal: boolean;
   /** Which files of a directory are frames; all if empty. */
   readonly include: readonly string[];
   readonly deleteSent: boolean;
@@ -86,7 +88,7 @@ export function openSources(texts: readonly string[], options: OpenSourcesOption
   const pathBySource = new Map<string, string>();
   for (const text of texts) {
     const named = parseInput(text);
-    const kind = kindOf(named, text);
+    const kind = kindOf(named, text, options.inputIsTerminal);
     if (kind instanceof UserError) {
       failures.push(kind);
       continue;
@@ -139,9 +141,14 @@ function parseInput(text: string): NamedInput {
 }
 
 /** What is at the input's path, or why it cannot be used. Throws for devices and sockets. */
-function kindOf(input: NamedInput, text: string): Kind | UserError {
+function kindOf(input: NamedInput, text: string, inputIsTerminal: boolean): Kind | UserError {
   const { path } = input;
-  if (path === "-") return "stream";
+  if (path === "-") {
+    if (!inputIsTerminal) return "stream";
+    throw new UserError("standard input is a terminal, which has no frames", [
+      "the frames of a camera come through a pipe: ffmpeg ... -f image2pipe - | framepipe --send ... visible=-",
+    ]);
+  }
   let stats: Stats;
   try {
     stats = statSync(path);

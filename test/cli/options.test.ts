@@ -144,7 +144,7 @@ const good: [line: string, expected: Command][] = [
 const seeHelp = "hint: framepipe --help lists the options and shows examples";
 const usage = [
   "hint: framepipe --send HOST:PORT [SOURCE=]INPUT ...",
-  "hint: framepipe --receive [HOST:]PORT --out DIR",
+  "hint: framepipe --receive [HOST:]PORT --out DEST",
   "hint: framepipe --verify DIR",
 ];
 const peers = "for example 192.168.1.20:8000, camera-store:8000 or [fd00::20]:8000";

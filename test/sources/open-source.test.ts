@@ -22,6 +22,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const plain: OpenSourcesOptions = {
   clock: systemClock,
+  inputIsTerminal: false,
   include: [],
   deleteSent: false,
   watch: false,
@@ -194,6 +195,9 @@ describe("openSources", () => {
     const vis = [`${root}/vis`];
     expect(userErrorOf(vis, { streams: { ...plain.streams, onlyForStreams: "--format" } }).message).toBe(
       "--format is for streams, and no input is one",
+    );
+    expect(userErrorOf(["-"], { inputIsTerminal: true }).message).toBe(
+      "standard input is a terminal, which has no frames",
     );
     expect(userErrorOf(["-"], { watch: true }).message).toBe("--watch is for directories, and no input is one");
     expect(userErrorOf(["-"], { framesPerSecond: 3 }).message).toBe("--fps is for directories, and no input is one");
