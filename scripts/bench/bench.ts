@@ -21,8 +21,8 @@ export interface BenchOptions {
   readonly executable: string;
   readonly contenders: readonly Contender[];
   readonly sets: readonly FrameSetSpec[];
-  /** Live frames, once for each `sync`; undefined: not measured. */
-  readonly latency: { readonly shape: LatencyShape; readonly syncs: readonly SyncMode[] } | undefined;
+  /** Live frames: each shape with each of the modes. */
+  readonly latency: { readonly shapes: readonly LatencyShape[]; readonly syncs: readonly SyncMode[] };
   /** Rounds that count. With more than one, one more goes before them. */
   readonly rounds: number;
   /** A directory on the file system to store on; undefined: in memory. */
@@ -59,14 +59,16 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     }
     const latencies: Latency[] = [];
     const failures: Failure[] = [];
-    for (const syncMode of latency?.syncs ?? []) {
-      options.say(`latency, --sync ${syncMode}`);
-      try {
-        const shape = latency?.shape;
-        if (shape !== undefined) latencies.push(await runLatency(executable, syncMode, shape, places, signal));
-      } catch (error) {
-        signal.throwIfAborted();
-        failures.push({ program: `latency, --sync ${syncMode}`, reason: reasonOf(error) });
+    for (const shape of latency.shapes) {
+      for (const syncMode of latency.syncs) {
+        const program = `${shape.name}, --sync ${syncMode}`;
+        options.say(program);
+        try {
+          latencies.push(await runLatency(executable, syncMode, shape, places, signal));
+        } catch (error) {
+          signal.throwIfAborted();
+          failures.push({ program, reason: reasonOf(error) });
+        }
       }
     }
     const ran = new Set(reports.flatMap(({ rows }) => rows.map(({ program }) => program)));

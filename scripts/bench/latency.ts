@@ -1,29 +1,44 @@
 /**
  * How long a live frame takes: from the moment that the camera hands it over to the moment that the sender knows it to
- * be stored. Sender and camera are in this process, the receiver is the compiled executable; so there is one clock, and
- * the way of the ack is in the figure.
+ * be stored. Senders and cameras are in this process, the receiver is the compiled executable; so there is one clock,
+ * and the way of the ack is in the figure. With many cameras each has a sender and a connection of its own, as if it
+ * were another device.
  */
 import { join } from "node:path";
 import { SourceError } from "../../src/errors.ts";
 import type { FrameEntry, Outcome } from "../../src/frame.ts";
-import { runSender } from "../../src/pipeline/send.ts";
+import { runSender, type SenderRun } from "../../src/pipeline/send.ts";
 import type { Listed, ListedFrame, OpenedFrame, Source } from "../../src/ports.ts";
 import { compareContent } from "./content.ts";
 import type { SyncMode } from "./contender.ts";
 import { percentile } from "./figures.ts";
-import { freePort, type Stage } from "./stage.ts";
+import { freePort, type SideUsage, type Stage } from "./stage.ts";
 
 export interface LatencyShape {
+  /** As `--set` takes it. */
+  readonly name: string;
+  readonly cameras: number;
+  /** Of each camera. */
   readonly framesPerSecond: number;
   readonly frameBytes: number;
-  /** Frames that are counted. */
+  /** Of each camera, those that are counted. */
   readonly frames: number;
 }
 
-export const latencyShape: LatencyShape = { framesPerSecond: 30, frameBytes: 100_000, frames: 300 };
-export const quickLatencyShape: LatencyShape = { ...latencyShape, frames: 30 };
+export const latencyShapes: readonly LatencyShape[] = [
+  { name: "latency", cameras: 1, framesPerSecond: 30, frameBytes: 100_000, frames: 300 },
+  { name: "senders", cameras: 500, framesPerSecond: 2, frameBytes: 20_000, frames: 20 },
+];
+
+/** A second of at most 20 cameras. */
+export function quickShape(shape: LatencyShape): LatencyShape {
+  return { ...shape, cameras: Math.min(shape.cameras, 20), frames: shape.framesPerSecond };
+}
+
 /** Sent first and not counted: code and connections warm up. */
-const warmUpFrames = 15;
+const warmUpSeconds = 0.5;
+/** Many times what it takes to open a thousand connections. */
+const retryForMs = 5_000;
 
 export interface Latency {
   readonly sync: SyncMode;
@@ -32,26 +47,41 @@ export interface Latency {
   readonly p90Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
+  /** How far behind its time a frame was emitted, because this process was busy; not part of the latency. */
+  readonly lateP99Ms: number;
+  /** Of this process: all cameras and senders. */
+  readonly senderCpuSeconds: number;
+  readonly receiver: SideUsage | undefined;
   /** Every frame is at the receiver with its bytes. */
   readonly verified: true;
+}
+
+interface EmittedFrame {
+  readonly bytes: Uint8Array;
+  readonly emittedMs: number;
 }
 
 /** A camera: frames wait here, in memory, until they are settled. */
 class CameraSource implements Source {
   readonly name = "camera";
   readonly live = true;
+  readonly device: string;
+  /** How long each frame took that was stored, in that order. */
+  readonly waitedMs: number[] = [];
+  /** CRC-32 of each frame that was emitted. */
+  readonly checksums: Map<string, number> = new Map<string, number>();
   onReady?: () => void;
-  readonly #bytesByName = new Map<string, Uint8Array>();
+  readonly #frames = new Map<string, EmittedFrame>();
   #unlisted: ListedFrame[] = [];
   #over = false;
-  readonly #onSettled: (name: string, outcome: Outcome | undefined) => void;
 
-  constructor(onSettled: (name: string, outcome: Outcome | undefined) => void) {
-    this.#onSettled = onSettled;
+  constructor(device: string) {
+    this.device = device;
   }
 
   emit(name: string, bytes: Uint8Array): void {
-    this.#bytesByName.set(name, bytes);
+    this.checksums.set(name, Bun.hash.crc32(bytes));
+    this.#frames.set(name, { bytes, emittedMs: performance.now() });
     this.#unlisted.push({ name, bytes: bytes.length, capturedNs: BigInt(Date.now()) * 1_000_000n, live: true });
     this.onReady?.();
   }
@@ -68,7 +98,7 @@ class CameraSource implements Source {
   }
 
   open(entry: FrameEntry): OpenedFrame {
-    const bytes = this.#bytesByName.get(entry.name);
+    const bytes = this.#frames.get(entry.name)?.bytes;
     if (bytes === undefined) throw new SourceError("vanished", "settled already");
     let at = 0;
     return {
@@ -84,12 +114,13 @@ class CameraSource implements Source {
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined): void {
-    this.#bytesByName.delete(entry.name);
-    this.#onSettled(entry.name, outcome);
+    const frame = this.#frames.get(entry.name);
+    this.#frames.delete(entry.name);
+    if (frame !== undefined && outcome === "stored") this.waitedMs.push(performance.now() - frame.emittedMs);
   }
 
   dispose(): void {
-    this.#bytesByName.clear();
+    this.#frames.clear();
   }
 }
 
@@ -102,56 +133,50 @@ export interface LatencyJob {
   readonly stage: Stage;
 }
 
-/** Throws if a frame is not stored as it was sent. */
+/** Throws if a frame is not stored as it was sent. The stage is closed then, and otherwise too. */
 export async function measureLatency({ executable, sync, shape, dest, stage }: LatencyJob): Promise<Latency> {
   const port = freePort();
   const receive = ["--receive", `127.0.0.1:${port}`, "--out", dest, "--sync", sync, "--quiet"];
   stage.start("receiver", [executable, ...receive]);
   await stage.listening(port);
 
-  const emittedMs = new Map<string, number>();
-  const waitedMs: number[] = [];
-  const camera = new CameraSource((name, outcome) => {
-    if (outcome !== "stored") throw new Error(`${name} was not stored: ${outcome ?? "a gap"}`);
-    waitedMs.push(performance.now() - (emittedMs.get(name) ?? Number.NaN));
-  });
-  const connected = Promise.withResolvers<void>();
-  const run = runSender({
-    host: "127.0.0.1",
-    port,
-    device: "bench",
-    agent: "bench",
-    sources: [camera],
-    order: "oldest",
-    rateMax: undefined,
-    lockstep: false,
-    retryForMs: 5_000,
-    onEvent: ({ event }) => {
-      if (event === "connected") connected.resolve();
-    },
-  });
-  const checksums = new Map<string, number>();
+  const cameras = Array.from({ length: shape.cameras }, (_, index) => new CameraSource(`device-${index}`));
+  const runs = cameras.map((camera) => connect(camera, port));
+  const warmUps = Math.ceil(warmUpSeconds * shape.framesPerSecond);
+  const lateMs: number[] = [];
+  let senderCpu = process.cpuUsage();
   try {
-    await stage.unlessBroken(connected.promise);
+    const allStored = stage.unlessBroken(Promise.all(runs.map(({ run }) => succeeded(run))));
+    await Promise.race([Promise.all(runs.map(({ connected }) => connected)), allStored]);
     const startedMs = performance.now();
-    for (let index = 0; index < warmUpFrames + shape.frames; index++) {
-      const name = `${index}.bin`;
-      const bytes = new Uint8Array(shape.frameBytes).fill(index & 0xff);
-      checksums.set(name, Bun.hash.crc32(bytes));
-      // Each by the clock, so that a late one does not delay the next.
-      const dueMs = startedMs + (index * 1000) / shape.framesPerSecond;
-      await stage.unlessBroken(Bun.sleep(Math.max(0, dueMs - performance.now())));
-      emittedMs.set(name, performance.now());
-      camera.emit(name, bytes);
-    }
-    camera.end();
-    const { status, error } = await stage.unlessBroken(run.done);
-    if (status !== 0) throw error ?? new Error(`the sender ended with status ${status}`);
+    const emit = async (firstRound: number, rounds: number): Promise<void> => {
+      for (let index = firstRound * cameras.length; index < (firstRound + rounds) * cameras.length; index++) {
+        // Each by the clock, so that a late one does not delay the next; the cameras take turns, so their frames are
+        // spread evenly over the time from one frame of a camera to its next.
+        const dueMs = startedMs + (index * 1000) / (shape.framesPerSecond * cameras.length);
+        await Promise.race([Bun.sleep(Math.max(0, dueMs - performance.now())), allStored]);
+        lateMs.push(performance.now() - dueMs);
+        cameras[index % cameras.length]?.emit(`${index}.bin`, makeFrame(shape.frameBytes, index));
+      }
+    };
+    await emit(0, warmUps);
+    senderCpu = process.cpuUsage();
+    await stage.time(async () => {
+      await emit(warmUps, shape.frames);
+      for (const camera of cameras) camera.end();
+      await allStored;
+    });
+    senderCpu = process.cpuUsage(senderCpu);
   } finally {
-    run.stop();
+    for (const { run } of runs) run.stop();
+    await stage.close();
   }
-  compareContent(join(dest, "bench", camera.name), [...checksums.keys()], checksums);
-  const counted = waitedMs.slice(warmUpFrames);
+  for (const { device, name, checksums, waitedMs } of cameras) {
+    const lost = checksums.size - waitedMs.length;
+    if (lost > 0) throw new Error(`${lost} frames of ${device} were not stored`);
+    compareContent(join(dest, device, name), [...checksums.keys()], checksums);
+  }
+  const counted = cameras.flatMap(({ waitedMs }) => waitedMs.slice(warmUps));
   return {
     sync,
     shape,
@@ -159,6 +184,41 @@ export async function measureLatency({ executable, sync, shape, dest, stage }: L
     p90Ms: percentile(counted, 0.9),
     p99Ms: percentile(counted, 0.99),
     maxMs: Math.max(...counted),
+    lateP99Ms: percentile(lateMs.slice(warmUps * cameras.length), 0.99),
+    senderCpuSeconds: (senderCpu.user + senderCpu.system) / 1e6,
+    receiver: stage.usage("receiver"),
     verified: true,
   };
+}
+
+function connect(camera: CameraSource, port: number): { readonly run: SenderRun; readonly connected: Promise<void> } {
+  const { promise: connected, resolve } = Promise.withResolvers<void>();
+  const run = runSender({
+    host: "127.0.0.1",
+    port,
+    device: camera.device,
+    agent: "bench",
+    sources: [camera],
+    order: "oldest",
+    rateMax: undefined,
+    lockstep: false,
+    retryForMs,
+    onEvent: ({ event }) => {
+      if (event === "connected") resolve();
+    },
+  });
+  return { run, connected };
+}
+
+/** Resolves when everything was sent and acknowledged; throws if it was not. */
+async function succeeded(run: SenderRun): Promise<void> {
+  const { status, error } = await run.done;
+  if (status !== 0) throw error ?? new Error(`a sender ended with status ${status}`);
+}
+
+/** No two have the same bytes, so that frames that were mixed up would be noticed. */
+function makeFrame(bytes: number, index: number): Uint8Array {
+  const frame = new Uint8Array(bytes).fill(index & 0xff);
+  new DataView(frame.buffer).setUint32(0, index);
+  return frame;
 }

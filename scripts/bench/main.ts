@@ -13,20 +13,23 @@ import { type BenchOptions, runBench } from "./bench.ts";
 import { type SyncMode, syncModes } from "./contender.ts";
 import { contenders } from "./contenders.ts";
 import { frameSets, quickSet } from "./frame-sets.ts";
-import { latencyShape, quickLatencyShape } from "./latency.ts";
+import { latencyShapes, quickShape } from "./latency.ts";
 import { describeReport } from "./report.ts";
+
+/** What `--set` takes, in the order in which they run. */
+const setNamesAll = [...frameSets, ...latencyShapes].map(({ name }) => name);
 
 const usage = `usage: bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...]
                      [--dest DIR] [--sync ${syncModes.join("|")}] [--json]
 
   --quick     tiny sets and one round: shows that everything works
   --rounds N  rounds that count, after one that warms up (default: 5; with 1, none warms up)
-  --set       ${[...frameSets.map(({ name }) => name), "latency"].join(", ")} (default: all)
+  --set       ${setNamesAll.join(", ")} (default: all)
   --only      ${contenders("")
     .map(({ name }) => name)
     .join(", ")} (default: all that are installed)
   --dest DIR  store below this directory (default: in memory, in /dev/shm if there is room)
-  --sync      framepipe's, for the receiver (default: batch; latency is measured with batch and never)
+  --sync      framepipe's, for the receiver (default: batch; latency and senders are measured with never too)
   --json      the result as JSON on standard output`;
 
 class UsageError extends Error {}
@@ -55,7 +58,7 @@ function readOptions(args: readonly string[]): Chosen | undefined {
   if (dest !== undefined && statSync(dest, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new UsageError(`--dest: ${dest} is not a directory`);
   }
-  const setNames = chosen("set", values.set, [...frameSets.map(({ name }) => name), "latency"]);
+  const setNames = chosen("set", values.set, setNamesAll);
   const only = chosen(
     "only",
     values.only,
@@ -65,18 +68,10 @@ function readOptions(args: readonly string[]): Chosen | undefined {
   const sync = syncModes.find((mode) => mode === (values.sync ?? "batch"));
   if (sync === undefined) throw new UsageError(`--sync: one of ${syncModes.join(", ")}`);
   const syncs: readonly SyncMode[] = values.sync === undefined ? ["never", "batch"] : [sync];
-  const latency = { shape: quick ? quickLatencyShape : latencyShape, syncs };
-  const wantsLatency = setNames.includes("latency") && only.includes("framepipe");
-  return {
-    only,
-    sets,
-    latency: wantsLatency ? latency : undefined,
-    rounds,
-    dest,
-    sync,
-    quick,
-    json: values.json === true,
-  };
+  const shapes = latencyShapes
+    .filter(({ name }) => setNames.includes(name) && only.includes("framepipe"))
+    .map((shape) => (quick ? quickShape(shape) : shape));
+  return { only, sets, latency: { shapes, syncs }, rounds, dest, sync, quick, json: values.json === true };
 }
 
 /** Throws UsageError instead of whatever parseArgs throws. */

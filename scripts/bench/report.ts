@@ -128,18 +128,29 @@ function describeFrames({ name, kind, distinct, copies, frameBytes, link }: Fram
 }
 
 function describeLatencies(latencies: readonly Latency[]): string {
-  const titles = ["--sync", "frames", "frames/s", "bytes", "p50 ms", "p90 ms", "p99 ms", "max ms"];
-  const rows = latencies.map(({ sync, shape, p50Ms, p90Ms, p99Ms, maxMs }) => [
-    sync,
-    ...[shape.frames, shape.framesPerSecond, shape.frameBytes].map((count) => count.toLocaleString("en-US")),
-    ...[p50Ms, p90Ms, p99Ms, maxMs].map(shownNumber),
-  ]);
+  const titles = ["cameras", "--sync", "frames", "frames/s", "bytes", "p50 ms", "p90", "p99", "max", "late p99"];
+  titles.push("CPU s send", "recv", "peak MiB recv");
+  const rows = latencies.map(({ sync, shape, receiver, senderCpuSeconds, ...figures }) => {
+    const { cameras, frames, framesPerSecond, frameBytes } = shape;
+    const { p50Ms, p90Ms, p99Ms, maxMs, lateP99Ms } = figures;
+    const counts = [frames, framesPerSecond].map((each) => each * cameras);
+    return [
+      `${cameras}`,
+      sync,
+      ...[...counts, frameBytes].map((count) => count.toLocaleString("en-US")),
+      ...[p50Ms, p90Ms, p99Ms, maxMs, lateP99Ms, senderCpuSeconds].map(shownNumber),
+      receiver === undefined ? "-" : shownNumber(receiver.cpuSeconds),
+      shownPeak(receiver),
+    ];
+  });
   return [
     "latency: live frames over loopback, from capture to stored and acknowledged, by the sender's clock",
     alignTable(
-      titles.map((title, index) => ({ title, align: index === 0 ? "left" : "right" })),
+      titles.map((title) => ({ title, align: title === "--sync" ? "left" : "right" })),
       rows,
     ),
+    "Each camera has a sender and a connection of its own. All are in the benchmark's process: the senders' CPU",
+    "is its own, and late is how far behind its time it emitted a frame; where that is much, it is itself the limit.",
   ].join("\n");
 }
 

@@ -3,9 +3,11 @@
  * `once`, until the first session has ended.
  */
 import { ExitStatus } from "../errors.ts";
+import { spareFiles } from "../limits.ts";
 import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Sink } from "../ports.ts";
 import { listen } from "../transport/listen.ts";
+import { openFilesMax } from "../transport/open-files.ts";
 import { systemClock } from "../transport/system-clock.ts";
 import { ReceiverHub } from "./receiver-hub.ts";
 
@@ -62,7 +64,8 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     clock: systemClock,
     agent,
     frameBytesMax,
-    connectionsMax,
+    // Without a file to write to, a connection is of no use to anybody.
+    connectionsMax: Math.min(connectionsMax, Math.max(1, (openFilesMax() ?? Infinity) - spareFiles)),
     newSession: () => crypto.randomUUID().replaceAll("-", ""),
     onEvent,
     onSessionEnd: (complete) => {

@@ -435,7 +435,7 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   refuseBusy(connectionsMax: number): void {
-    this.#refusal = { code: ProtocolCode.busy, text: `${connectionsMax} connections are open (--max-connections)` };
+    this.#refusal = { code: ProtocolCode.busy, text: `${connectionsMax} connections are open, and no more are taken` };
   }
 
   refuseStopping(): void {

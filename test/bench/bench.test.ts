@@ -44,7 +44,7 @@ function optionsFor(given: Partial<BenchOptions>): BenchOptions {
     executable,
     contenders: [cp],
     sets: sets.slice(0, 1),
-    latency: undefined,
+    latency: { shapes: [], syncs: [] },
     rounds: 1,
     dest: makeFolder(),
     sync: "batch",
@@ -60,8 +60,14 @@ test.skipIf(process.platform !== "linux")(
   async () => {
     const all = contenders(executable);
     const dest = makeFolder();
-    const shape = { framesPerSecond: 100, frameBytes: 5_000, frames: 5 };
-    const latency = { shape, syncs: ["never", "batch"] as const };
+    const shapes = [1, 12].map((cameras) => ({
+      name: `${cameras} cameras`,
+      cameras,
+      framesPerSecond: 100 / cameras,
+      frameBytes: 5_000,
+      frames: 5,
+    }));
+    const latency = { shapes, syncs: ["never", "batch"] as const };
     const report = await runBench(optionsFor({ contenders: all, sets, dest, latency }));
 
     const missing = report.missing.map(({ program }) => program);
@@ -82,11 +88,17 @@ test.skipIf(process.platform !== "linux")(
     expect(ours.map((row) => row?.frames)).toEqual([3, 12, 3]);
     // A compiled executable of 100 MB cannot do with less, and what the parent had is not counted.
     for (const row of ours) expect(row?.receiver?.peakBytes).toBeGreaterThan(10e6);
-    expect(report.latencies.map(({ sync, verified }) => [sync, verified])).toEqual([
-      ["never", true],
-      ["batch", true],
+    expect(report.latencies.map(({ shape, sync, verified }) => [shape.cameras, sync, verified])).toEqual([
+      [1, "never", true],
+      [1, "batch", true],
+      [12, "never", true],
+      [12, "batch", true],
     ]);
-    for (const { p50Ms, maxMs } of report.latencies) expect(maxMs).toBeGreaterThanOrEqual(p50Ms);
+    for (const { p50Ms, maxMs, senderCpuSeconds, receiver } of report.latencies) {
+      expect(maxMs).toBeGreaterThanOrEqual(p50Ms);
+      expect(senderCpuSeconds).toBeGreaterThan(0);
+      expect(receiver?.peakBytes).toBeGreaterThan(10e6);
+    }
     expect(readdirSync(dest)).toEqual([]);
 
     const text = describeReport(report);

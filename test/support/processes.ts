@@ -222,7 +222,12 @@ export class Place {
 
   /** Starts framepipe with exactly these words. */
   start(words: readonly string[], options?: StartOptions): Running {
-    const running = new Running(this.executable, words, options);
+    return this.startOther(this.executable, words, options);
+  }
+
+  /** Starts another program, for instance a shell that becomes framepipe. */
+  startOther(path: string, words: readonly string[], options?: StartOptions): Running {
+    const running = new Running(path, words, options);
     this.#running.push(running);
     return running;
   }
