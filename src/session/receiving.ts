@@ -32,7 +32,7 @@ export type ReceivingEvent<Writer = unknown> =
     }
   /** A frame begins. Set `writer`, or call `reject`. */
   | { readonly type: "frame"; readonly incoming: IncomingFrame<Writer> }
-  /** Its next bytes; the view is the driver's for good. Not sent for a frame without a writer. */
+  /** Its next bytes; the view is valid until `next` is called again. Not sent for a frame without a writer. */
   | { readonly type: "payload"; readonly incoming: IncomingFrame<Writer>; readonly view: Uint8Array }
   /** Complete and its checksum held. `settle` after the commit. Not sent for a frame without a writer. */
   | { readonly type: "frame-end"; readonly incoming: IncomingFrame<Writer>; readonly crc32: number }

@@ -4,7 +4,7 @@
  *     push(chunk)*  then  next() until "more"
  *
  * - "message": `kind`, `flags`, `head` and `payloadBytes` of a message are valid until the next call.
- * - "payload": `piece` is the next part of that message's payload, as it lies in the chunk, and the caller's for good.
+ * - "payload": `piece` is the next part of that message's payload, as it lies in the chunk, until the next call.
  *   `payloadLeft` is what is still to come.
  * - "more": nothing complete is here.
  *
@@ -57,9 +57,10 @@ export class MessageParser {
     return this.#ring.joinedBytes;
   }
 
-  /** Throws ProtocolError, the same one ever after. */
+  /** What was given before is no longer valid. Throws ProtocolError, the same one ever after. */
   next(): "message" | "payload" | "more" {
     if (this.#failure !== undefined) throw this.#failure;
+    this.#ring.release();
     for (;;) {
       if (this.payloadLeft > 0) {
         if (this.#ring.byteLength === 0) return "more";
@@ -94,8 +95,8 @@ export class MessageParser {
     if (this.#headBytes > headBytesMax) {
       this.#fail(ProtocolCode.limit, `head of ${this.#headBytes} bytes, limit ${headBytesMax}`);
     }
-    const payloadMax =
-      this.kind === Kind.frame || this.kind === Kind.chunk || this.kind > Kind.farewell ? payloadBytesMax : 0;
+    const mayCarry = this.kind === Kind.frame || this.kind === Kind.chunk || kindName(this.kind) === undefined;
+    const payloadMax = mayCarry ? payloadBytesMax : 0;
     if (this.payloadBytes > payloadMax) {
       this.#fail(ProtocolCode.limit, `payload of ${this.payloadBytes} bytes in kind ${this.kind}, limit ${payloadMax}`);
     }

@@ -29,6 +29,35 @@ describe("the ring", () => {
     expect(ring.take(5000).length).toBe(994);
   });
 
+  test("releases a chunk that is taken to its end, and not before", () => {
+    const ring = new ByteRing();
+    const chunks = [1, 2, 3].map((value) => new Uint8Array(20_000).fill(value));
+    for (const chunk of chunks) ring.push(chunk);
+    const lengths = (): number[] => chunks.map((chunk) => chunk.length);
+    ring.skip(19_990);
+    ring.tryView(20);
+    ring.skip(20);
+    ring.release();
+    // Its end was joined with the beginning of the second, so nobody needs it.
+    expect(lengths()).toEqual([0, 20_000, 20_000]);
+    const view = ring.take(30_000);
+    expect([view.length, view[0], lengths()[1]]).toEqual([19_990, 2, 20_000]);
+    ring.take(1);
+    ring.release();
+    expect([view.length, ...lengths()]).toEqual([0, 0, 0, 20_000]);
+    expect(ring.byteLength).toBe(19_999);
+    expect(ring.take(20_000).every((byte) => byte === 3)).toBe(true);
+  });
+
+  test("a chunk that is part of other memory is left alone", () => {
+    const ring = new ByteRing();
+    const memory = new Uint8Array(100_000);
+    ring.push(memory.subarray(10_000, 90_000));
+    ring.take(80_000);
+    ring.release();
+    expect(memory.length).toBe(100_000);
+  });
+
   test("gives nothing while too little is here", () => {
     const ring = new ByteRing();
     expect(ring.tryView(1)).toBeUndefined();

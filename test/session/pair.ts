@@ -166,7 +166,7 @@ export class SessionPair {
         return;
       case "payload":
         this.order.push(`${event.incoming.frame.origin.source}/${event.incoming.frame.sequence}`);
-        event.incoming.writer?.push(event.view);
+        event.incoming.writer?.push(event.view.slice());
         return;
       case "frame-end": {
         const { frame, writer } = event.incoming;

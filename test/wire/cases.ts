@@ -276,6 +276,12 @@ export const cases: readonly Case[] = [
     kinds: [],
     fails: ProtocolCode.limit,
   },
+  {
+    name: "progress with a payload",
+    bytes: rawMessage({ kind: 20, payloadBytes: 1 }),
+    kinds: [],
+    fails: ProtocolCode.limit,
+  },
   { name: "a flipped bit in the head", bytes: flipped(helloBytes, 20), kinds: [], fails: ProtocolCode.damaged },
   {
     name: "a flipped bit in the check",
