@@ -91,7 +91,7 @@ export const streamFrameBytesMax: number = 64 * MiB;
 export const spoolBytesMaxDefault: number = 4 * GiB;
 
 export const connectionsMaxDefault = 1024;
-/** Files that are kept free of connections: those of one group, those in progress, the catalogue's and the program's. */
+/** Files kept free of connections: those of one group, those in progress, the catalogue's and the program's own. */
 export const spareFiles: number = groupFramesMax + openFramesMax + 32;
 /** Free space below which the receiver stops reading. */
 export const minFreeBytesDefault: number = 256 * MiB;
