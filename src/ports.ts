@@ -63,6 +63,10 @@ export interface Source {
    * Undefined: nobody knows.
    */
   readonly unlistedFrames?: number | undefined;
+  /** Frames that only this process has: lost if it ends now. Undefined: what is not settled can be read again. */
+  readonly heldFrames?: number | undefined;
+  /** No new frames from now on; what it has can still be listed and read. A source without it has no such moment. */
+  stop?(): void;
   /**
    * The next entries in sending order, at most `max`; with `liveOnly` those that are `live` and what was dropped
    * before them. An empty list: nothing now, ask again after `onReady`. `undefined`: there will be no more, ever.

@@ -18,6 +18,8 @@ export class Outbox {
   fields: DataView;
   #start = 0;
   #end = 0;
+  /** All that was ever committed. */
+  committedBytes = 0;
   #limitBytes: number;
 
   /** Grows from `initialBytes` (so an idle connection is cheap) up to `limitBytes`. */
@@ -48,6 +50,7 @@ export class Outbox {
   commit(length: number): void {
     assert(this.#end + length <= this.bytes.length, "outbox commit within its reserve");
     this.#end += length;
+    this.committedBytes += length;
   }
 
   /** A view of all that waits. Valid until the next `reserve`. */

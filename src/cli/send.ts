@@ -23,6 +23,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   let unlisted = false;
   const { sources, failures } = openSources(command.inputs, {
     clock: systemClock,
+    oneByOne: lockstep,
     inputIsTerminal: isatty(0),
     include: command.include,
     deleteSent: command.deleteSent,
@@ -64,13 +65,18 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
 
   terminal.reportUnnamedFrames();
   const unlistedSources = new Set(result.unlisted);
+  const streams = result.lost.map(({ source, frames }) => {
+    return { source, lostFrames: frames, readToEnd: !unlistedSources.has(source) };
+  });
+  const repeatable = run.progress.filter(({ source }) => !streams.some((stream) => stream.source === source));
   const summary = {
     // Of a source that was not even begun, zeros would claim to know something.
     totals: result.totals.filter(({ source, totals }) => totals.frames > 0 || !unlistedSources.has(source)),
     sentBytes: run.progress.reduce((bytes, source) => bytes + source.sentBytes, 0),
     elapsedMs: nowMs() - startedMs,
-    unsettledFrames: result.unsettledFrames,
-    listingDone: unlistedSources.size === 0,
+    unsettledFrames: repeatable.reduce((sum, { listedFrames, settledFrames }) => sum + listedFrames - settledFrames, 0),
+    listingDone: repeatable.every(({ source }) => !unlistedSources.has(source)),
+    streams,
   };
   for (const report of describeSent(summary)) terminal.report(report);
   reportEnd(result, command, shell);

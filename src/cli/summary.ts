@@ -14,10 +14,17 @@ export interface SendSummary {
   readonly unsettledFrames: number;
   /** Whether everything there is was listed; otherwise more than the unsettled frames may be left. */
   readonly listingDone: boolean;
+  /** Streams, which cannot be read again. */
+  readonly streams: readonly {
+    readonly source: string;
+    /** Kept in memory only, and not stored. */
+    readonly lostFrames: number;
+    readonly readToEnd: boolean;
+  }[];
 }
 
 export function describeSent(summary: SendSummary): Report[] {
-  const { totals, sentBytes, elapsedMs, unsettledFrames, listingDone } = summary;
+  const { totals, sentBytes, elapsedMs, unsettledFrames, listingDone, streams } = summary;
   const reports: Report[] = totals.map(({ source, totals: counts }) => ({
     level: "info",
     event: { event: "summary", source, ...counts },
@@ -29,6 +36,15 @@ export function describeSent(summary: SendSummary): Report[] {
     event: { event: "sent", bytes: sentBytes, seconds, unsettledFrames, listingDone },
     text: `sent ${flow(sentBytes, elapsedMs)}`,
   });
+  for (const { source, lostFrames, readToEnd } of streams) {
+    const event = { event: "lost", source, frames: lostFrames, readToEnd };
+    const end = readToEnd ? [] : ["it was not read to its end"];
+    const are = lostFrames === 1 ? "is" : "are";
+    const lost = lostFrames === 0 ? [] : [`${formatFrames(lostFrames)} ${are} lost, which only memory had`];
+    const hints = lostFrames === 0 ? [] : ["--when-behind spool keeps them on disk"];
+    if (end.length + lost.length === 0) continue;
+    reports.push({ level: "warning", event, text: `${source}: ${[...end, ...lost].join("; ")}`, hints });
+  }
   if (unsettledFrames > 0 || !listingDone) {
     const text = leftText(unsettledFrames, listingDone);
     reports.push({ level: "warning", event: { event: "left", frames: unsettledFrames, exact: listingDone }, text });

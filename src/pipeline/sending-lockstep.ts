@@ -307,7 +307,11 @@ export class LockstepSending {
     this.#finished = true;
     this.#deadline.clear();
     this.#closeFrame();
-    for (const source of this.#options.sources) source.dispose();
+    const { sources } = this.#options;
+    const lost = sources.flatMap(({ name, heldFrames: frames }) =>
+      frames === undefined ? [] : [{ source: name, frames }],
+    );
+    for (const source of sources) source.dispose();
     this.#connection.end(this.#conversation === undefined);
     const totals = this.#ledgers.map((ledger) => ({ source: ledger.source, totals: ledger.totals() }));
     const complete = this.#ledgers.every((ledger) => ledger.complete);
@@ -320,6 +324,6 @@ export class LockstepSending {
       unsettled: unsettledFrames,
     });
     const unlisted = this.#ledgers.filter(({ listingDone }) => !listingDone).map(({ source }) => source);
-    this.#options.onDone({ status, totals, unsettledFrames, unlisted, error });
+    this.#options.onDone({ status, totals, unsettledFrames, unlisted, lost, error });
   }
 }

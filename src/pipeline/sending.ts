@@ -45,6 +45,8 @@ export interface SenderResult {
   readonly unsettledFrames: number;
   /** Sources that were not listed to their end and may have more. */
   readonly unlisted: readonly string[];
+  /** Sources that cannot be read again, and how many frames of each were in memory only and are gone. */
+  readonly lost: readonly { readonly source: string; readonly frames: number }[];
   readonly error: UserError | ProtocolError | undefined;
 }
 
@@ -119,6 +121,7 @@ export class Sending {
     this.#stopping = true;
     // A live source that is stopped has its end here, if nothing of it is left behind.
     this.#options.sources.forEach((source, index) => {
+      source.stop?.();
       if (source.unlistedFrames === 0) this.#session.listingDone(index);
     });
     this.#session.stop();
@@ -329,7 +332,11 @@ export class Sending {
     this.#finished = true;
     this.#deadline.clear();
     this.#closeFrames();
-    for (const source of this.#options.sources) source.dispose();
+    const { sources } = this.#options;
+    const lost = sources.flatMap(({ name, heldFrames: frames }) =>
+      frames === undefined ? [] : [{ source: name, frames }],
+    );
+    for (const source of sources) source.dispose();
     this.#connection.end(this.#session.state === "closed");
     const { ledgers } = this.#session;
     const unlisted = ledgers.filter(({ listingDone }) => !listingDone).map(({ source }) => source);
@@ -345,6 +352,6 @@ export class Sending {
       interrupted: !complete && error === undefined,
       unsettled: unsettledFrames,
     });
-    this.#options.onDone({ status, totals, unsettledFrames, unlisted, error });
+    this.#options.onDone({ status, totals, unsettledFrames, unlisted, lost, error });
   }
 }

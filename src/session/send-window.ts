@@ -11,9 +11,6 @@ import type { Welcome } from "../wire/messages.ts";
 import { Flight } from "./flight.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
-/** Beside a payload: header, head and check of a short name. */
-const overheadBytes = 64;
-
 export class SendWindow {
   /** Sent and not yet acknowledged on this connection. */
   #frames = 0;
@@ -23,6 +20,8 @@ export class SendWindow {
   #flight: Flight | undefined;
   readonly #bytesPerMs: number | undefined;
   #bucket: TokenBucket | undefined;
+  /** Of the bytes encoded on all connections, what the bucket knows of. */
+  #spentBytes = 0;
 
   /** `bytesPerMs`: the cap on the link, if there is one. */
   constructor(bytesPerMs: number | undefined) {
@@ -42,12 +41,11 @@ export class SendWindow {
     this.#flight = undefined;
   }
 
-  welcomed(welcome: Welcome, nowMs: number): void {
+  welcomed(welcome: Welcome): void {
     this.#framesMax = Math.min(welcome.windowFrames, windowFramesMax);
     this.#bytesMax = Math.min(welcome.windowBytes, windowBytesMax);
     if (welcome.progress) this.#flight = new Flight();
     // Kept over connections, or each new one would begin with a burst.
-    if (this.#bytesPerMs !== undefined) this.#bucket ??= new TokenBucket(this.#bytesPerMs, nowMs);
   }
 
   /** Whether another frame may be begun. */
@@ -55,10 +53,20 @@ export class SendWindow {
     return this.#frames < this.#framesMax && this.#bytes < this.#bytesMax;
   }
 
-  /** When payload may be sent: `nowMs`, a time to come, or never, unless progress is reported. */
-  openAtMs(nowMs: number): number {
-    if (this.#flight?.open === false) return Number.POSITIVE_INFINITY;
-    return this.#bucket?.openAtMs(nowMs) ?? nowMs;
+  /**
+   * When more may be sent: `nowMs`, a time to come, or never, unless progress is reported. `encodedBytes` is all that
+   * was encoded so far, because a cap on the link is one on everything.
+   */
+  openAtMs(encodedBytes: number, nowMs: number): number {
+    let openAtMs = nowMs;
+    if (this.#bytesPerMs !== undefined) {
+      // Kept over connections, or each new one would begin with a burst.
+      this.#bucket ??= new TokenBucket(this.#bytesPerMs, nowMs);
+      this.#bucket.spend(encodedBytes - this.#spentBytes, nowMs);
+      this.#spentBytes = encodedBytes;
+      openAtMs = this.#bucket.openAtMs(nowMs);
+    }
+    return openAtMs === nowMs && this.#flight?.open === false ? Number.POSITIVE_INFINITY : openAtMs;
   }
 
   /** The largest piece of a frame to send at once. */
@@ -77,7 +85,6 @@ export class SendWindow {
   handed(bytes: number, nowMs: number): void {
     this.#bytes += bytes;
     this.#flight?.handed(bytes, nowMs);
-    this.#bucket?.spend(bytes + overheadBytes, nowMs);
   }
 
   /** Throws ProtocolError: the receiver says more than it can have. */

@@ -323,7 +323,7 @@ export class SenderSession {
     switch (kind) {
       case "welcome": {
         const welcome = this.#reader.welcome(head);
-        this.#window.welcomed(welcome, this.#nowMs);
+        this.#window.welcomed(welcome);
         this.state = "running";
         return this.#notice({ type: "welcomed", agent: welcome.agent });
       }
@@ -471,13 +471,18 @@ export class SenderSession {
   #advance(): SenderStep {
     // Sources and offers do not wait for the WELCOME, which saves a round trip; frames do, for its limits.
     while (this.state === "running" || this.state === "greeting") {
+      const openAtMs = this.#window.openAtMs(this.outbox.committedBytes, this.#nowMs);
+      this.#opensAtMs = openAtMs > this.#nowMs ? openAtMs : Number.POSITIVE_INFINITY;
+      // Only the rate has a time; without room in the network offers may go, they are small.
+      const paced = openAtMs > this.#nowMs;
+      const offersToo = !paced || openAtMs === Number.POSITIVE_INFINITY;
       // Enough for any head, and what is left of it is enough to answer pings while the socket takes nothing.
       if (this.outbox.room < 2 * fullMessageBytes) return flushStep;
       const step =
         this.#declareStep() ??
-        this.#offerStep(aheadFramesLow) ??
-        (this.state === "running" ? this.#frameStep() : undefined) ??
-        (this.#options.order === "oldest" ? this.#offerStep(aheadFramesMax) : undefined) ??
+        (offersToo ? this.#offerStep(aheadFramesLow) : undefined) ??
+        (this.state === "running" && !paced ? this.#frameStep() : undefined) ??
+        (offersToo && this.#options.order === "oldest" ? this.#offerStep(aheadFramesMax) : undefined) ??
         (this.state === "running" ? this.#endStep() : undefined) ??
         waitStep;
       if (step !== lookAgain) return step;
@@ -540,10 +545,6 @@ export class SenderSession {
 
   /** One message of the source whose turn it is: a piece of its open frame, its next frame, or a gap. */
   #frameStep(): SenderStep | typeof lookAgain | undefined {
-    // Gaps need not wait for this, but order within a source is worth more.
-    const openAtMs = this.#window.openAtMs(this.#nowMs);
-    this.#opensAtMs = openAtMs > this.#nowMs ? openAtMs : Number.POSITIVE_INFINITY;
-    if (openAtMs > this.#nowMs) return undefined;
     const count = this.ledgers.length;
     for (let tried = 0; tried < count; tried++) {
       const ledger = this.ledgers[this.#turn % count] as SourceLedger;
@@ -578,20 +579,14 @@ export class SenderSession {
 
   #sendGap(ledger: SourceLedger, sequence: number, record: FrameRecord): void {
     assert(record.gapReason !== undefined, "a gap has a reason");
-    const count = ledger.gapRun(sequence, record);
     this.#writer.gap({
       sourceIndex: ledger.index,
       reason: record.gapReason,
       firstSequence: sequence,
-      count,
+      count: ledger.gapSent(sequence, record),
       name: record.entry.name,
       detail: record.gapDetail,
     });
-    for (let at = 0; at < count; at++) {
-      const each = ledger.record(sequence + at);
-      assert(each !== undefined, "a gap is in the span");
-      each.state = "gap-sent";
-    }
   }
 
   #endStep(): undefined {

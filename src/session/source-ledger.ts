@@ -32,6 +32,8 @@ export interface FrameRecord {
   crc32: number | undefined;
   gapReason: GapReason | undefined;
   gapDetail: string;
+  /** As how many frames the gap was told that begins here; 0: it was told with an earlier one; undefined: not yet. */
+  gapCount: number | undefined;
 }
 
 /** The frame whose bytes are on their way. */
@@ -115,6 +117,7 @@ export class SourceLedger {
       crc32: undefined,
       gapReason: undefined,
       gapDetail: "",
+      gapCount: undefined,
     };
     this.#records.push(record);
     if (live && this.#order === "newest") this.#fresh.splice(this.#freshFrom, 0, this.listedFrames);
@@ -223,13 +226,27 @@ export class SourceLedger {
     return undefined;
   }
 
-  /** How many gaps from `sequence` on can be told as one: the same reason, and no names to lose. */
-  gapRun(sequence: number, first: FrameRecord): number {
+  /**
+   * The gap that begins at `sequence` is sent, together with those behind it that have the same reason and no name to
+   * lose. Returns how many frames that are. Sent again, it has the same bounds: the receiver knows it by its first.
+   */
+  gapSent(sequence: number, first: FrameRecord): number {
+    const count = first.gapCount ?? this.#gapRun(sequence, first);
+    for (let at = 0; at < count; at++) {
+      const record = this.record(sequence + at);
+      assert(record?.state === "gap", "a run of gaps is settled together");
+      record.state = "gap-sent";
+      record.gapCount = at === 0 ? count : 0;
+    }
+    return count;
+  }
+
+  #gapRun(sequence: number, first: FrameRecord): number {
     let count = 1;
     if (first.entry.name !== "") return count;
     for (; ; count++) {
       const record = this.record(sequence + count);
-      if (record?.state !== "gap" || record.entry.name !== "") return count;
+      if (record?.state !== "gap" || record.gapCount !== undefined || record.entry.name !== "") return count;
       if (record.gapReason !== first.gapReason || record.gapDetail !== first.gapDetail) return count;
     }
   }

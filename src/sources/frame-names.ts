@@ -25,9 +25,11 @@ export class FrameNames {
   /** Text and fields in turns, beginning with text. */
   readonly #parts: readonly string[];
   readonly #run: string;
+  readonly #source: string;
 
   /** `run`: eight hexadecimal digits. Throws UserError (usage) for a template that cannot give good names. */
-  constructor(template: string, run: string) {
+  constructor(template: string, run: string, source: string) {
+    this.#source = source;
     this.#parts = template.split(/\{([^{}]*)\}/);
     this.#run = run;
     const used = this.#parts.filter((_, at) => at % 2 === 1);
@@ -40,19 +42,19 @@ export class FrameNames {
       const why = "without it two frames, of this run or of two runs, could have the same name";
       throw new UserError(`--name needs the field {${field}}`, [why, `for example ${frameNameDefault}`]);
     }
-    const problem = nameProblem(this.name("s", 0n, 0, "jpg"));
+    const problem = nameProblem(this.name(0n, 0, "jpg"));
     if (problem !== undefined)
       throw new UserError(`--name does not make a safe name: ${problem}`, [`the fields are ${known}`]);
   }
 
-  name(source: string, capturedNs: bigint, sequence: number, extension: string): string {
+  name(capturedNs: bigint, sequence: number, extension: string): string {
     const iso = new Date(Number(capturedNs / 1_000_000n)).toISOString();
     const values: Record<Field, string> = {
       date: iso.slice(0, 10),
       time: iso.replace(/[-:]/g, ""),
       sequence: String(sequence).padStart(8, "0"),
       run: this.#run,
-      source,
+      source: this.#source,
       extension,
     };
     return this.#parts.map((part, at) => (at % 2 === 0 ? part : values[part as Field])).join("");

@@ -5,13 +5,24 @@
 import type { FrameEntry } from "../frame.ts";
 import type { OpenedFrame } from "../ports.ts";
 
+export interface Leftovers {
+  /** The oldest first. */
+  readonly frames: readonly FrameEntry[];
+  /** Frames that a power loss left incomplete. */
+  readonly broken: number;
+}
+
 export interface FrameStore {
-  /** What an earlier run left, the oldest first. Called once, before anything else. */
-  leftovers(): FrameEntry[];
-  /** Keeps a frame. Throws SourceError: it cannot; nothing is left of it. */
-  put(entry: FrameEntry, pieces: readonly Uint8Array[]): void;
+  /** What an earlier run left. */
+  readonly leftovers: Leftovers;
+  /** Keeps a frame; or there is no room for it, which older ones could make. Throws SourceError: it cannot be kept. */
+  put(entry: FrameEntry, pieces: readonly Uint8Array[]): "kept" | "full";
   /** Throws SourceError. */
   open(entry: FrameEntry): OpenedFrame;
-  /** Forgets a frame. An open one can be read to its end. */
-  remove(entry: FrameEntry): void;
+  /** Forgets a frame; an open one can be read to its end. False: its room is not free; the store has said why. */
+  remove(entry: FrameEntry): boolean;
+  /** The receiver will not take this frame. A spool leaves it to whoever looks, and does not send it again. */
+  setAside(entry: FrameEntry): void;
+  /** Releases what is shared with other processes. Open frames can still be read. */
+  close(): void;
 }

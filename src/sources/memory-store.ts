@@ -2,17 +2,16 @@
 import { SourceError } from "../errors.ts";
 import type { FrameEntry } from "../frame.ts";
 import type { OpenedFrame } from "../ports.ts";
-import type { FrameStore } from "./frame-store.ts";
+import type { FrameStore, Leftovers } from "./frame-store.ts";
 
 export class MemoryStore implements FrameStore {
   readonly #pieces = new Map<string, readonly Uint8Array[]>();
 
-  leftovers(): FrameEntry[] {
-    return [];
-  }
+  readonly leftovers: Leftovers = { frames: [], broken: 0 };
 
-  put(entry: FrameEntry, pieces: readonly Uint8Array[]): void {
+  put(entry: FrameEntry, pieces: readonly Uint8Array[]): "kept" {
     this.#pieces.set(entry.name, pieces);
+    return "kept";
   }
 
   open(entry: FrameEntry): OpenedFrame {
@@ -21,8 +20,17 @@ export class MemoryStore implements FrameStore {
     return new PiecesReader(entry.bytes, pieces);
   }
 
-  remove(entry: FrameEntry): void {
+  remove(entry: FrameEntry): boolean {
     this.#pieces.delete(entry.name);
+    return true;
+  }
+
+  setAside(entry: FrameEntry): void {
+    this.#pieces.delete(entry.name);
+  }
+
+  close(): void {
+    // Nobody else knows this memory.
   }
 }
 

@@ -5,8 +5,8 @@
  * written `./a=b`, because a segment `.` is never safe. The default name of a directory is its base name; that of a
  * single file is the base name of the directory it is in, since the file's own name is the frame's.
  */
-import { accessSync, constants, statSync, type Stats } from "node:fs";
-import { basename, dirname, join, parse, resolve } from "node:path";
+import { accessSync, constants, fstatSync, statSync, type Stats } from "node:fs";
+import { basename, dirname, parse, resolve } from "node:path";
 import { ExitStatus, UserError } from "../errors.ts";
 import { sourcesMax, streamBytesMax, streamFrameBytesMax } from "../limits.ts";
 import { nameProblem } from "../names.ts";
@@ -24,6 +24,8 @@ import { WatchedDirectory } from "./watched-directory.ts";
 
 export interface OpenSourcesOptions {
   readonly clock: Clock;
+  /** Sources are sent one after the other, each to its end. */
+  readonly oneByOne: boolean;
   /** Standard input is a keyboard. */
   readonly inputIsTerminal: boolean;
   /** Which files of a directory are frames; all if empty. */
@@ -99,10 +101,26 @@ export function openSources(texts: readonly string[], options: OpenSourcesOption
     pathBySource.set(name, named.path);
     inputs.push({ name, path: named.path, kind });
   }
+  refuseSharedStreams(inputs);
   // With an input missing nobody can say whether an option would have had a meaning.
   if (failures.length === 0) refuseIdleOptions(inputs, options);
   const streams = inputs.filter(({ kind }) => kind === "stream").length;
   return { sources: inputs.map((input) => openSource(input, streams, options)), failures };
+}
+
+/** Two readers of one pipe would each get half of it. */
+function refuseSharedStreams(inputs: readonly Input[]): void {
+  const seen = new Map<string, Input>();
+  for (const input of inputs) {
+    if (input.kind !== "stream") continue;
+    const stats = input.path === "-" ? undefined : statSync(input.path);
+    const key = stats === undefined ? "-" : `${stats.dev}:${stats.ino}`;
+    const other = seen.get(key);
+    if (other !== undefined) {
+      throw new UserError(`${other.name} and ${input.name} are the same stream`, ["give it once"]);
+    }
+    seen.set(key, input);
+  }
 }
 
 function refuseIdleOptions(inputs: readonly Input[], options: OpenSourcesOptions): void {
@@ -113,6 +131,11 @@ function refuseIdleOptions(inputs: readonly Input[], options: OpenSourcesOptions
       "a stream is - (standard input) or a named pipe",
     ]);
   }
+  if (options.oneByOne && inputs.length > 1 && (watch || kinds.has("stream"))) {
+    throw new UserError("--lockstep sends one source after the other, and one of these has no end", [
+      "start framepipe once for each",
+    ]);
+  }
   for (const { source } of streams.formats) {
     if (source === undefined || inputs.some(({ name, kind }) => name === source && kind === "stream")) continue;
     const names = inputs.filter(({ kind }) => kind === "stream").map(({ name }) => name);
@@ -120,6 +143,11 @@ function refuseIdleOptions(inputs: readonly Input[], options: OpenSourcesOptions
   }
   if (watch && !kinds.has("directory")) {
     throw new UserError("--watch is for directories, and no input is one", ["a stream is read until its end anyway"]);
+  }
+  if (options.order === "newest" && !watch && !kinds.has("stream")) {
+    throw new UserError("--order newest is for frames that keep coming, and no input has any", [
+      "add --watch, or leave it out: a directory is sent from its beginning to its end",
+    ]);
   }
   if (framesPerSecond !== undefined && !kinds.has("directory") && !kinds.has("file")) {
     throw new UserError("--fps is for directories, and no input is one", ["a stream comes at the pace of its camera"]);
@@ -144,8 +172,8 @@ function parseInput(text: string): NamedInput {
 function kindOf(input: NamedInput, text: string, inputIsTerminal: boolean): Kind | UserError {
   const { path } = input;
   if (path === "-") {
-    if (!inputIsTerminal) return "stream";
-    throw new UserError("standard input is a terminal, which has no frames", [
+    if (!inputIsTerminal && !inputIsDirectory()) return "stream";
+    throw new UserError(`standard input is a ${inputIsTerminal ? "terminal, which has no frames" : "directory"}`, [
       "the frames of a camera come through a pipe: ffmpeg ... -f image2pipe - | framepipe --send ... visible=-",
     ]);
   }
@@ -165,6 +193,15 @@ function kindOf(input: NamedInput, text: string, inputIsTerminal: boolean): Kind
   throw new UserError(`${path}: neither a directory nor a file nor a pipe`, [
     "the frames of a camera come through a pipe: ffmpeg ... -f image2pipe - | framepipe --send ... visible=-",
   ]);
+}
+
+function inputIsDirectory(): boolean {
+  try {
+    return fstatSync(0).isDirectory();
+  } catch {
+    // Closed: a stream that has ended.
+    return false;
+  }
 }
 
 function missingHints(input: NamedInput, text: string): string[] {
@@ -241,28 +278,21 @@ function openStream({ name, path }: Input, streams: number, options: OpenSources
     formats.findLast(({ source }) => source === name) ?? formats.findLast(({ source }) => source === undefined);
   const format = own?.format ?? { kind: "auto" };
   const spooled = spool !== undefined;
+  const onSpoolProblem = (detail: string): void =>
+    onProblem({ source: name, path: spool ?? "", reason: "kept", detail });
   return new StreamSource({
     name,
     path,
     // Read only when asked to, so a pipe that nobody empties stops whoever fills it.
     reader: (path === "-" ? Bun.stdin : Bun.file(path)).stream().getReader(),
     splitter: makeSplitter(format, format.kind === "raw" ? format.bytes : streamFrameBytesMax),
-    names: new FrameNames(nameTemplate, crypto.randomUUID().slice(0, 8)),
-    store: spooled ? openSpool(spool, name) : new MemoryStore(),
+    names: new FrameNames(nameTemplate, crypto.randomUUID().slice(0, 8), name),
+    store: spooled ? new Spool(spool, name, onSpoolProblem) : new MemoryStore(),
+    fleeting: !spooled,
     keptBytesMax: Math.floor((spooled ? spoolBytesMax : streamBytesMax) / streams),
     whenFull: whenBehind === "block" ? "block" : "drop-oldest",
     order,
     clock,
     onProblem,
   });
-}
-
-function openSpool(directory: string, source: string): Spool {
-  try {
-    return new Spool(join(directory, source));
-  } catch (error) {
-    throw new UserError(`--spool: ${directory} cannot be used: ${errorText(error)}`, [
-      "it has to be a directory that this user may write to",
-    ]);
-  }
 }

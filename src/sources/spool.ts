@@ -1,50 +1,96 @@
 /**
- * Keeps the frames of a stream on disk: `DIR/<source>/<name>`, complete under that name, modified at capture time. So
- * what the receiver does not have yet survives the end of this process, however it ends; the next run sends it first.
+ * Keeps the frames of one stream on disk, so that what the receiver does not have yet survives the end of this process,
+ * however it ends; the next run sends it first.
+ *
+ *     DIR/<source>/<frame name>.<bytes>      modified at capture time; `/` is written `%2F`, and `%` `%25`
  *
  * A file is not flushed: one whose ack comes within seconds is gone again before the system has written it, which is
- * kind to memory cards. After a power loss the frames of the last half minute may be missing, as of any camera.
+ * kind to memory cards. After a power loss the files of the last half minute may be empty or short; that is why their
+ * length is in their names, and such frames become a gap. What the receiver refused stays as `....refused`.
+ *
+ * A folder belongs to one process, by the same kind of lock as a receiver's directory. A folder that has files and not
+ * this lock file is somebody else's, and is not touched.
  */
-import { closeSync, futimesSync, mkdirSync, openSync, readdirSync, renameSync, rmdirSync } from "node:fs";
-import { lstatSync, unlinkSync, writevSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { SourceError } from "../errors.ts";
+import { Database } from "bun:sqlite";
+import { closeSync, futimesSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, unlinkSync } from "node:fs";
+import { writevSync } from "node:fs";
+import { join } from "node:path";
+import { SourceError, UserError } from "../errors.ts";
 import type { FrameEntry } from "../frame.ts";
 import { compareNatural, nameProblem } from "../names.ts";
 import type { OpenedFrame } from "../ports.ts";
-import { errorCode, errorText, toSourceError } from "./file-errors.ts";
-import type { FrameStore } from "./frame-store.ts";
+import { errorCode } from "./file-errors.ts";
+import type { FrameStore, Leftovers } from "./frame-store.ts";
 import { OpenedFile } from "./opened-file.ts";
 
-/** Hidden, so that a directory source over the spool would pass over it. */
+const lockFile = ".framepipe-spool";
 const unfinished = ".unfinished";
+/** More is an error of ours on some system and none on others. */
+const viewsMax = 1024;
 
 export class Spool implements FrameStore {
-  readonly #root: string;
+  readonly leftovers: Leftovers;
+  readonly #folder: string;
+  readonly #lock: Database;
+  readonly #onProblem: (detail: string) => void;
+  /** That files cannot be removed was said, and has not changed. */
+  #stuck = false;
 
-  /** `root`: the folder of one source, made if it is not there. Throws what `node:fs` throws. */
-  constructor(root: string) {
-    this.#root = root;
-    mkdirSync(root, { recursive: true });
-  }
-
-  leftovers(): FrameEntry[] {
-    const entries: FrameEntry[] = [];
-    for (const path of readdirSync(this.#root, { recursive: true, encoding: "utf8" })) {
-      const name = path.replaceAll("\\", "/");
-      const stats = lstatSync(join(this.#root, path), { bigint: true });
-      if (!stats.isFile()) continue;
-      // Begun by a run that did not live to finish it; or nothing of ours.
-      if (name === unfinished) unlinkSync(join(this.#root, path));
-      if (nameProblem(name) !== undefined) continue;
-      entries.push({ name, bytes: Number(stats.size), capturedNs: wholeMicros(stats.mtimeNs + 500n) });
+  /** Throws UserError: the directory cannot be, or belongs to somebody else. */
+  constructor(directory: string, source: string, onProblem: (detail: string) => void) {
+    this.#folder = join(directory, encoded(source));
+    this.#onProblem = onProblem;
+    this.#lock = takeFolder(this.#folder);
+    try {
+      this.leftovers = this.#look();
+    } catch (error) {
+      this.#lock.close();
+      throw unusable(this.#folder, error);
     }
-    return entries.toSorted((a, b) => compareNatural(a.name, b.name));
   }
 
-  put(entry: FrameEntry, pieces: readonly Uint8Array[]): void {
-    const temporary = join(this.#root, unfinished);
-    const path = join(this.#root, entry.name);
+  #look(): Leftovers {
+    const frames: FrameEntry[] = [];
+    let broken = 0;
+    for (const file of readdirSync(this.#folder)) {
+      const [, name, bytes] = /^([^.].*)\.(\d+)$/.exec(file) ?? [];
+      const path = join(this.#folder, file);
+      // Begun by a run that did not live to finish it.
+      if (file === unfinished) unlinkSync(path);
+      if (name === undefined || nameProblem(decoded(name)) !== undefined) continue;
+      const stats = lstatSync(path, { bigint: true });
+      if (!stats.isFile()) continue;
+      if (stats.size === BigInt(bytes ?? "")) {
+        const capturedNs = wholeMicros(stats.mtimeNs + 500n);
+        frames.push({ name: decoded(name), bytes: Number(stats.size), capturedNs });
+      } else {
+        unlinkSync(path);
+        broken++;
+      }
+    }
+    return { frames: frames.toSorted((a, b) => compareNatural(a.name, b.name)), broken };
+  }
+
+  put(entry: FrameEntry, pieces: readonly Uint8Array[]): "kept" | "full" {
+    try {
+      try {
+        this.#write(entry, pieces);
+      } catch (error) {
+        if (errorCode(error) !== "ENOENT") throw error;
+        // Somebody removed the folder.
+        mkdirSync(this.#folder, { recursive: true });
+        this.#write(entry, pieces);
+      }
+      return "kept";
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "ENOSPC" || code === "EDQUOT") return "full";
+      throw new SourceError("dropped", `dropped: the spool cannot be written (${code})`, { cause: error });
+    }
+  }
+
+  #write(entry: FrameEntry, pieces: readonly Uint8Array[]): void {
+    const temporary = join(this.#folder, unfinished);
     try {
       const fd = openSync(temporary, "w");
       try {
@@ -54,33 +100,79 @@ export class Spool implements FrameStore {
       } finally {
         closeSync(fd);
       }
-      inFolder(path, () => renameSync(temporary, path));
+      renameSync(temporary, this.#path(entry));
     } catch (error) {
-      throw new SourceError("dropped", `the spool cannot be written: ${spoolErrorText(error)}`, { cause: error });
+      attempt(() => unlinkSync(temporary));
+      throw error;
     }
   }
 
   open(entry: FrameEntry): OpenedFrame {
-    return new OpenedFile(join(this.#root, entry.name));
+    return new OpenedFile(this.#path(entry));
   }
 
-  remove(entry: FrameEntry): void {
-    const path = join(this.#root, entry.name);
-    try {
-      unlinkSync(path);
-      // The folder of a day that is over; fails while there is anything in it.
-      for (let folder = dirname(path); folder.length > this.#root.length; folder = dirname(folder)) rmdirSync(folder);
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT" && errorCode(error) !== "ENOTEMPTY") throw toSourceError(error);
+  remove(entry: FrameEntry): boolean {
+    const failure = attempt(() => unlinkSync(this.#path(entry)));
+    const stuck = failure !== undefined && errorCode(failure) !== "ENOENT";
+    if (stuck && !this.#stuck) {
+      this.#onProblem(`frames that are settled cannot be removed from the spool (${errorCode(failure)})`);
     }
+    this.#stuck = stuck;
+    return !stuck;
   }
+
+  setAside(entry: FrameEntry): void {
+    const path = this.#path(entry);
+    attempt(() => renameSync(path, `${path}.refused`));
+  }
+
+  close(): void {
+    this.#lock.close();
+  }
+
+  #path(entry: FrameEntry): string {
+    return join(this.#folder, `${encoded(entry.name)}.${entry.bytes}`);
+  }
+}
+
+/** Makes the folder if it is not there, and takes it for this process. Throws UserError. */
+function takeFolder(folder: string): Database {
+  let lock: Database | undefined;
+  try {
+    mkdirSync(folder, { recursive: true });
+    const files = readdirSync(folder);
+    if (files.length > 0 && !files.includes(lockFile)) {
+      throw new UserError(`--spool: ${folder} has files in it and is not a spool`, ["choose another directory"]);
+    }
+    lock = new Database(join(folder, lockFile), { create: true });
+    lock.run("PRAGMA locking_mode = EXCLUSIVE");
+    // Nothing is ever written, so no journal has to lie beside it.
+    lock.run("PRAGMA journal_mode = MEMORY");
+    lock.run("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock?.close();
+    if (error instanceof UserError) throw error;
+    if (errorCode(error).startsWith("SQLITE_BUSY")) {
+      throw new UserError(`--spool: ${folder} is in use by another sender`, ["give each sender a spool of its own"]);
+    }
+    throw unusable(folder, error);
+  }
+}
+
+function unusable(folder: string, error: unknown): UserError {
+  const reason = errorCode(error) || (error instanceof Error ? error.message : String(error));
+  return new UserError(`--spool: ${folder} cannot be used (${reason})`, [
+    "it has to be a directory that this user may write to",
+  ]);
 }
 
 function writeAll(fd: number, pieces: readonly Uint8Array[], bytes: number): void {
   let left = pieces.filter((piece) => piece.length > 0);
   for (let written = 0; written < bytes;) {
-    // More than the system takes at once is not an error: it says how much it took.
-    let taken = writevSync(fd, left.slice(0, 1024));
+    // Taking less than was given is not an error: the system says how much it took.
+    let taken = writevSync(fd, left.slice(0, viewsMax));
+    if (taken === 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
     written += taken;
     let at = 0;
     for (; at < left.length && taken >= (left[at]?.length ?? 0); at++) taken -= left[at]?.length ?? 0;
@@ -90,20 +182,22 @@ function writeAll(fd: number, pieces: readonly Uint8Array[], bytes: number): voi
   }
 }
 
-/** Makes the folder of `path` if it is not there, which is rare. */
-function inFolder(path: string, run: () => void): void {
+/** What `step` throws, or `undefined`. */
+function attempt(step: () => void): unknown {
   try {
-    run();
+    step();
+    return undefined;
   } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-    mkdirSync(dirname(path), { recursive: true });
-    run();
+    return error;
   }
 }
 
-function spoolErrorText(error: unknown): string {
-  const code = errorCode(error);
-  return code === "ENOSPC" || code === "EDQUOT" ? `no space left (${code})` : errorText(error);
+function encoded(name: string): string {
+  return name.replace(/[%/]/g, (sign) => (sign === "%" ? "%25" : "%2F"));
+}
+
+function decoded(file: string): string {
+  return file.replaceAll("%2F", "/").replaceAll("%25", "%");
 }
 
 /** Times of files are set through a double, which holds microseconds of our century and no more. */

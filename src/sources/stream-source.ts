@@ -6,11 +6,13 @@
  * `drop-oldest`: the frame that has waited longest is forgotten and its number becomes a gap. What was listed already
  * is told as a gap when its turn comes; what was not is only counted, so an outage of days takes no memory.
  *
+ * Stopping ends the reading: what is kept can still be sent, what is in the pipe is its writer's matter.
+ *
  * Invariant: `#kept` has every frame that is in the store, the oldest first; `#unlisted` those of them that were not
  * listed, in the same order.
  */
 import { assert, SourceError } from "../errors.ts";
-import type { FrameEntry } from "../frame.ts";
+import type { FrameEntry, Outcome } from "../frame.ts";
 import type { Clock, Listed, ListedFrame, ListedGap, OpenedFrame, Source } from "../ports.ts";
 import type { Splitter } from "../splitters/splitter.ts";
 import { errorText } from "./file-errors.ts";
@@ -35,6 +37,8 @@ export interface StreamSourceOptions {
   readonly store: FrameStore;
   /** Bytes of frames in the store above which it is full. One frame is always kept, however large. */
   readonly keptBytesMax: number;
+  /** What is in the store is lost when this process ends. */
+  readonly fleeting: boolean;
   readonly whenFull: "block" | "drop-oldest";
   /** Which of the unlisted frames is listed first. */
   readonly order: "oldest" | "newest";
@@ -42,9 +46,16 @@ export interface StreamSourceOptions {
   readonly onProblem: (problem: SourceProblem) => void;
 }
 
+/** What a frame takes beside its bytes: its name, its entry here and in the ledger, or a block of the disk. */
+const frameOverheadBytes = 1024;
+/** Frames in the store, at half a kilobyte of memory for each, wherever their bytes are. */
+const keptFramesMax = 1_000_000;
+/** Gaps of different kinds that are told apart. */
+const gapKindsMax = 1000;
 /** Gaps are listed in runs of at most this many, because each is remembered until it is recorded. */
 const gapRunMax = 4096;
 const tooSlow = "dropped: the link was slower than the camera";
+const noSpace = "dropped: no space left in the spool";
 
 export class StreamSource implements Source {
   readonly name: string;
@@ -60,19 +71,29 @@ export class StreamSource implements Source {
   readonly #gaps: { failure: ListedGap["failure"]; detail: string; count: number }[] = [];
   /** Frames that the stream has given, for their names. */
   #frames = 0;
+  /** The stream has ended. */
   #over = false;
-  #disposed = false;
+  #stopped = false;
   #wake: (() => void) | undefined;
 
   constructor(options: StreamSourceOptions) {
     this.name = options.name;
     this.#options = options;
-    for (const entry of options.store.leftovers()) this.#keep(entry);
+    const { frames, broken } = options.store.leftovers;
+    for (const entry of frames) this.#keep(entry);
+    if (broken > 0) {
+      this.#gaps.push({ failure: "dropped", detail: "dropped: left incomplete by a power loss", count: broken });
+    }
     void this.#read();
   }
 
-  get unlistedFrames(): number {
+  get unlistedFrames(): number | undefined {
+    if (!this.#over) return undefined;
     return this.#unlisted.length - this.#next + this.#gaps.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  get heldFrames(): number | undefined {
+    return this.#options.fleeting ? this.#kept.size : undefined;
   }
 
   list(max: number, liveOnly = false): Listed[] | undefined {
@@ -101,16 +122,25 @@ export class StreamSource implements Source {
     return this.#options.store.open(entry);
   }
 
-  settled(entry: FrameEntry): void {
-    if (this.#kept.has(entry.name)) this.#forget(entry);
+  settled(entry: FrameEntry, outcome: Outcome | undefined): void {
+    if (!this.#kept.has(entry.name)) return;
+    const { store } = this.#options;
+    if (outcome === undefined) store.setAside(entry);
+    else store.remove(entry);
+    this.#forget(entry);
   }
 
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
     this.#wake?.();
     // Whoever writes the stream learns of it by a closed pipe.
     this.#options.reader.cancel().catch(() => undefined);
+  }
+
+  dispose(): void {
+    this.stop();
+    this.#options.store.close();
   }
 
   // ---- what comes in
@@ -118,14 +148,15 @@ export class StreamSource implements Source {
   async #read(): Promise<void> {
     const { reader, splitter, onProblem, path } = this.#options;
     try {
-      while (!this.#disposed) {
+      for (;;) {
         const { value } = await reader.read();
+        if (this.#stopped) return;
         if (value === undefined) break;
         splitter.push(value);
         await this.#take();
       }
     } catch (error) {
-      if (this.#disposed) return;
+      if (this.#stopped) return;
       onProblem({ source: this.name, path, reason: "unreadable", detail: `the stream ended: ${errorText(error)}` });
     }
     splitter.end();
@@ -137,7 +168,7 @@ export class StreamSource implements Source {
   /** Takes what the splitter has, and waits while there is no room for more. */
   async #take(): Promise<void> {
     const { splitter, whenFull } = this.#options;
-    for (let split = splitter.next(); split !== undefined && !this.#disposed; split = splitter.next()) {
+    for (let split = splitter.next(); split !== undefined && !this.#stopped; split = splitter.next()) {
       if (split.kind === "skipped") this.#skipped(split);
       else this.#add(split.pieces, split.bytes, split.extension);
       if (whenFull === "block") await this.#room();
@@ -145,7 +176,7 @@ export class StreamSource implements Source {
   }
 
   async #room(): Promise<void> {
-    while (this.#full && !this.#disposed) {
+    while (this.#full && !this.#stopped) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -155,22 +186,18 @@ export class StreamSource implements Source {
   #add(pieces: readonly Uint8Array[], bytes: number, extension: string): void {
     const { clock, names, store, whenFull } = this.#options;
     const capturedNs = (clock.wallNs() / 1_000n) * 1_000n;
-    const name = names.name(this.name, capturedNs, this.#frames++, extension);
+    const name = names.name(capturedNs, this.#frames++, extension);
     const entry = { name, bytes, capturedNs, live: true } as const;
-    for (;;) {
-      try {
-        store.put(entry, pieces);
-        break;
-      } catch (error) {
-        if (!(error instanceof SourceError)) throw error;
-        // A full disk: older frames make room for newer ones.
-        if (this.#dropOldest(error.message)) continue;
-        this.#gap("dropped", error.message);
-        this.onReady?.();
-        return;
+    try {
+      // A full disk: older frames make room for newer ones.
+      while (store.put(entry, pieces) === "full") {
+        if (!this.#dropOldest(noSpace)) throw new SourceError("dropped", noSpace);
       }
+      this.#keep(entry);
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      this.#gap("dropped", error.message);
     }
-    this.#keep(entry);
     if (whenFull === "drop-oldest") while (this.#full && this.#dropOldest(tooSlow));
     this.onReady?.();
   }
@@ -190,19 +217,18 @@ export class StreamSource implements Source {
   // ---- what is kept
 
   get #full(): boolean {
-    return this.#keptBytes > this.#options.keptBytesMax;
+    return this.#keptBytes > this.#options.keptBytesMax || this.#kept.size > keptFramesMax;
   }
 
   #keep(entry: ListedFrame): void {
     this.#kept.set(entry.name, entry);
-    this.#keptBytes += entry.bytes;
+    this.#keptBytes += entry.bytes + frameOverheadBytes;
     this.#unlisted.push(entry);
   }
 
   #forget(entry: FrameEntry): void {
     this.#kept.delete(entry.name);
-    this.#keptBytes -= entry.bytes;
-    this.#options.store.remove(entry);
+    this.#keptBytes -= entry.bytes + frameOverheadBytes;
     assert(this.#keptBytes >= 0, "what is forgotten was kept");
     if (this.#full) return;
     this.#wake?.();
@@ -212,7 +238,9 @@ export class StreamSource implements Source {
   /** Forgets the frame that has waited longest, unless it is the only one. */
   #dropOldest(why: string): boolean {
     const [oldest] = this.#kept.values();
-    if (oldest === undefined || this.#kept.size === 1) return false;
+    // The last one that is there would only make room for itself.
+    if (oldest === undefined || (this.#kept.size === 1 && why === tooSlow)) return false;
+    if (!this.#options.store.remove(oldest)) return false;
     this.#forget(oldest);
     if (this.#unlisted[this.#next] === oldest) {
       this.#next++;
@@ -224,7 +252,8 @@ export class StreamSource implements Source {
 
   #gap(failure: ListedGap["failure"], detail: string): void {
     const last = this.#gaps.at(-1);
-    if (last?.failure === failure && last.detail === detail) last.count++;
+    const same = last?.failure === failure && last.detail === detail;
+    if (last !== undefined && (same || this.#gaps.length >= gapKindsMax)) last.count++;
     else this.#gaps.push({ failure, detail, count: 1 });
   }
 

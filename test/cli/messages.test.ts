@@ -207,6 +207,7 @@ describe("summary", () => {
     elapsedMs: 2300,
     unsettledFrames: 0,
     listingDone: true,
+    streams: [],
   };
   const texts = (of: SendSummary): string[] => describeSent(of).map(({ text }) => text);
 
@@ -228,6 +229,21 @@ describe("summary", () => {
     });
     expect(left(1, false)?.text).toBe("at least 1 frame is left; the same command sends what is missing");
     expect(left(0, false)?.text).toBe("not everything was listed; the same command goes on from here");
+  });
+
+  test("what a stream lost is said, and no other run is promised to bring it back", () => {
+    const said = (lostFrames: number, readToEnd: boolean) =>
+      describeSent({ ...summary, streams: [{ source: "visible", lostFrames, readToEnd }] }).slice(3);
+    expect(said(341, true)).toMatchObject([
+      {
+        level: "warning",
+        text: "visible: 341 frames are lost, which only memory had",
+        hints: ["--when-behind spool keeps them on disk"],
+      },
+    ]);
+    expect(said(1, false)[0]?.text).toBe("visible: it was not read to its end; 1 frame is lost, which only memory had");
+    expect(said(0, false)[0]?.text).toBe("visible: it was not read to its end");
+    expect(said(0, true)).toEqual([]);
   });
 
   test("for machines", () => {

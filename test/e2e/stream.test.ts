@@ -1,6 +1,6 @@
 /** Cameras that do not stop: pipes into the sender, whatever the link does meanwhile. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import { catalogueRows, differences, filesBelow, freePort, openPlace, type Place } from "../support/processes.ts";
@@ -156,7 +156,7 @@ describe.skipIf(onWindows)("a stream", () => {
     expect((await place.run(["--verify", out])).stdout).toContain(
       "500 frames, 0 missing, 0 changed, 0 unknown, 0 gaps",
     );
-    expect(readdirSync(join(spool, "visible"))).toEqual([]);
+    expect(filesBelow(spool)).toEqual([]);
   });
 
   test("spool: survives kill -9 of the sender; the next run sends it first", async () => {
@@ -176,6 +176,20 @@ describe.skipIf(onWindows)("a stream", () => {
     expect(await receiver.status()).toBe(0);
     expect(sameBytes(stored(out, "visible"), camera.frames)).toBe(true);
     expect(whole()).toBe(0);
+  });
+
+  test("a signal ends the reading; what was not read, or only memory had, is not called stored", async () => {
+    await using place = await openPlace();
+    const camera = await makeCamera(place, "visible", 600, 100_000);
+    const sender = place.send(freePort(), [camera.pipe]);
+    await sender.waitFor("disconnected");
+    await Bun.sleep(300);
+    sender.signal("SIGINT");
+    expect(await sender.status()).toBe(4);
+    const [lost] = sender.all("lost");
+    expect(lost).toMatchObject({ source: "visible", readToEnd: false });
+    expect(Number(lost?.["frames"])).toBeGreaterThan(100);
+    expect(sender.count("left")).toBe(0);
   });
 
   test("garbage and a cut-off frame are said; the frames around them arrive", async () => {

@@ -258,6 +258,29 @@ describe("a conversation", () => {
     expect(pair.done).toBe(true);
   });
 
+  test("a cap on the rate holds for offers too", () => {
+    const names = Object.fromEntries(
+      Array.from({ length: 5_000 }, (_, at) => [`a-name-of-some-length-${at}.jpg`, small1]),
+    );
+    let bytes = 0;
+    const pair = new SessionPair({
+      frames: { visible: names },
+      sending: { rateMax: 20 },
+      verdict: () => ({ kind: "have", outcome: "already", crc32: 0 }),
+      toReceiver: (piece) => {
+        bytes += piece.length;
+        return piece;
+      },
+    });
+    for (; !pair.done && pair.nowMs < 60_000; pair.nowMs += 10) {
+      pair.run();
+      // An offer of 512 names may overshoot; then nothing is sent until it is paid for.
+      expect(bytes).toBeLessThan(20 * (pair.nowMs + 50) + 40_000);
+    }
+    expect(pair.done).toBe(true);
+    expect(pair.nowMs).toBeGreaterThan(5_000);
+  });
+
   test("hold and resume are told", () => {
     const pair = new SessionPair({ frames: { visible: small } });
     pair.run();
@@ -271,6 +294,8 @@ describe("a conversation", () => {
     expect(waiting.told.filter((line) => line === "held" || line === "resumed")).toEqual(["held", "resumed"]);
   });
 });
+
+const small1 = new Uint8Array(1);
 
 describe("time", () => {
   test("a receiver without a greeting gives up at the handshake limit, however many bytes dribble", () => {

@@ -22,6 +22,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 const plain: OpenSourcesOptions = {
   clock: systemClock,
+  oneByOne: false,
   inputIsTerminal: false,
   include: [],
   deleteSent: false,
@@ -199,6 +200,9 @@ describe("openSources", () => {
     expect(userErrorOf(["-"], { inputIsTerminal: true }).message).toBe(
       "standard input is a terminal, which has no frames",
     );
+    expect(userErrorOf(vis, { order: "newest" }).message).toStartWith("--order newest is for frames that keep coming");
+    expect(userErrorOf(["a=-", "b=-"]).message).toBe("a and b are the same stream");
+    expect(userErrorOf([...vis, "a=-"], { oneByOne: true }).message).toStartWith("--lockstep sends one source after");
     expect(userErrorOf(["-"], { watch: true }).message).toBe("--watch is for directories, and no input is one");
     expect(userErrorOf(["-"], { framesPerSecond: 3 }).message).toBe("--fps is for directories, and no input is one");
     const formats = [{ source: "infrared", format: { kind: "jpeg" } as const }];
@@ -207,6 +211,6 @@ describe("openSources", () => {
     );
     const spool = join(root, "vis", "1.jpg");
     const streams = { ...plain.streams, whenBehind: "spool" as const, spool };
-    expect(userErrorOf(["visible=-"], { streams }).message).toStartWith(`--spool: ${spool} cannot be used: `);
+    expect(userErrorOf(["visible=-"], { streams }).message).toBe(`--spool: ${spool}/visible cannot be used (ENOTDIR)`);
   });
 });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
+import { truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SourceError } from "../../src/errors.ts";
@@ -12,6 +13,7 @@ import { MemoryStore } from "../../src/sources/memory-store.ts";
 import { Spool } from "../../src/sources/spool.ts";
 import { StreamSource, type StreamSourceOptions } from "../../src/sources/stream-source.ts";
 import { makeSplitter } from "../../src/splitters/splitter.ts";
+import { mountSmall } from "../support/processes.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
 
 /** A pipe that the test fills. Nothing is given before it is asked for. */
@@ -58,7 +60,12 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const run = "0123abcd";
 
-/** A source of frames of four bytes, of which ten bytes may be kept. */
+/** What `frames` frames of four bytes count, and a half. */
+function room(frames: number): number {
+  return (frames + 0.5) * (4 + 1024);
+}
+
+/** A source of frames of four bytes, of which two may be kept. */
 function sourceOf(changes: Partial<StreamSourceOptions> = {}) {
   const pipe = new Pipe();
   const clock = new SimClock();
@@ -69,9 +76,10 @@ function sourceOf(changes: Partial<StreamSourceOptions> = {}) {
     path: "-",
     reader: pipe,
     splitter: makeSplitter({ kind: "raw", bytes: 4 }, 4),
-    names: new FrameNames("{sequence}-{run}.{extension}", run),
+    names: new FrameNames("{sequence}-{run}.{extension}", run, "visible"),
     store: new MemoryStore(),
-    keptBytesMax: 10,
+    keptBytesMax: room(2),
+    fleeting: true,
     whenFull: "block",
     order: "oldest",
     clock,
@@ -116,12 +124,12 @@ function read(source: StreamSource, entry: FrameEntry): string {
 
 const stores: [string, () => FrameStore][] = [
   ["memory", () => new MemoryStore()],
-  ["spool", () => new Spool(join(folder, "spool"))],
+  ["spool", () => new Spool(folder, "spool", () => undefined)],
 ];
 
 describe.each(stores)("a stream kept in %s", (_, makeStore) => {
   test("gives its frames in order, live, with names and times, and then no more", async () => {
-    const { source, pipe, clock } = sourceOf({ store: makeStore(), keptBytesMax: 100 });
+    const { source, pipe, clock } = sourceOf({ store: makeStore(), keptBytesMax: room(20) });
     expect(source.list(10)).toEqual([]);
     pipe.write("aaaabb");
     await settle();
@@ -144,7 +152,7 @@ describe.each(stores)("a stream kept in %s", (_, makeStore) => {
     if (entry === undefined || !isFrame(entry)) throw new Error("one frame is there");
     expect([read(source, entry), read(source, entry)]).toEqual(["aaaa", "aaaa"]);
     const opened = source.open(entry);
-    source.settled(entry);
+    source.settled(entry, "stored");
     expect(opened.read(new Uint8Array(4))).toBe(4);
     opened.close();
     expect(read(source, entry)).toBe("dropped");
@@ -157,7 +165,7 @@ describe.each(stores)("a stream kept in %s", (_, makeStore) => {
     expect(pipe.taken).toBe(12);
     const listed = source.list(10) ?? [];
     expect(contents(source, listed)).toEqual(["aaaa", "bbbb", "cccc"]);
-    for (const entry of listed) source.settled(entry as ListedFrame);
+    for (const entry of listed) source.settled(entry as ListedFrame, "stored");
     await settle();
     expect(contents(source, source.list(10))).toEqual(["dddd", "eeee"]);
   });
@@ -176,7 +184,7 @@ describe.each(stores)("a stream kept in %s", (_, makeStore) => {
   });
 
   test("newest: the last frame first; only live ones if asked", async () => {
-    const { source, pipe } = sourceOf({ store: makeStore(), order: "newest", keptBytesMax: 100 });
+    const { source, pipe } = sourceOf({ store: makeStore(), order: "newest", keptBytesMax: room(20) });
     pipe.write("aaaabbbbcccc");
     await settle();
     expect(contents(source, source.list(2, true))).toEqual(["cccc", "bbbb"]);
@@ -226,12 +234,16 @@ describe("a stream", () => {
 });
 
 describe("a spool", () => {
-  const spool = () => new Spool(join(folder, "spool"));
-  const files = () => readdirSync(join(folder, "spool"), { recursive: true, encoding: "utf8" }).toSorted();
+  const problems: string[] = [];
+  const spool = () => new Spool(folder, "spool", (detail) => problems.push(detail));
+  const files = () =>
+    readdirSync(join(folder, "spool"))
+      .filter((file) => !file.startsWith("."))
+      .toSorted();
 
   test("is sent first by the next run, with its names and times; what is stored is deleted", async () => {
-    const names = new FrameNames("{date}/{sequence}-{run}.{extension}", run);
-    const before = sourceOf({ store: spool(), keptBytesMax: 100, names });
+    const names = new FrameNames("{date}/{sequence}-{run}.{extension}", run, "visible");
+    const before = sourceOf({ store: spool(), keptBytesMax: room(20), names });
     before.pipe.write("aaaabbbb");
     await settle();
     before.source.dispose();
@@ -240,8 +252,8 @@ describe("a spool", () => {
 
     const after = sourceOf({
       store: spool(),
-      keptBytesMax: 100,
-      names: new FrameNames("{sequence}-{run}", "ffffffff"),
+      keptBytesMax: room(20),
+      names: new FrameNames("{sequence}-{run}", "ffffffff", "visible"),
     });
     after.pipe.write("dddd");
     await settle();
@@ -253,32 +265,107 @@ describe("a spool", () => {
       { name: `${day}/00000000-${run}.raw`, bytes: 4, capturedNs },
       { name: `${day}/00000001-${run}.raw`, bytes: 4, capturedNs },
     ]);
-    for (const entry of listed) after.source.settled(entry as ListedFrame);
+    for (const entry of listed) after.source.settled(entry as ListedFrame, "stored");
     expect(files()).toEqual([]);
   });
 
   test("is bounded: the oldest go, those of earlier runs first", async () => {
-    const before = sourceOf({ store: spool(), keptBytesMax: 100 });
+    const before = sourceOf({ store: spool(), keptBytesMax: room(20) });
     before.pipe.write("aaaabbbb");
     await settle();
     before.source.dispose();
-    const names = new FrameNames("{sequence}-{run}", "ffffffff");
+    const names = new FrameNames("{sequence}-{run}", "ffffffff", "visible");
     const { source, pipe } = sourceOf({ store: spool(), whenFull: "drop-oldest", names });
     for (const frame of ["cccc", "dddd", "eeee"]) pipe.write(frame);
     await settle();
-    expect(files()).toEqual(["00000001-ffffffff", "00000002-ffffffff"]);
+    expect(files()).toEqual(["00000001-ffffffff.4", "00000002-ffffffff.4"]);
     expect(contents(source, source.list(10))).toEqual(["dropped x3"]);
     expect(contents(source, source.list(10))).toEqual(["dddd", "eeee"]);
   });
 
-  test("that cannot be written drops the frame and says why", async () => {
+  test("that cannot be written drops the new frame, says why, and keeps the others", async () => {
+    const { source, pipe } = sourceOf({ store: spool() });
+    pipe.write("aaaa");
+    await settle();
+    // No file can be made where a directory has its name.
+    mkdirSync(join(folder, "spool", ".unfinished"));
+    pipe.write("bbbb");
+    await settle();
+    expect(source.list(10)).toEqual([
+      { name: "", failure: "dropped", count: 1, detail: "dropped: the spool cannot be written (EISDIR)" },
+    ]);
+    expect(contents(source, source.list(10))).toEqual(["aaaa"]);
+    rmdirSync(join(folder, "spool", ".unfinished"));
+    pipe.write("cccc");
+    await settle();
+    expect(contents(source, source.list(10))).toEqual(["cccc"]);
+  });
+
+  test("whose folder is removed is made again", async () => {
     const { source, pipe } = sourceOf({ store: spool() });
     rmSync(join(folder, "spool"), { recursive: true });
     pipe.write("aaaa");
     await settle();
-    expect(source.list(10)).toEqual([
-      { name: "", failure: "dropped", count: 1, detail: "the spool cannot be written: no longer there (ENOENT)" },
-    ]);
+    expect(contents(source, source.list(10))).toEqual(["aaaa"]);
+  });
+
+  test("on a full disk older frames make room, and without them the new one is dropped", async () => {
+    const mounted = join(folder, "small");
+    const unmount = mountSmall(mounted, 64 * 1024);
+    if (unmount === undefined) return;
+    try {
+      const splitter = makeSplitter({ kind: "raw", bytes: 8_000 }, 8_000);
+      const store = new Spool(mounted, "visible", (detail) => problems.push(detail));
+      const { source, pipe } = sourceOf({ splitter, store, keptBytesMax: 1e9, whenFull: "drop-oldest" });
+      for (let at = 0; at < 20; at++) pipe.write(String.fromCharCode(97 + at).repeat(8_000));
+      for (let turn = 0; turn < 20; turn++) await settle();
+      const [gap] = source.list(100) ?? [];
+      const listed = contents(source, source.list(100)).map(([letter]) => letter);
+      expect(gap).toMatchObject({ failure: "dropped", count: 20 - listed.length });
+      expect(listed.length).toBeGreaterThan(3);
+      expect(listed.at(-1)).toBe("t");
+      source.dispose();
+    } finally {
+      unmount();
+    }
+  });
+
+  test("after a power loss empty and short files are gaps, not frames", async () => {
+    const before = sourceOf({ store: spool(), keptBytesMax: room(20) });
+    before.pipe.write("aaaabbbbcccc");
+    await settle();
+    before.source.dispose();
+    const [empty = "", short = ""] = files();
+    truncateSync(join(folder, "spool", empty), 0);
+    truncateSync(join(folder, "spool", short), 3);
+    const { source } = sourceOf({ store: spool() });
+    expect(contents(source, source.list(10))).toEqual(["dropped x2"]);
+    expect(contents(source, source.list(10))).toEqual(["cccc"]);
+    expect(files().length).toBe(1);
+  });
+
+  test("what the receiver refuses stays under another name and is not sent again", async () => {
+    const first = sourceOf({ store: spool() });
+    first.pipe.write("aaaa");
+    await settle();
+    for (const entry of first.source.list(10) ?? []) first.source.settled(entry as ListedFrame, undefined);
+    first.source.dispose();
+    expect(files()).toEqual([`00000000-${run}.raw.4.refused`]);
+    expect(sourceOf({ store: spool() }).source.list(10)).toEqual([]);
+  });
+
+  test("belongs to one sender, and is not taken from anybody else", () => {
+    const mine = spool();
+    expect(() => spool()).toThrow("is in use by another sender");
+    mine.close();
+    spool().close();
+    mkdirSync(join(folder, "photos"));
+    writeFileSync(join(folder, "photos", "1.jpg"), "dear");
+    expect(() => new Spool(folder, "photos", () => undefined)).toThrow("has files in it and is not a spool");
+    // Sources whose names nest have folders that do not.
+    const nested = [new Spool(folder, "a", () => undefined), new Spool(folder, "a/b", () => undefined)];
+    expect(readdirSync(folder).toSorted()).toEqual(["a", "a%2Fb", "photos", "spool"]);
+    for (const store of nested) store.close();
   });
 
   test("a frame of many pieces is one file", () => {
@@ -286,11 +373,13 @@ describe("a spool", () => {
     const pieces = Array.from({ length: 3_000 }, (_, at) => Uint8Array.of(at % 251));
     const entry = { name: "a/b.raw", bytes: 3_000, capturedNs: 1_700_000_000_123_456_000n };
     store.put(entry, [...pieces, new Uint8Array(0)]);
-    const path = join(folder, "spool", "a", "b.raw");
+    const path = join(folder, "spool", "a%2Fb.raw.3000");
     expect(statSync(path).size).toBe(3_000);
-    expect(store.leftovers()).toEqual([entry]);
-    store.remove(entry);
-    store.remove(entry);
-    expect(existsSync(join(folder, "spool", "a"))).toBe(false);
+    store.close();
+    const next = spool();
+    expect(next.leftovers).toEqual({ frames: [entry], broken: 0 });
+    expect([next.remove(entry), next.remove(entry)]).toEqual([true, true]);
+    expect(existsSync(path)).toBe(false);
+    next.close();
   });
 });
