@@ -215,6 +215,8 @@ function reasonOf(error: unknown): string {
 }
 
 const memoryFolder = "/dev/shm";
+/** With less free than this on the disk of `--dest`, what was stored is removed after each run. */
+const keptFreeBytes = 8e9;
 
 /** Where everything is put: sources in memory if there is room, destinations there too or where the user wants them. */
 class Places {
@@ -245,7 +247,10 @@ class Places {
     mkdirSync(dest);
     mkdirSync(scratch);
     const clean = (): void => {
-      for (const folder of [dest, scratch]) rmSync(folder, { recursive: true, force: true });
+      // ext4 takes an inode that was deleted in the last minutes only when it finds no other, and looks through all of
+      // them: files made after many were deleted cost ten times as much, whoever makes them. So on a disk they stay.
+      const stays = this.dest !== this.#home && hasRoom(this.dest, keptFreeBytes);
+      for (const folder of stays ? [scratch] : [dest, scratch]) rmSync(folder, { recursive: true, force: true });
       // What one program left to be written must not be written in the time of the next.
       Bun.spawnSync(["sync", "--file-system", this.dest]);
     };
