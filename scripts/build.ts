@@ -61,7 +61,9 @@ export async function buildExecutable({ outfile, target }: Executable): Promise<
   const workshop = mkdtempSync(join(dirname(outfile), ".build-"));
   try {
     const result = await Bun.build({
-      entrypoints: [join(root, "src", "main.ts")],
+      entrypoints: [join(root, "src", "main.ts"), join(root, "src", "sinks", "directory", "bulk-sync-worker.ts")],
+      // Side by side, so that what starts the thread finds its program as it does in the source tree.
+      naming: { entry: "[name].[ext]" },
       compile: {
         ...(target === undefined ? {} : { target: `bun-${target}` }),
         outfile: join(workshop, basename(outfile)),

@@ -10,7 +10,11 @@ export class MemoryStore implements FrameStore {
   readonly leftovers: Leftovers = { frames: [], broken: 0 };
 
   put(entry: FrameEntry, pieces: readonly Uint8Array[]): "kept" {
-    this.#pieces.set(entry.name, pieces);
+    // A view keeps all of its piece of the stream alive: a small frame that was alone in it would take 64 KiB.
+    let pinnedBytes = 0;
+    for (const [at, { buffer }] of pieces.entries())
+      if (buffer !== pieces[at - 1]?.buffer) pinnedBytes += buffer.byteLength;
+    this.#pieces.set(entry.name, pinnedBytes > 2 * entry.bytes ? [Buffer.concat(pieces, entry.bytes)] : pieces);
     return "kept";
   }
 

@@ -52,6 +52,8 @@ const frameOverheadBytes = 1024;
 const keptFramesMax = 1_000_000;
 /** Gaps of different kinds that are told apart. */
 const gapKindsMax = 1000;
+/** A stream is taken apart in slices of this length. */
+const sliceMs = 10;
 /** Gaps are listed in runs of at most this many, because each is remembered until it is recorded. */
 const gapRunMax = 4096;
 const tooSlow = "dropped: the link was slower than the camera";
@@ -161,17 +163,27 @@ export class StreamSource implements Source {
     }
     splitter.end();
     await this.#take();
+    if (this.#stopped) return;
+    if (this.#frames === 0 && this.#kept.size === 0 && this.#gaps.length === 0) {
+      const hint = "the formats are those of --format; raw frames have to be asked for";
+      onProblem({ source: this.name, path, reason: "empty", detail: "the stream ended without a frame", hint });
+    }
     this.#over = true;
     this.onReady?.();
   }
 
   /** Takes what the splitter has, and waits while there is no room for more. */
   async #take(): Promise<void> {
-    const { splitter, whenFull } = this.#options;
+    const { splitter, whenFull, clock } = this.#options;
+    let sinceMs = clock.nowMs();
     for (let split = splitter.next(); split !== undefined && !this.#stopped; split = splitter.next()) {
       if (split.kind === "skipped") this.#skipped(split);
       else this.#add(split.pieces, split.bytes, split.extension);
       if (whenFull === "block") await this.#room();
+      if (clock.nowMs() - sinceMs < sliceMs) continue;
+      // The rest of the program has its turn, however much there is in the stream.
+      await new Promise<void>((resolve) => void clock.after(0, resolve));
+      sinceMs = clock.nowMs();
     }
   }
 

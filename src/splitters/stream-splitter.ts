@@ -18,6 +18,13 @@ import type { Walk } from "./walk.ts";
 /** The first part of a stretch that has no end; each further part is twice as long, until there is a frame. */
 const stretchBytesFirst: number = MiB;
 
+/**
+ * What may be looked at again after frames that were none, beyond so many times the stream: a stream made of starts that
+ * each claim megabytes would be walked once for every start.
+ */
+const retriedTimes = 8;
+const retriedBytesFree: number = 16 * MiB;
+
 /** Why bytes are skipped. */
 interface Cause {
   readonly reason: SkipReason;
@@ -42,6 +49,7 @@ export class StreamSplitter implements Splitter {
   #cause: Cause | undefined;
   #gap = new Gap();
   #stretchBytesMax = stretchBytesFirst;
+  #retriedBytes = 0;
 
   constructor(walks: readonly Walk[], frameBytesMax: number) {
     this.#walks = walks;
@@ -140,7 +148,13 @@ export class StreamSplitter implements Splitter {
   #giveUp(walk: Walk, reason: SkipReason, detail: string): void {
     this.#cause = { reason, detail: `the ${walk.name} at byte ${this.#seekAt}: ${detail}` };
     this.#walk = undefined;
-    this.#seekAt = Math.min(walk.resumeAt, this.#queue.end);
+    const { end } = this.#queue;
+    const walkedTo = Math.min(walk.at, end);
+    const resumeAt = Math.min(walk.resumeAt, end);
+    const retried = this.#retriedBytes + Math.max(0, walkedTo - resumeAt);
+    const affordable = retried <= retriedTimes * end + retriedBytesFree;
+    this.#seekAt = affordable ? resumeAt : walkedTo;
+    if (affordable) this.#retriedBytes = retried;
   }
 
   #takeFrame(walk: Walk): Split {

@@ -24,6 +24,7 @@ import {
 } from "node:fs";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import { KiB } from "../../limits.ts";
+import { BulkSync } from "./bulk-sync.ts";
 import { renameNew } from "./rename-new.ts";
 
 /** What is at a path, without following a symbolic link: the size in bytes of a regular file, or a word. */
@@ -64,8 +65,16 @@ export interface Disk {
   identity(path: string): string | undefined;
 }
 
+/**
+ * Files flushed by one call for all. It pays from 4 (0.5 against 1 ms) and saves 2 ms at 16; but it waits for whatever
+ * other programs have written to the file system too, which the few frames of a camera should not.
+ */
+const bulkFilesMin = 16;
+
 const readBytes = 256 * KiB;
 let readBuffer: Uint8Array | undefined;
+
+const bulk = new BulkSync(syncEach);
 
 /** The file system of this machine. */
 export const nodeDisk: Disk = {
@@ -74,8 +83,8 @@ export const nodeDisk: Disk = {
   write: (handle, view) => writeSync(handle, view, 0, view.byteLength),
   openForSync: (path) => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW),
   sync(handles, done) {
-    const settle = countDown(handles.length, done);
-    for (const handle of handles) fdatasync(handle, settle);
+    if (handles.length < bulkFilesMin) syncEach(handles, done);
+    else bulk.sync(handles, done);
   },
   close: closeSync,
   renameNew,
@@ -106,6 +115,11 @@ export const nodeDisk: Disk = {
 /** The `code` of a file system or SQLite error, or an empty text. */
 export function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
+function syncEach(handles: readonly number[], done: (failure: unknown) => void): void {
+  const settle = countDown(handles.length, done);
+  for (const handle of handles) fdatasync(handle, settle);
 }
 
 function look(path: string): Look {
