@@ -53,6 +53,7 @@ export type RefusalReason =
   | "too-large" // larger than --max-frame
   | "checksum" // arrived damaged; sent again up to three times
   | "link" // a symbolic link stands in the way at the destination
+  | "format" // its bytes do not fit the stream that it would be part of
   | "storage"; // the destination failed while this frame was written; sent again
 
 /** Why a frame of a source does not arrive at all. Kept in the catalogue's table of gaps. */

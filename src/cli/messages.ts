@@ -13,6 +13,7 @@ const refusals: Readonly<Record<RefusalReason, string>> = {
   checksum: "arrived damaged",
   link: "a symbolic link is in its place",
   storage: "could not be written",
+  format: "does not fit the stream on the receiver's standard output",
 };
 
 const gaps: Readonly<Record<GapReason, string>> = {

@@ -16,8 +16,12 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   const { port, frameBytesMax, connectionsMax, once } = command;
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
-  // The reader of standard output has gone: what it was given is acknowledged, and nobody is left to complain to.
-  const sink = openSinks(command.out, { ...command, onClosed: () => started?.stop() });
+  const onClosed = (): void => {
+    // What the reader was given is acknowledged, and nobody is left to complain to. Where frames are recorded besides,
+    // somebody relies on that: then it is the failure that the sink says it is.
+    if (command.out.length === 1) started?.stop();
+  };
+  const sink = openSinks(command.out, { ...command, onClosed });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
   try {

@@ -2,8 +2,8 @@
  * The receiver's use case: accept connections, store every frame of every session in one sink, until stopped or, with
  * `once`, until the first session has ended.
  */
-import { ExitStatus } from "../errors.ts";
-import { spareFiles } from "../limits.ts";
+import { ExitStatus, SinkError } from "../errors.ts";
+import { spareFiles, stopMs } from "../limits.ts";
 import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Sink } from "../ports.ts";
 import { listen } from "../transport/listen.ts";
@@ -54,9 +54,11 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     if (stopping) return;
     stopping = true;
     listener.stop();
-    hub.stop(() => {
+    hub.stop((unstoredFrames) => {
       sink.dispose();
-      finish({ status, error });
+      if (unstoredFrames === 0) return finish({ status, error });
+      const message = `${sink.place}: takes nothing; gave up after ${stopMs / 1000} s, ${unstoredFrames} not stored`;
+      finish({ status: ExitStatus.failure, error: error ?? new SinkError(message, { retryable: false }) });
     });
   };
   const hub = new ReceiverHub({
@@ -64,8 +66,8 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     clock: systemClock,
     agent,
     frameBytesMax,
-    // Without a file to write to, a connection is of no use to anybody.
-    connectionsMax: Math.min(connectionsMax, Math.max(1, (openFilesMax() ?? Infinity) - spareFiles)),
+    // Without a file to write to, a connection is of no use to anybody. Every destination may have one for each frame.
+    connectionsMax: Math.min(connectionsMax, Math.max(1, (openFilesMax() ?? Infinity) - spareFiles * out.length)),
     newSession: () => crypto.randomUUID().replaceAll("-", ""),
     onEvent,
     onSessionEnd: (complete) => {

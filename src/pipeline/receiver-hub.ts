@@ -6,11 +6,12 @@
  *
  * Groups make themselves: while one commit waits for the disk, what arrives is staged for the next, so a slow disk
  * gets large groups and a fast one gets prompt acks. When a group is full nothing more is read, which the sender
- * feels as a closed window. A failure holds everybody: nothing is read until the sink is ready again.
+ * feels as a closed window. A failure holds everybody: nothing is read until the sink is ready again. That it stores
+ * again is said when it has: a destination may look well until it is used.
  */
 import type { SinkError } from "../errors.ts";
 import type { Origin } from "../frame.ts";
-import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs } from "../limits.ts";
+import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
 import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Clock, LinkHandlers, Sink } from "../ports.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
@@ -48,9 +49,14 @@ export class ReceiverHub implements ConnectionHub {
   #commitPlanned = false;
   #committedAtMs = Number.NEGATIVE_INFINITY;
   #held: SinkError | undefined;
+  /** It was said that it is held, and not yet that it stores again. */
+  #heldTold = false;
   #failed = false;
   #stopping = false;
-  #stopped: (() => void) | undefined;
+  #stopped: ((unstoredFrames: number) => void) | undefined;
+  #dontGiveUp: (() => void) | undefined;
+  /** Nothing is waited for any more. */
+  #givenUp = false;
 
   constructor(options: HubOptions) {
     this.options = options;
@@ -136,7 +142,7 @@ export class ReceiverHub implements ConnectionHub {
 
   /** Commits what is staged, at once after a pause, else when the group has had its time to grow. */
   commitSoon(): void {
-    if (this.#committing || this.#commitPlanned || this.options.sink.stagedFrames === 0) return;
+    if (this.#committing || this.#commitPlanned || this.#givenUp || this.options.sink.stagedFrames === 0) return;
     const { clock } = this.options;
     const waitMs = this.#committedAtMs + groupMs - clock.nowMs();
     if (waitMs <= 0) return this.commit();
@@ -150,13 +156,14 @@ export class ReceiverHub implements ConnectionHub {
   /** Commits what is staged, unless a commit is under way: then it follows that one. */
   commit(): void {
     const { sink, clock } = this.options;
-    while (!this.#committing && sink.stagedFrames > 0) {
+    while (!this.#committing && !this.#givenUp && sink.stagedFrames > 0) {
       this.#committing = true;
       let returned = false;
       sink.commit((failure) => {
         this.#committing = false;
         this.#committedAtMs = clock.nowMs();
         if (failure !== undefined) this.hold(failure);
+        else this.#tellResumed();
         for (const connection of this.#connections) connection.committed();
         if (!returned) return;
         this.commitSoon();
@@ -176,9 +183,16 @@ export class ReceiverHub implements ConnectionHub {
     }
     if (this.#held !== undefined) return;
     this.#held = failure;
-    this.options.onEvent({ event: "held", reason: failure.message });
+    if (!this.#heldTold) this.options.onEvent({ event: "held", reason: failure.message });
+    this.#heldTold = true;
     for (const connection of this.#connections) connection.hold(failure.message);
     this.#probeLater();
+  }
+
+  #tellResumed(): void {
+    if (!this.#heldTold || this.#held !== undefined) return;
+    this.#heldTold = false;
+    this.options.onEvent({ event: "resumed" });
   }
 
   #probeLater(): void {
@@ -188,7 +202,6 @@ export class ReceiverHub implements ConnectionHub {
       for (const connection of this.#connections) wantedBytes = Math.max(wantedBytes, connection.waitingBytes);
       if (this.options.sink.ready(wantedBytes) !== undefined) return this.#probeLater();
       this.#held = undefined;
-      this.options.onEvent({ event: "resumed" });
       for (const connection of this.#connections) {
         // What the first of them stores may be too much again; the others have not been told otherwise.
         if (this.#held === undefined) connection.release();
@@ -198,22 +211,31 @@ export class ReceiverHub implements ConnectionHub {
 
   /**
    * Commits and acknowledges what is complete, then tells every peer that we stop. `stopped` is called when the last
-   * commit is done and the connections are closed.
+   * commit is done and the connections are closed. A commit that takes longer than `stopMs` is not waited for: then
+   * `stopped` is told how many frames, gaps and ends it leaves behind, of which nobody was told that they are stored.
    */
-  stop(stopped: () => void): void {
+  stop(stopped: (unstoredFrames: number) => void): void {
     this.#stopping = true;
     this.#stopped = stopped;
+    this.#dontGiveUp = this.options.clock.after(stopMs, () => {
+      this.#givenUp = true;
+      this.#maybeStopped();
+    });
     this.commit();
     this.#maybeStopped();
   }
 
   #maybeStopped(): void {
-    if (this.#stopped === undefined || this.#committing) return;
-    if (this.options.sink.stagedFrames > 0 && this.#held === undefined && !this.#failed) return;
+    if (this.#stopped === undefined) return;
+    const { sink } = this.options;
+    const waitsForCommit = this.#committing || (sink.stagedFrames > 0 && this.#held === undefined && !this.#failed);
+    if (waitsForCommit && !this.#givenUp) return;
     for (const connection of this.#connections) connection.refuseStopping();
     if (this.#connections.size > 0) return;
     const stopped = this.#stopped;
     this.#stopped = () => undefined;
-    stopped();
+    this.#givenUp = true;
+    this.#dontGiveUp?.();
+    stopped(this.#committing ? sink.stagedFrames : 0);
   }
 }

@@ -389,6 +389,7 @@ export class ReceivingConnection implements LinkHandlers {
   #refusalText(frame: Frame, reason: string): string {
     if (reason === "too-large") return `${frame.bytes} bytes, limit ${this.#hub.options.frameBytesMax} (--max-frame)`;
     if (reason === "link") return "a symbolic link or a file stands where its folder should be";
+    if (reason === "format") return "its format is not that of the stream on standard output";
     return "not a safe name";
   }
 

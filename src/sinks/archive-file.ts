@@ -9,7 +9,9 @@ import {
   closeSync,
   constants,
   fdatasync,
+  fdatasyncSync,
   fstatSync,
+  fsyncSync,
   ftruncateSync,
   openSync,
   readSync,
@@ -40,6 +42,8 @@ export interface ArchiveFile {
   resize(bytes: number): void;
   /** Brings its bytes to the device, and the first time its name too. */
   sync(): Promise<void>;
+  /** The same, and returns when it is done: before what was found in it may be called stored. */
+  syncNow(): void;
   /** It is still what is at its path. */
   inPlace(): boolean;
   close(): void;
@@ -51,10 +55,17 @@ export interface ArchiveFile {
  */
 export type OpenArchiveFile = (path: string, create: boolean) => ArchiveFile;
 
-/** The start of names for temporary files beside an archive, links followed: on its disk. */
+/**
+ * The start of names for temporary files beside an archive, links followed: on its disk. Throws UserError for a path at
+ * which nothing can be.
+ */
 export function temporaryPathBeside(path: string): string {
-  const real = statSync(path, { throwIfNoEntry: false }) === undefined ? path : realpathSync(path);
-  return join(dirname(real), `.${basename(real)}.${crypto.randomUUID().slice(0, 8)}.`);
+  try {
+    const real = statSync(path, { throwIfNoEntry: false }) === undefined ? path : realpathSync(path);
+    return join(dirname(real), `.${basename(real)}.${crypto.randomUUID().slice(0, 8)}.`);
+  } catch (error) {
+    throw cannotOpen(path, error);
+  }
 }
 
 /** Buffers of one call; systems take at least 1,024. */
@@ -91,11 +102,32 @@ function cannotOpen(path: string, error: unknown): unknown {
   if (code === "EISDIR") return notAFile(path);
   // Whoever opens it decides what a full disk means.
   if (code === "ENOSPC" || code === "EDQUOT") return error;
-  const [what, hint] =
-    code === "ENOENT"
-      ? [`there is no directory ${dirname(path)} (ENOENT)`, `make it: mkdir -p '${dirname(path)}'`]
-      : [describe(error), `make '${path}' and its directory writable for this user, or choose another with --out`];
+  const [what, hint] = explain(path, code) ?? [
+    describe(error),
+    `make '${path}' and its directory writable for this user, or choose another with --out`,
+  ];
   return new UserError(`cannot store in ${path}: ${what}`, [hint], ExitStatus.failure);
+}
+
+/** What is wrong with the path itself, and what to do about it. */
+function explain(path: string, code: string): [string, string] | undefined {
+  const another = "choose another name with --out";
+  switch (code) {
+    case "ENOENT":
+      return [`there is no directory ${dirname(path)} (ENOENT)`, `make it: mkdir -p '${dirname(path)}'`];
+    case "ENOTDIR":
+      return [`a file stands where a directory is needed (ENOTDIR)`, another];
+    case "ELOOP":
+      return ["its symbolic links lead in a circle (ELOOP)", another];
+    case "ENAMETOOLONG":
+      // The lock's name is that of the archive and six bytes more.
+      return [
+        "its name is too long: a lock file has to lie beside it (ENAMETOOLONG)",
+        "choose a shorter name with --out",
+      ];
+    default:
+      return undefined;
+  }
 }
 
 /** Takes the archive at `real` for this process. Returns what gives it back. */
@@ -192,6 +224,12 @@ class NodeArchiveFile implements ArchiveFile {
     this.#nameSynced = true;
   }
 
+  syncNow(): void {
+    fdatasyncSync(this.#handle);
+    if (!this.#nameSynced) syncDirectoryNow(dirname(this.path));
+    this.#nameSynced = true;
+  }
+
   inPlace(): boolean {
     return nodeDisk.identity(this.path) === this.#identity;
   }
@@ -205,6 +243,19 @@ class NodeArchiveFile implements ArchiveFile {
       // Its disk is gone; what counted was synced.
     }
     this.#unlock();
+  }
+}
+
+/** As `Disk.syncDirectories`: one that may not be read, or a file system that cannot do it, is left to the system. */
+function syncDirectoryNow(path: string): void {
+  let handle: number | undefined;
+  try {
+    handle = openSync(path, constants.O_RDONLY);
+    fsyncSync(handle);
+  } catch (error) {
+    if (!["EACCES", "EPERM", "EINVAL", "ENOTSUP", "EOPNOTSUPP"].includes(errorCode(error))) throw error;
+  } finally {
+    if (handle !== undefined) closeSync(handle);
   }
 }
 

@@ -8,11 +8,12 @@
  * a frame is stored before it is. The index is an SQLite database for this run only. For an archive it is a file
  * without a name beside it, because a day of frames at 30 a second is two and a half million, and 250 bytes each would
  * not fit the memory that is promised; it is built anew from the archive when that is opened. For a stream, which
- * remembers some frames only, it is in memory.
+ * remembers some frames only, it is in memory, and a name of any length is known by a checksum of fixed length.
  */
 import { Database, type Statement } from "bun:sqlite";
 import { unlinkSync } from "node:fs";
 import type { Frame, FrameEntry, Origin, RefusalReason, StoredOutcome, Verdict } from "../frame.ts";
+import { KiB, MiB } from "../limits.ts";
 import { outcomeOf } from "./directory/commit-group.ts";
 import { type Layout, numberedPath } from "./directory/layout.ts";
 import { nameKey } from "./directory/unstored-names.ts";
@@ -20,8 +21,8 @@ import { refusalOf } from "./null-sink.ts";
 
 /** Numbered names tried for one frame, as in a directory. */
 const numberMax = 10_000;
-/** The database's own memory. */
-const cacheKiB = 8 * 1024;
+/** The database's own memory, of all sinks together. */
+export const indexCacheBytesMax: number = 8 * MiB;
 
 /** A frame that is held, and where. */
 export interface HeldFrame {
@@ -50,6 +51,8 @@ export interface FrameIndexOptions {
   /** Gives the paths; undefined: frames have none. */
   readonly layout: Layout | undefined;
   readonly frameBytesMax: number;
+  /** This sink's part of `indexCacheBytesMax`. */
+  readonly cacheBytes: number;
   /** The newest so many are remembered; undefined: all. */
   readonly framesMax?: number;
 }
@@ -85,7 +88,7 @@ export class FrameIndex {
       this.#database.run("PRAGMA locking_mode = EXCLUSIVE");
       this.#database.run("PRAGMA journal_mode = MEMORY");
       this.#database.run("PRAGMA synchronous = OFF");
-      this.#database.run(`PRAGMA cache_size = -${cacheKiB}`);
+      this.#database.run(`PRAGMA cache_size = -${Math.max(1, Math.floor(options.cacheBytes / KiB))}`);
       this.#database.run(
         `CREATE TABLE held (id INTEGER PRIMARY KEY, key TEXT, bytes INTEGER, crc32 INTEGER, captured INTEGER,
          number INTEGER, session TEXT, path TEXT) STRICT`,
@@ -122,7 +125,7 @@ export class FrameIndex {
   }
 
   #find(origin: Origin, entry: FrameEntry): Verdict {
-    const rows = this.#offered.values(nameKey(origin, entry.name), entry.bytes, entry.capturedNs) as [
+    const rows = this.#offered.values(this.#keyOf(origin, entry.name), entry.bytes, entry.capturedNs) as [
       string,
       number,
       number,
@@ -145,7 +148,7 @@ export class FrameIndex {
   /** Decides about one frame of a group, whose bytes have this checksum. */
   place(frame: Frame, crc32: number): Placement {
     const { origin, bytes } = frame;
-    const key = nameKey(origin, frame.name);
+    const key = this.#keyOf(origin, frame.name);
     const mates = this.#pendingByKey.get(key) ?? [];
     const mate = mates.find((held) => held.frame.bytes === bytes && held.crc32 === crc32);
     if (mate !== undefined) {
@@ -158,6 +161,12 @@ export class FrameIndex {
     const { path, number } = free;
     this.restore({ frame, path, number, crc32 });
     return { kind: "append", path, number, outcome: number === 1 ? "stored" : "conflict" };
+  }
+
+  /** A stream has no use for the name itself, and 100,000 of the longest would take 800 MiB. */
+  #keyOf(origin: Origin, name: string): string {
+    const key = nameKey(origin, name);
+    return this.#options.layout === undefined ? nameDigest(key) : key;
   }
 
   #freePath(frame: Frame, key: string, hasMates: boolean): { path: string; number: number } | undefined {
@@ -175,7 +184,7 @@ export class FrameIndex {
 
   /** Adds what is found in the archive, as if placed: `keep` has to follow, after some thousands at most. */
   restore(held: HeldFrame): void {
-    const key = nameKey(held.frame.origin, held.frame.name);
+    const key = this.#keyOf(held.frame.origin, held.frame.name);
     this.#pending.push(held);
     const mates = this.#pendingByKey.get(key);
     if (mates === undefined) this.#pendingByKey.set(key, [held]);
@@ -189,7 +198,7 @@ export class FrameIndex {
     this.#database.transaction(() => {
       for (const { frame, path, number, crc32 } of this.#pending) {
         const { origin, bytes, capturedNs } = frame;
-        this.#add.run(nameKey(origin, frame.name), bytes, crc32, capturedNs, number, origin.session, path);
+        this.#add.run(this.#keyOf(origin, frame.name), bytes, crc32, capturedNs, number, origin.session, path);
       }
       if (framesMax !== undefined && this.#pending.length > 0) this.#trim.run(framesMax);
     })();
@@ -217,6 +226,11 @@ export class FrameIndex {
     this.#statements.push(statement);
     return statement;
   }
+}
+
+/** 128 bits that nobody can make equal for two names. */
+function nameDigest(key: string): string {
+  return Bun.CryptoHasher.hash("sha256", key, "base64").slice(0, 22);
 }
 
 function exists(statement: AnyStatement, value: string): boolean {

@@ -12,10 +12,12 @@ import { KiB, MiB } from "../limits.ts";
 /** A frame up to this size is kept in memory: a raw picture of 1920 by 1080 is 3 MB. */
 const frameBytesMax: number = 8 * MiB;
 /**
- * All frames in memory, in progress or staged. With it the receiver took 120 to 139 MiB for 2,000 frames of 100 KB in
- * a second, with twice as much up to 169.
+ * All frames in memory, in progress or staged, of all sinks together. With it the receiver took 120 to 139 MiB for
+ * 2,000 frames of 100 KB in a second, with twice as much up to 169.
  */
-const memoryBytesMax: number = 16 * MiB;
+export const gatheredBytesMax: number = 16 * MiB;
+/** Written to see whether a temporary file can be. */
+const probeBytes: number = 4 * KiB;
 /** The smallest buffer. */
 const bufferBytesMin: number = 4 * KiB;
 /** What is read back from a temporary file at once. */
@@ -24,11 +26,14 @@ const pieceBytes: number = 256 * KiB;
 export interface FrameGathererOptions {
   /** The start of a free name for temporary files; a number is put behind it. */
   readonly temporaryPath: string;
+  /** This sink's part of `gatheredBytesMax`. */
+  readonly memoryBytesMax: number;
 }
 
 /** One sink's frames in progress. */
 export class FrameGatherer {
   readonly #temporaryPath: string;
+  readonly #memoryBytesMax: number;
   /** What frames in memory take, by the sizes of their buffers. */
   #memoryBytes = 0;
   /** Buffers to be used again, by size, and all their bytes. */
@@ -38,14 +43,32 @@ export class FrameGatherer {
 
   constructor(options: FrameGathererOptions) {
     this.#temporaryPath = options.temporaryPath;
+    this.#memoryBytesMax = options.memoryBytesMax;
+  }
+
+  /** Whether a frame of so many bytes would be gathered in a file now. */
+  needsFile(bytes: number): boolean {
+    return bytes > frameBytesMax || this.#memoryBytes + bufferBytesFor(bytes) > this.#memoryBytesMax;
+  }
+
+  /** Throws what keeps a temporary file from being written. */
+  probe(): void {
+    const file = this.#newFile();
+    try {
+      file.write(new Uint8Array(probeBytes));
+    } finally {
+      file.discard();
+    }
+  }
+
+  #newFile(): FrameInFile {
+    return new FrameInFile(`${this.#temporaryPath}${(this.#fileCount += 1)}`);
   }
 
   /** Begins a frame of so many bytes. Throws what opening a file throws. */
   begin(bytes: number): GatheredFrame {
+    if (this.needsFile(bytes)) return this.#newFile();
     const size = bufferBytesFor(bytes);
-    if (bytes > frameBytesMax || this.#memoryBytes + size > memoryBytesMax) {
-      return new FrameInFile(`${this.#temporaryPath}${(this.#fileCount += 1)}`);
-    }
     this.#memoryBytes += size;
     return new FrameInMemory(bytes, {
       reserve: () => this.#reserve(size),
@@ -67,7 +90,7 @@ export class FrameGatherer {
       return spare;
     }
     // Frames of another size have come: what was kept for the old ones is given up.
-    if (this.#memoryBytes + this.#spareBytes > memoryBytesMax) {
+    if (this.#memoryBytes + this.#spareBytes > this.#memoryBytesMax) {
       this.#spare.clear();
       this.#spareBytes = 0;
     }

@@ -1,4 +1,6 @@
 /** From `--out DEST` to a sink: the only list of them. */
+import { realpathSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.ts";
 import type { Clock, Sink } from "../ports.ts";
 import { openNodeArchiveFile } from "./archive-file.ts";
@@ -8,6 +10,8 @@ import { nodeDisk } from "./directory/disk.ts";
 import { Layout, layoutDefault } from "./directory/layout.ts";
 import { openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
 import { FanOutSink } from "./fan-out-sink.ts";
+import { indexCacheBytesMax } from "./frame-index.ts";
+import { gatheredBytesMax } from "./gathered-frame.ts";
 import { openMcapSink } from "./mcap/mcap-sink.ts";
 import { NullSink } from "./null-sink.ts";
 import { openStdoutSink } from "./stdout-sink.ts";
@@ -30,11 +34,12 @@ const clock: Pick<Clock, "nowMs" | "wallNs"> = {
 
 /** One sink for all destinations. Throws UserError for one that cannot be, or cannot be used; then none is open. */
 export function openSinks(destinations: readonly string[], options: OpenSinkOptions): Sink {
-  const twice = destinations.find((destination, index) => destinations.indexOf(destination) < index);
+  const identities = destinations.map(identityOf);
+  const twice = destinations.find((_destination, index) => identities.indexOf(identities[index] ?? "") < index);
   if (twice !== undefined) throw new UserError(`--out ${twice} is given twice`, ["name each destination once"]);
   const sinks: Sink[] = [];
   try {
-    for (const destination of destinations) sinks.push(openSink(destination, options));
+    for (const destination of destinations) sinks.push(openSink(destination, options, destinations.length));
   } catch (error) {
     for (const sink of sinks) sink.dispose();
     throw error;
@@ -43,8 +48,27 @@ export function openSinks(destinations: readonly string[], options: OpenSinkOpti
   return first !== undefined && sinks.length === 1 ? first : new FanOutSink(sinks);
 }
 
-/** Throws UserError for a destination that cannot be, or cannot be used. */
-export function openSink(destination: string, options: OpenSinkOptions): Sink {
+const standardOutputs: ReadonlySet<string> = new Set(["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]);
+
+/** What a destination is, by whatever name: links and `./` do not make it another one. */
+function identityOf(destination: string): string {
+  if (standardOutputs.has(destination)) return "-";
+  const path = resolve(destination);
+  for (let [there, rest] = [path, ""]; ; [there, rest] = [dirname(there), join(basename(there), rest)]) {
+    try {
+      return join(realpathSync(there), rest);
+    } catch {
+      // It is to be made; what is above it may be there.
+      if (there === dirname(there)) return path;
+    }
+  }
+}
+
+/**
+ * One of `sinkCount` sinks, which share the memory that a receiver may take. Throws UserError for a destination that
+ * cannot be, or cannot be used.
+ */
+export function openSink(destination: string, options: OpenSinkOptions, sinkCount = 1): Sink {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(destination)) {
     throw new UserError(`--out ${destination}: an address is not supported yet by this version`, [
       "give a directory, a .tar or .mcap file, - for standard output, or /dev/null to count and discard",
@@ -54,11 +78,12 @@ export function openSink(destination: string, options: OpenSinkOptions): Sink {
   const layout = new Layout(options.layout ?? layoutDefault);
   const { sync, frameBytesMax, minFreeBytes, onClosed } = options;
   if (destination === "/dev/null") return new NullSink(options);
-  if (destination === "-" || destination === "/dev/stdout") {
-    return openStdoutSink({ descriptor: 1, frameBytesMax, onClosed, clock });
+  const memory = { memoryBytesMax: gatheredBytesMax / sinkCount, cacheBytes: indexCacheBytesMax / sinkCount };
+  if (standardOutputs.has(destination)) {
+    return openStdoutSink({ ...memory, descriptor: 1, frameBytesMax, minFreeBytes, onClosed, clock });
   }
   const shared = { layout, sync, frameBytesMax, minFreeBytes, clock };
-  const file = { ...shared, path: destination, openFile: openNodeArchiveFile };
+  const file = { ...shared, ...memory, path: destination, openFile: openNodeArchiveFile };
   if (/\.tar$/i.test(destination)) return openTarSink(file);
   if (/\.mcap$/i.test(destination)) return openMcapSink(file);
   return new DirectorySink({

@@ -19,8 +19,8 @@ import type { Walk } from "./walk.ts";
 const stretchBytesFirst: number = MiB;
 
 /**
- * What may be looked at again after frames that were none, beyond so many times the stream: a stream made of starts that
- * each claim megabytes would be walked once for every start.
+ * What may be looked at again after frames that were none: so many times the stream, and a little. A stream made of
+ * starts that each claim megabytes would be walked once for every start.
  */
 const retriedTimes = 8;
 const retriedBytesFree: number = 16 * MiB;

@@ -77,6 +77,7 @@ export const refusalCodes: WireCodes<RefusalReason> = new WireCodes({
   checksum: 18,
   link: 19,
   storage: 20,
+  format: 21,
 });
 
 export const gapCodes: WireCodes<GapReason> = new WireCodes({

@@ -1,6 +1,6 @@
 /** Standard output, archives, and several destinations at once, with the executable. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
@@ -10,6 +10,7 @@ import {
   executable,
   filesBelow,
   makeMegabytes,
+  mountSmall,
   openPlace,
   type Place,
   Running,
@@ -92,6 +93,84 @@ test("a reader that goes away ends the receiver quietly, with status 0; nothing 
   const [received] = running.all("received");
   expect(received?.["frames"]).toBe(stored);
 }, 60_000);
+
+test("a reader that goes away is an error where frames are recorded besides", async () => {
+  await using place = await openPlace();
+  const { running, port } = await receiveInto(place, "head -c 1000 | wc -c", ["--out", place.path("captures")]);
+  const sender = place.send(port, [visible], ["--retry-for", "1s"]);
+  expect(await running.status()).toBe(0);
+  expect(await running.stdout).toBe("1000\nstatus 1\n");
+  expect(running.all("error")).toMatchObject([{ message: "standard output was closed by its reader" }]);
+  expect(await sender.status()).toBe(5);
+}, 60_000);
+
+test("a reader that stalls for ever does not keep the receiver from ending on a signal", async () => {
+  await using place = await openPlace();
+  const dir = place.path("large");
+  makeMegabytes(dir, 30);
+  const receiving = ["--receive", "127.0.0.1:0", "--out", "-", "--json"];
+  const script = `"$0" "$@" & echo $! >&2; wait $!; echo "status $?" >&2`;
+  const running = new Running("bash", ["-c", `{ ${script}; } | sleep 30`, await executable(), ...receiving]);
+  const { address } = await running.waitFor("listening");
+  const pid = Number(running.lines.find((line) => /^\d+$/.test(line)));
+  const sender = place.send(Number(String(address).split(":").at(-1)), [dir], ["--retry-for", "1s"]);
+  await sender.waitFor("connected");
+  await Bun.sleep(1_000);
+  const startedMs = performance.now();
+  process.kill(pid, "SIGTERM");
+  while (!running.lines.some((line) => line.startsWith("status"))) {
+    expect(performance.now() - startedMs).toBeLessThan(12_000);
+    await Bun.sleep(50);
+  }
+  expect(running.lines).toContain("status 1");
+  const [error] = running.all("error");
+  expect(String(error?.["message"])).toMatch(/^-: takes nothing; gave up after 5 s, \d+ not stored$/);
+  expect(await sender.status()).toBe(5);
+  running.signal("SIGTERM");
+}, 60_000);
+
+test("standard output that takes nothing holds the sender, and says so once", async () => {
+  await using place = await openPlace();
+  const script = `"$0" "$@" > /dev/full`;
+  const receiving = ["--receive", "127.0.0.1:0", "--out", "-", "--json"];
+  const running = new Running("bash", ["-c", `exec ${script}`, await executable(), ...receiving]);
+  place.onClose(() => running.signal("SIGTERM"));
+  const { address } = await running.waitFor("listening");
+  const sender = place.send(Number(String(address).split(":").at(-1)), [visible]);
+  await running.waitFor("held");
+  await Bun.sleep(6_000);
+  expect([running.count("held"), running.count("resumed")]).toEqual([1, 0]);
+  expect([sender.ended, sender.count("disconnected")]).toEqual([false, 0]);
+  sender.signal("SIGTERM");
+  expect(await sender.status()).toBe(4);
+}, 60_000);
+
+test.each(["tar", "mcap"])(
+  "a full disk under a .%s file: held once, nothing is sent in vain",
+  async (kind) => {
+    await using place = await openPlace();
+    const disk = place.path("disk");
+    const unmount = mountSmall(disk, 12 * 2 ** 20);
+    // Not everybody may mount, and a container may forbid it even to root.
+    if (unmount === undefined) return;
+    place.onClose(unmount);
+    const dir = place.path("large");
+    makeMegabytes(dir, 20);
+    writeFileSync(join(disk, "ballast"), new Uint8Array(2 * 2 ** 20));
+    const receiver = await place.receive(join(disk, `day.${kind}`), { words: ["--min-free", "1Mi"] });
+    const proxy = place.proxy({ targetPort: receiver.port });
+    const sender = place.send(proxy.port, [dir]);
+    await receiver.waitFor("held");
+    await Bun.sleep(4_000);
+    expect([receiver.count("held"), receiver.count("resumed"), sender.count("held")]).toEqual([1, 0, 1]);
+    sender.signal("SIGTERM");
+    expect(await sender.status()).toBe(4);
+    expect(sender.all("problem").filter(({ reason }) => reason === "rejected")).toEqual([]);
+    receiver.signal("SIGTERM");
+  expect(await receiver.status()).toBe(0);
+  },
+  60_000,
+);
 
 test("an archive: kill -9 of the receiver, the same command again, and every frame is in it once", async () => {
   await using place = await openPlace();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Frame } from "../../src/frame.ts";
 import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
-import { FrameIndex, type FrameIndexOptions } from "../../src/sinks/frame-index.ts";
+import { FrameIndex, type FrameIndexOptions, indexCacheBytesMax } from "../../src/sinks/frame-index.ts";
 import { frameBytesMax, frameOf, inSession, otherSession } from "./suite.ts";
 
 const opened: FrameIndex[] = [];
@@ -14,7 +14,13 @@ afterEach(() => {
 });
 
 function newIndex(changes: Partial<FrameIndexOptions> = {}): FrameIndex {
-  const index = new FrameIndex({ file: undefined, layout: new Layout(layoutDefault), frameBytesMax, ...changes });
+  const index = new FrameIndex({
+    file: undefined,
+    layout: new Layout(layoutDefault),
+    frameBytesMax,
+    cacheBytes: indexCacheBytesMax,
+    ...changes,
+  });
   opened.push(index);
   return index;
 }
@@ -77,6 +83,22 @@ test("in a stream, frames have no paths, and the newest ones are remembered", ()
   const known = Array.from({ length: 25 }, (_, number) => kindOf(index, frameOf(`${number}.jpg`, "one")));
   expect(known).toEqual([...Array<string>(15).fill("want"), ...Array<string>(10).fill("have")]);
   expect(index.place(frameOf("24.jpg", "one"), 99)).toMatchObject({ kind: "append", outcome: "conflict" });
+});
+
+test("in a stream, the longest names take no more memory than short ones", () => {
+  const frames = 30_000;
+  const index = newIndex({ layout: undefined, framesMax: frames });
+  Bun.gc(true);
+  const before = process.memoryUsage.rss();
+  const rest = `/${"n".repeat(240)}`.repeat(4);
+  for (let number = 0; number < frames; number += 1) {
+    index.place(frameOf(`${number}${rest}`, "one"), number);
+    if (number % 100 === 99) index.keep();
+  }
+  Bun.gc(true);
+  expect(process.memoryUsage.rss() - before).toBeLessThan(60e6);
+  expect(kindOf(index, frameOf(`7${rest}`, "one"))).toBe("have");
+  expect(kindOf(index, frameOf(`x${rest}`, "one"))).toBe("want");
 });
 
 test("a frame whose path would not be safe is refused before its bytes", () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FrameGatherer, type GatheredFrame } from "../../src/sinks/gathered-frame.ts";
+import { FrameGatherer, gatheredBytesMax, type GatheredFrame } from "../../src/sinks/gathered-frame.ts";
 import { Random } from "../support/random.ts";
 
 let dir = "";
@@ -11,7 +11,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-const newGatherer = (): FrameGatherer => new FrameGatherer({ temporaryPath: join(dir, ".x.") });
+const newGatherer = (memoryBytesMax = gatheredBytesMax): FrameGatherer =>
+  new FrameGatherer({ temporaryPath: join(dir, ".x."), memoryBytesMax });
 const MiB = 2 ** 20;
 
 async function bytesOf(frame: GatheredFrame): Promise<Uint8Array> {
@@ -57,6 +58,16 @@ test("together, frames in memory are bounded; what was discarded makes room", as
   expect([first.memory === undefined, second.memory === undefined]).toEqual([false, true]);
   for (const frame of [...frames, first, second]) frame.discard();
   expect(gatherer.begin(8 * MiB).memory).toBeDefined();
+});
+
+test("a sink that shares the memory with others takes its part of it", () => {
+  const gatherer = newGatherer(4 * MiB);
+  expect(gatherer.needsFile(5 * MiB)).toBe(true);
+  const frames = Array.from({ length: 6 }, () => gatherer.begin(MiB));
+  expect(frames.filter(({ memory }) => memory !== undefined).length).toBe(4);
+  expect(gatherer.needsFile(1)).toBe(true);
+  for (const frame of frames) frame.discard();
+  expect(gatherer.needsFile(1)).toBe(false);
 });
 
 test("its file has no name, so that nothing is left of it", () => {

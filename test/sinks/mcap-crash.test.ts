@@ -17,6 +17,8 @@ import type { Sink } from "../../src/ports.ts";
 import { type ArchiveFile, type OpenArchiveFile, openNodeArchiveFile } from "../../src/sinks/archive-file.ts";
 import type { SyncMode } from "../../src/sinks/directory/catalogue.ts";
 import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
+import { indexCacheBytesMax } from "../../src/sinks/frame-index.ts";
+import { gatheredBytesMax } from "../../src/sinks/gathered-frame.ts";
 import { openMcapSink } from "../../src/sinks/mcap/mcap-sink.ts";
 import { Random } from "../support/random.ts";
 import { readIndexed, readPictures } from "./mcap-place.ts";
@@ -134,6 +136,13 @@ class WatchedFile implements ArchiveFile {
     this.#later = [];
   }
 
+  syncNow(): void {
+    this.#file.syncNow();
+    if (this.#lies) return;
+    this.#flushed = readFileSync(this.path);
+    this.#later = [];
+  }
+
   inPlace(): boolean {
     return this.#file.inPlace();
   }
@@ -193,6 +202,8 @@ class CrashRun {
       sync: this.#sync,
       frameBytesMax: 8 * MiB,
       minFreeBytes: 0,
+      memoryBytesMax: gatheredBytesMax,
+      cacheBytes: indexCacheBytesMax,
       openFile,
       clock: { nowMs: () => 0, wallNs: () => 5n },
       chunkBytesMax,

@@ -9,6 +9,8 @@ import { crc32 } from "../../src/bytes/checksum.ts";
 import type { Sink } from "../../src/ports.ts";
 import { type ArchiveFile, openNodeArchiveFile } from "../../src/sinks/archive-file.ts";
 import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
+import { indexCacheBytesMax } from "../../src/sinks/frame-index.ts";
+import { gatheredBytesMax } from "../../src/sinks/gathered-frame.ts";
 import { type McapSinkOptions, openMcapSink } from "../../src/sinks/mcap/mcap-sink.ts";
 import { frameBytesMax, type SinkPlace } from "./suite.ts";
 
@@ -20,6 +22,8 @@ export class McapPlace implements SinkPlace {
   #nowMs = 0;
   /** What fails, until it is told otherwise. */
   broken: "write" | "sync" | undefined;
+  /** How often it was flushed outside a commit. */
+  syncNows = 0;
 
   constructor(options: Partial<McapSinkOptions> = {}) {
     this.#options = options;
@@ -32,6 +36,8 @@ export class McapPlace implements SinkPlace {
       sync: "batch",
       frameBytesMax,
       minFreeBytes: 0,
+      memoryBytesMax: gatheredBytesMax,
+      cacheBytes: indexCacheBytesMax,
       openFile: (path, create) => this.#breakable(openNodeArchiveFile(path, create)),
       clock: { nowMs: () => (this.#nowMs += 250), wallNs: () => 1_800_000_000_000_000_001n },
       ...this.#options,
@@ -78,6 +84,10 @@ export class McapPlace implements SinkPlace {
       },
       resize: (bytes) => file.resize(bytes),
       sync: () => (this.broken === "sync" ? Promise.reject(full()) : file.sync()),
+      syncNow: () => {
+        this.syncNows += 1;
+        file.syncNow();
+      },
       inPlace: () => file.inPlace(),
       close: () => file.close(),
     };

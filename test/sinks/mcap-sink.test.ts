@@ -195,6 +195,7 @@ describe("mcap sink: what a reader finds", () => {
     const origin = { device: "rig", source: "visible", session };
     const recorded = { sec: 1_800_000_000, nsec: 1 };
     const group = expect.any(Number) as unknown;
+    const archive = expect.stringMatching(/^[0-9a-f]{16}$/) as unknown;
     const frames = factsOf(file, "/framepipe/frames");
     expect(frames).toEqual([
       {
@@ -208,15 +209,16 @@ describe("mcap sink: what a reader finds", () => {
         captured: { sec: 1_700_000_000, nsec: 123_456_789 },
         received: recorded,
         topic: "/rig/visible/raw",
+        archive,
         group: groups[0],
       },
       expect.objectContaining({ sequence: 8, path: "rig/visible/1~2.jpg", number: 2, group: groups[1] }) as never,
     ]);
     const { origin: gapOrigin, firstSequence, ...gap } = someGap;
     const [unseen, seen] = factsOf(file, "/framepipe/gaps");
-    expect(seen).toEqual({ ...gapOrigin, ...gap, first_sequence: firstSequence, recorded, group });
+    expect(seen).toEqual({ ...gapOrigin, ...gap, first_sequence: firstSequence, recorded, archive, group });
     const [end] = factsOf(file, "/framepipe/ends");
-    expect(end).toEqual({ ...origin, ...someEnd.totals, ended: recorded, group });
+    expect(end).toEqual({ ...origin, ...someEnd.totals, ended: recorded, archive, group });
     for (const [topic, facts] of [
       ["frames", frames[0]],
       ["gaps", unseen],
@@ -322,8 +324,11 @@ describe("mcap sink: what a reader finds", () => {
     expect(readdirSync(place.parent)).toEqual(["day.mcap"]);
   });
 
-  test("frames that no reader could hold are refused, whatever --max-frame says", () => {
-    const sink = makePlace().open({ frameBytesMax: 64 * GiB });
+  test("frames that no reader could hold are refused, and a --max-frame that allows them from the start", () => {
+    const error = userErrorOf(() => makePlace().open({ frameBytesMax: GiB + 1 }));
+    expect(error.message).toContain("--max-frame is more than a frame in an MCAP file may have");
+    expect(error.hints[0]).toContain("--max-frame 1Gi");
+    const sink = makePlace().open({ frameBytesMax: GiB });
     const [fits, large] = [frameOf("1.jpg", "", { bytes: GiB }), frameOf("1.jpg", "", { bytes: GiB + 1 })];
     expect(sink.lookup(fits.origin, [fits, large]).map(({ kind }) => kind)).toEqual(["want", "refuse"]);
     expect(sink.open(large)).toBe("too-large");
@@ -481,6 +486,66 @@ describe("mcap sink: the file", () => {
       changed[at] = (changed[at] ?? 0) ^ 0x01;
       if (ask(changed) !== "want") throw new Error(`byte ${at} of ${killed.byteLength} is not looked at`);
     }
+  });
+
+  test("what is found is flushed before it is called stored, unless --sync never", async () => {
+    for (const [sync, syncs] of [
+      ["batch", 1],
+      ["each", 1],
+      ["never", 0],
+    ] as const) {
+      const place = makePlace();
+      const sink = place.open({ sync: "never" });
+      await store(sink, frameOf("1.jpg", "one"), "one");
+      const killed = readFileSync(place.path);
+      sink.dispose();
+      for (const content of [killed, readFileSync(place.path)]) {
+        writeFileSync(place.path, content);
+        place.syncNows = 0;
+        const next = place.open({ sync });
+        expect(place.syncNows, sync).toBe(syncs);
+        expect(next.lookup(frameOf("1.jpg", "one").origin, [frameOf("1.jpg", "one")])[0]?.kind).toBe("have");
+        next.dispose();
+      }
+    }
+  });
+
+  test("a frame that is itself such a file, torn by a kill, is no damage", async () => {
+    const inner = makePlace();
+    const innerSink = inner.open();
+    for (let name = 1; name <= 8; name += 1)
+      await store(innerSink, frameOf(`${name}.jpg`, "x".repeat(900)), "x".repeat(900));
+    innerSink.dispose();
+    const content = readFileSync(inner.path);
+    const place = makePlace({ frameBytesMax: MiB });
+    const sink = place.open();
+    const frame = frameOf("day.mcap", "", { bytes: content.byteLength });
+    for (const before of ["", "one"]) {
+      if (before !== "") await store(sink, frameOf("1.jpg", before), before);
+      const start = readFileSync(place.path).byteLength;
+      const copy = makePlace({ frameBytesMax: MiB });
+      stageBytes(sink, { ...frame, name: `${before}day.mcap` }, content);
+      await commit(sink);
+      writeFileSync(copy.path, readFileSync(place.path).subarray(0, start + content.byteLength));
+      const next = copy.open();
+      expect(next.lookup(frame.origin, [{ ...frame, name: `${before}day.mcap` }])).toEqual([{ kind: "want" }]);
+      expect(readFileSync(copy.path).byteLength).toBeLessThanOrEqual(start);
+      next.dispose();
+    }
+    sink.dispose();
+  });
+
+  test("a start that names another archive than the facts is damage, and nothing is cut off", async () => {
+    const place = makePlace();
+    const sink = place.open();
+    const start = statSync(place.path).size;
+    await store(sink, frameOf("1.jpg", "one"), "one");
+    sink.dispose();
+    const damaged = readFileSync(place.path);
+    damaged[start - 1] = damaged[start - 1] === 0x30 ? 0x31 : 0x30;
+    writeFileSync(place.path, damaged);
+    expect(userErrorOf(() => place.open()).message).toContain("is damaged");
+    expect(readFileSync(place.path).equals(damaged)).toBe(true);
   });
 
   test("damage in the middle is told and left as it is, because frames behind it would be lost", async () => {

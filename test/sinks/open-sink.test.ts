@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../../src/errors.ts";
@@ -76,6 +76,18 @@ test("several destinations are one sink; if one cannot be opened, none is", () =
     openSinks([archive, directory], options).dispose();
     expect(() => openSinks([archive, directory, archive], options)).toThrow(`--out ${archive} is given twice`);
     expect(openSinks(["/dev/null"], options).place).toBe("/dev/null");
+    // By whatever name.
+    symlinkSync(parent, join(parent, "link"));
+    for (const [one, other] of [
+      [archive, join(parent, "x", "..", "day.tar")],
+      [archive, `${parent}/./day.tar`],
+      [archive, join(parent, "link", "day.tar")],
+      [join(parent, "new/day.tar"), join(parent, "link", "new/day.tar")],
+      ["-", "/dev/stdout"],
+      ["/dev/fd/1", "-"],
+    ] as const) {
+      expect(() => openSinks([one, other], options)).toThrow(`--out ${other} is given twice`);
+    }
   }));
 
 test("a bad layout is said for every destination", () => {

@@ -1,15 +1,29 @@
 /** The stdout sink with real pipes: a named one, whose write end stands for standard output. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { SinkError } from "../../src/errors.ts";
 import type { Sink } from "../../src/ports.ts";
+import { indexCacheBytesMax } from "../../src/sinks/frame-index.ts";
+import { FanOutSink } from "../../src/sinks/fan-out-sink.ts";
+import { gatheredBytesMax } from "../../src/sinks/gathered-frame.ts";
+import { MemorySink } from "../../src/sinks/memory-sink.ts";
 import { openStdoutSink, type StdoutSinkOptions } from "../../src/sinks/stdout-sink.ts";
 import { mountSmall } from "../support/processes.ts";
 import { Random } from "../support/random.ts";
-import { commit, frameBytesMax, frameOf, openWriter, type Result, sinkSuite, stage, store } from "./suite.ts";
+import { commit, frameBytesMax, frameOf, openWriter, type Result, sinkSuite, store } from "./suite.ts";
 
 class Pipe {
   readonly dir: string = mkdtempSync(join(tmpdir(), "framepipe-"));
@@ -31,6 +45,9 @@ class Pipe {
     return openStdoutSink({
       descriptor,
       frameBytesMax,
+      minFreeBytes: 0,
+      memoryBytesMax: gatheredBytesMax,
+      cacheBytes: indexCacheBytesMax,
       onClosed: () => (this.closedCount += 1),
       clock: { nowMs: () => (this.#nowMs += 1000), wallNs: () => 1n },
       ...changes,
@@ -192,6 +209,55 @@ describe("stdout sink", () => {
     );
   });
 
+  test("a folder for temporary files that is not there is named, and waited for", async () => {
+    const pipe = makePipe();
+    const read = pipe.attach();
+    const temporaryDirectory = join(pipe.dir, "later");
+    const sink = pipe.open({ temporaryDirectory, frameBytesMax: 20_000_000 });
+    const large = frameOf("1.raw", "", { bytes: 9_000_000 });
+    expect(() => sink.open(large)).toThrow(
+      `${temporaryDirectory}: cannot gather a frame: the directory is gone (ENOENT)`,
+    );
+    for (let call = 0; call < 3; call += 1) expect(sink.ready(1)?.message).toContain(temporaryDirectory);
+    mkdirSync(temporaryDirectory);
+    expect(sink.ready(9_000_000)).toBeUndefined();
+    openWriter(sink, large).abort();
+    expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
+    expect(read()).toBe("one");
+    sink.dispose();
+  });
+
+  test("one that fails whenever it is used is left alone for longer and longer", async () => {
+    const pipe = makePipe();
+    let nowMs = 0;
+    const path = "/dev/full";
+    const sink = pipe.open({ path, clock: { nowMs: () => nowMs, wallNs: () => 1n } });
+    const waits: number[] = [];
+    for (let round = 0; round < 8; round += 1) {
+      expect(((await store(sink, frameOf("1.jpg", "one"), "one")) as SinkError).retryable).toBe(true);
+      const startMs = nowMs;
+      while (sink.ready(1) !== undefined) nowMs += 500;
+      waits.push(nowMs - startMs);
+    }
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    sink.dispose();
+  });
+
+  test("--min-free holds for the folder of temporary files and for a file", () => {
+    const pipe = makePipe();
+    const path = join(pipe.dir, "stream");
+    writeFileSync(path, "");
+    const minFreeBytes = Number.MAX_SAFE_INTEGER;
+    const toPipe = pipe.open({ flags: constants.O_RDWR, minFreeBytes });
+    expect(toPipe.ready(1)).toBeUndefined();
+    expect(toPipe.ready(9_000_000)?.message).toContain("below --min-free");
+    toPipe.dispose();
+    if (process.platform !== "linux") return;
+    const toFile = pipe.open({ path, minFreeBytes });
+    expect(toFile.ready(1)?.message).toMatch(/^standard output: .* free, below --min-free /);
+    toFile.dispose();
+  });
+
   test("into a file, on a full disk: whole frames only, and more when there is room", async () => {
     const pipe = makePipe();
     const dir = join(pipe.dir, "disk");
@@ -229,34 +295,57 @@ describe("stdout sink: y4m", () => {
   const header = "YUV4MPEG2 W2 H2 F25:1 Ip A1:1 C420jpeg\n";
   const picture = (letter: string): string => `FRAME\n${letter.repeat(6)}`;
 
-  test("frames that are files become one stream, others stay as they are", async () => {
+  test("frames that are files become one stream; what does not fit it is refused, and the stream goes on", async () => {
     const pipe = makePipe();
     const read = pipe.attach();
     const sink = pipe.open();
-    const contents = [header + picture("a"), header + picture("b"), "jpeg", header + picture("c"), "YUV4MPEG2 no end"];
-    for (const [index, content] of contents.entries()) {
-      expect(await store(sink, frameOf(`${index}.y4m`, content), content)).toBe("stored");
+    const frames = [
+      [header + picture("a"), "stored"],
+      [header + picture("b"), "stored"],
+      ["a JPEG", "format"],
+      ["", "stored"],
+      [header.replace("W2", "W4") + picture("bb"), "format"],
+      ["YUV4MPEG2 no end", "format"],
+      [header + picture("c"), "stored"],
+    ] as const;
+    for (const [index, [content, expected]] of frames.entries()) {
+      expect(await store(sink, frameOf(`${index}.y4m`, content), content)).toBe(expected);
     }
-    expect(read()).toBe(`${header}${picture("a")}${picture("b")}jpeg${picture("c")}YUV4MPEG2 no end`);
+    expect(read()).toBe(`${header}${picture("a")}${picture("b")}${picture("c")}`);
+    expect([sink.ready(1), pipe.closedCount]).toEqual([undefined, 0]);
     sink.dispose();
   });
 
-  test("another header ends the stream, with nothing of its frame written", async () => {
+  test("a y4m frame is refused by any other stream", async () => {
     const pipe = makePipe();
     const read = pipe.attach();
-    const sink = pipe.open();
-    await store(sink, frameOf("1.y4m", header + picture("a")), header + picture("a"));
-    const other = header.replace("W2", "W4") + picture("bb");
-    const results = stage(sink, frameOf("2.y4m", other), other);
-    const failure = await commit(sink);
-    expect(results).toEqual([failure] as Result[]);
-    expect(failure?.retryable).toBe(false);
-    expect(failure?.message).toBe(
-      `standard output: rig/visible/2.y4m begins with "YUV4MPEG2 W4 H2 F25:1 Ip A1:1 C420jpeg", ` +
-        `the y4m stream with "YUV4MPEG2 W2 H2 F25:1 Ip A1:1 C420jpeg"`,
-    );
+    const sink = pipe.open({ frameBytesMax: 20_000_000 });
+    const large = header + "x".repeat(9_000_000);
+    for (const [name, content, expected] of [
+      ["0", "", "stored"],
+      ["1", "a JPEG", "stored"],
+      ["2", header + picture("a"), "format"],
+      ["3", large, "format"],
+      ["4", "a PNG", "stored"],
+    ] as const) {
+      expect(await store(sink, frameOf(name, content), content), name).toBe(expected);
+    }
+    expect(read()).toBe("a JPEGa PNG");
+    sink.dispose();
+  });
+
+  test("what one of several destinations refuses stays in the others", async () => {
+    const pipe = makePipe();
+    const read = pipe.attach();
+    const memory = new MemorySink({ frameBytesMax });
+    const sink = new FanOutSink([memory, pipe.open()]);
+    const results: Result[] = [];
+    for (const content of [header + picture("a"), "a JPEG"]) {
+      results.push(await store(sink, frameOf(content.slice(0, 3), content), content));
+    }
+    expect(results).toEqual(["stored", "format"]);
     expect(read()).toBe(header + picture("a"));
-    expect(pipe.closedCount).toBe(0);
+    expect(memory.frames.size).toBe(2);
     sink.dispose();
   });
 

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import type { Sink } from "../../src/ports.ts";
 import { type ArchiveFile, openNodeArchiveFile } from "../../src/sinks/archive-file.ts";
 import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
+import { indexCacheBytesMax } from "../../src/sinks/frame-index.ts";
+import { gatheredBytesMax } from "../../src/sinks/gathered-frame.ts";
 import { openTarSink, type TarSinkOptions } from "../../src/sinks/tar/tar-sink.ts";
 import { frameBytesMax, type SinkPlace } from "./suite.ts";
 
@@ -30,6 +32,8 @@ export class TarPlace implements SinkPlace {
       sync: "batch",
       frameBytesMax,
       minFreeBytes: 0,
+      memoryBytesMax: gatheredBytesMax,
+      cacheBytes: indexCacheBytesMax,
       openFile: (path, create) => this.#breakable(openNodeArchiveFile(path, create), meddle),
       clock: { nowMs: () => (this.nowMs += 1000), wallNs: () => 1_750_000_000_000_000_001n },
       ...this.#options,
@@ -109,6 +113,7 @@ export class TarPlace implements SinkPlace {
       },
       resize: (bytes) => file.resize(bytes),
       sync: () => file.sync(),
+      syncNow: () => file.syncNow(),
       inPlace: () => file.inPlace(),
       close: () => file.close(),
       ...meddle(file),

@@ -10,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   statSync,
+  symlinkSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
@@ -145,7 +146,15 @@ print(json.dumps(members))`;
       3,
       "1700000000.123456789",
       "one",
-      { ...facts, group: 0, crc32: crc32(Buffer.from("one")), sequence: 7, name: "1.jpg", number: 1 },
+      {
+        ...facts,
+        group: 0,
+        archive: expect.stringMatching(/^[0-9a-f]{16}$/) as unknown as string,
+        crc32: crc32(Buffer.from("one")),
+        sequence: 7,
+        name: "1.jpg",
+        number: 1,
+      },
     ]);
     expect(members[1]?.[4]).toMatchObject({ ...facts, name: "1.jpg", number: 2 });
     expect(members[3]?.slice(1, 4)).toEqual([4, "0.000000001", "four"]);
@@ -200,7 +209,8 @@ print(json.dumps(members))`;
     expect(place.tar("-tv")).toMatch(/ 9663676421 .*rig\/1\.raw\n.* 0 .*rig\/2\.raw\n/);
     const file = openNodeArchiveFile(place.archive, false);
     const frames: [string, number][] = [];
-    expect(scanTar("x", file, ({ frame }) => frames.push([frame.name, frame.bytes]))).toBe(end + nextHead.byteLength);
+    const scanned = scanTar("x", file, ({ frame }) => frames.push([frame.name, frame.bytes]));
+    expect(scanned.end).toBe(end + nextHead.byteLength);
     expect(frames).toEqual([
       ["1.raw", bytes],
       ["2.raw", 0],
@@ -325,6 +335,56 @@ describe("tar sink: after a crash", () => {
     expect(readFileSync(other.archive).equals(damagedBytes)).toBe(true);
   });
 
+  test("what is found is flushed before it is called stored, unless --sync never", async () => {
+    for (const [sync, expected] of [
+      ["batch", ["resize", "resize", "syncNow"]],
+      ["never", ["resize", "resize"]],
+    ] as const) {
+      const place = makePlace();
+      const first = place.open({ sync: "never" });
+      await store(first, frameOf("1.jpg", "1.jpg"), "1.jpg");
+      first.dispose();
+      const calls: string[] = [];
+      const sink = place.open({ sync }, (file) => ({
+        resize: (bytes) => {
+          calls.push("resize");
+          file.resize(bytes);
+        },
+        syncNow: () => {
+          calls.push("syncNow");
+          file.syncNow();
+        },
+      }));
+      expect(calls).toEqual([...expected]);
+      expect(held(sink, ["1.jpg"])).toEqual(["1.jpg"]);
+      sink.dispose();
+    }
+  });
+
+  test("a frame that is itself such an archive, torn by a kill, is no damage", async () => {
+    const inner = makePlace();
+    await makeCommits(inner, new Random(7));
+    const content = readFileSync(inner.archive);
+    for (const before of [[], ["1.jpg"]]) {
+      const place = makePlace({ frameBytesMax: 1_000_000 });
+      const sink = place.open();
+      for (const name of before) await store(sink, frameOf(name, name), name);
+      const start = statSync(place.archive).size;
+      const frame = frameOf("day.tar", "", { bytes: content.byteLength });
+      const writer = openWriter(sink, frame);
+      writer.write(content);
+      writer.finish(crc32(content), () => {});
+      expect(await commit(sink)).toBeUndefined();
+      sink.dispose();
+      truncateSync(place.archive, start + content.byteLength - 512);
+      const next = place.open();
+      expect(held(next, before)).toEqual(before);
+      expect(next.lookup(origin, [frame])).toEqual([{ kind: "want" }]);
+      expect(statSync(place.archive).size).toBe(start);
+      next.dispose();
+    }
+  });
+
   test("a killed receiver's lock is gone with it, and its archive is continued", () => {
     const place = makePlace();
     const program = `
@@ -363,7 +423,6 @@ describe("tar sink: beside other programs", () => {
     expect(error.message).toBe(`${place.archive} is in use by another receiver`);
     expect(error.hints.length).toBe(1);
     const link = join(place.parent, "link.tar");
-    const { symlinkSync } = await import("node:fs");
     symlinkSync(place.archive, link);
     expect(userErrorOf(() => place.open({ path: link })).message).toBe(`${link} is in use by another receiver`);
     // Whoever was refused has not taken the lock away.
@@ -473,6 +532,14 @@ with tarfile.open(sys.argv[1], "a", format=tarfile.GNU_FORMAT) as archive:
     const error = userErrorOf(() => place.open({ path: gone }));
     expect(error.message).toBe(`cannot store in ${gone}: there is no directory ${join(place.parent, "a")} (ENOENT)`);
     expect(error.hints).toEqual([`make it: mkdir -p '${join(place.parent, "a")}'`]);
+    writeFileSync(join(place.parent, "file"), "");
+    const below = userErrorOf(() => place.open({ path: join(place.parent, "file/x.tar") }));
+    expect(below.message).toContain("a file stands where a directory is needed (ENOTDIR)");
+    symlinkSync("circle.tar", join(place.parent, "circle.tar"));
+    const circle = userErrorOf(() => place.open({ path: join(place.parent, "circle.tar") }));
+    expect(circle.message).toContain("its symbolic links lead in a circle (ELOOP)");
+    const longName = userErrorOf(() => place.open({ path: join(place.parent, `${"x".repeat(250)}.tar`) }));
+    expect(longName.message).toContain("its name is too long: a lock file has to lie beside it");
   });
 });
 
@@ -545,6 +612,46 @@ describe("tar sink: when the disk fails", () => {
     expect(results).toEqual(["stored", failure, failure] as Result[]);
     sink.dispose();
     expect(place.tar("-t")).toBe("rig/visible/1.jpg\n");
+  });
+
+  test("behind a failure that nothing heals nothing more is written", async () => {
+    const place = makePlace();
+    let writes = 0;
+    const sink = place.open({}, (file) => ({
+      write: async (views, position) => {
+        writes += 1;
+        if (writes === 1) throw new SinkError("broken for good", { retryable: false });
+        await file.write(views, position);
+      },
+    }));
+    const results = stage(sink, frameOf("1.jpg", "one"), "one");
+    const failing = commit(sink);
+    stage(sink, frameOf("2.jpg", "two"), "two", results);
+    const failure = await failing;
+    expect(await commit(sink)).toBe(failure as SinkError);
+    expect([writes, results]).toEqual([1, [failure, failure] as Result[]]);
+    sink.dispose();
+  });
+
+  test("while a commit runs, dispose leaves the file to it", async () => {
+    const place = makePlace();
+    const { promise: flushed, resolve: flush } = Promise.withResolvers<void>();
+    let closed = 0;
+    const sink = place.open({}, (file) => ({
+      sync: () => flushed,
+      close: () => {
+        closed += 1;
+        file.close();
+      },
+    }));
+    const results = stage(sink, frameOf("1.jpg", "one"), "one");
+    const done = commit(sink);
+    await Bun.sleep(5);
+    sink.dispose();
+    expect(closed).toBe(0);
+    flush();
+    expect(await done).toBeUndefined();
+    expect([closed, results]).toEqual([1, ["stored"]]);
   });
 
   test("an archive that vanishes is waited for, never made anew, and used again when it is back", async () => {

@@ -11,13 +11,16 @@ const answerBytes = 32 * MiB;
 export interface FreeSpaceOptions {
   readonly disk: Disk;
   readonly directory: string;
+  /** For messages; the directory unless it is given. */
+  readonly place?: string;
   readonly minFreeBytes: number;
   readonly nowMs: () => number;
 }
 
 export class FreeSpace {
   readonly #options: FreeSpaceOptions;
-  #freeBytes = 0;
+  /** Until the disk is asked, it is taken to have room. */
+  #freeBytes = Number.POSITIVE_INFINITY;
   #writtenBytes = 0;
   #askedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -41,18 +44,22 @@ export class FreeSpace {
     this.#writtenBytes += bytes;
   }
 
-  /** Whether `bytes` can be written and leave what must stay free: `undefined`, or why not. */
-  check(bytes: number): SinkError | undefined {
-    const { directory, minFreeBytes } = this.#options;
+  /**
+   * Whether a frame of `bytes`, and `waitingBytes` that came before it, can be written and leave what must stay free:
+   * `undefined`, or why not.
+   */
+  check(bytes: number, waitingBytes = 0): SinkError | undefined {
+    const { directory, place = directory, minFreeBytes } = this.#options;
     const freeBytes = this.#freeBytes - this.#writtenBytes;
-    if (freeBytes - bytes >= minFreeBytes) return undefined;
+    if (freeBytes - bytes - waitingBytes >= minFreeBytes) return undefined;
     // The next call asks again: space that somebody makes is used at once.
     this.#askedAtMs = Number.NEGATIVE_INFINITY;
     const free = sizeText(Math.max(0, freeBytes));
+    const waiting = waitingBytes > 0 ? `, ${sizeText(waitingBytes)} before it` : "";
     const problem =
       freeBytes < minFreeBytes
         ? `below --min-free ${sizeText(minFreeBytes)}`
-        : `too little for a frame of ${sizeText(bytes)} and --min-free ${sizeText(minFreeBytes)}`;
-    return new SinkError(`${directory}: ${free} free, ${problem}`, { retryable: true });
+        : `too little for a frame of ${sizeText(bytes)}${waiting} and --min-free ${sizeText(minFreeBytes)}`;
+    return new SinkError(`${place}: ${free} free, ${problem}`, { retryable: true });
   }
 }

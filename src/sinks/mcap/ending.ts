@@ -9,7 +9,7 @@ import { MiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { schemas } from "./format.ts";
 import type { PromptWriter } from "./prompt-writer.ts";
-import { chunkHeadBytes, encodeStart, readChunkHead, readRecordHead, recordHeadBytes } from "./records.ts";
+import { chunkHeadBytes, readChunkHead, readRecordHead, recordHeadBytes, startBytes } from "./records.ts";
 import { Window } from "./window.ts";
 
 /** Written at once. */
@@ -102,7 +102,7 @@ class Ending {
   #writeChunkIndexes(statistics: McapTypes.Statistics): void {
     const { file, at: dataEnd } = this.#options;
     const window = new Window(file, dataEnd);
-    for (let at = encodeStart().byteLength; at < dataEnd;) {
+    for (let at = startBytes; at < dataEnd;) {
       const view = window.view(at, chunkHeadBytes);
       assert(view !== undefined && readRecordHead(view).opcode === Opcode.CHUNK, "a chunk is where it was written");
       const head = readChunkHead(view);

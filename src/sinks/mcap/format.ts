@@ -8,8 +8,18 @@ import { GiB } from "../../limits.ts";
 import type { HeldFrame } from "../frame-index.ts";
 import { compressedImageDescriptor, encodeImageHead } from "./protobuf.ts";
 
-/** In the header. A file with another one was written by another program, or by another version of this one. */
-export const header: McapTypes.Header = { profile: "", library: "framepipe mcap 1" };
+/** Of the name of an archive: hexadecimal digits. */
+export const archiveIdLength = 16;
+
+/** A name for a new archive, unlike that of any other. */
+export function newArchiveId(): string {
+  return crypto.randomUUID().replaceAll("-", "").slice(0, archiveIdLength);
+}
+
+/** A file with another `library` was written by another program, or by another version of this one. */
+export function headerOf(archive: string): McapTypes.Header {
+  return { profile: "", library: `framepipe mcap 2, archive ${archive}` };
+}
 
 /**
  * The largest frame. A reader holds a message whole, the common ones twice, and Protocol Buffers end at 2 GiB; writing
@@ -67,8 +77,23 @@ export interface FrameFact extends HeldFrame {
   readonly receivedNs: bigint;
 }
 
-/** `group`: where in the file the commit began that wrote this. */
-export function frameFact({ frame, path, number, crc32, topic, receivedNs }: FrameFact, group: number): Fact {
+/** Where a fact was written. It stands at the end of each, in this order. */
+export interface GroupFacts {
+  readonly archive: string;
+  /** Where in the file the commit began. */
+  readonly group: number;
+}
+
+/** What a fact written so ends with, and nothing else in it: a quote within a name has a backslash before it. */
+export function groupPattern(archive: string): RegExp {
+  return new RegExp(`"archive":"${archive}","group":(?<group>\\d{1,16})\\}`, "g");
+}
+
+/** The longest text that `groupPattern` finds. */
+export const groupTextBytesMax: number = `"archive":"","group":}`.length + archiveIdLength + 16;
+
+export function frameFact(fact: FrameFact, { archive, group }: GroupFacts): Fact {
+  const { frame, path, number, crc32, topic, receivedNs } = fact;
   const { device, source, session } = frame.origin;
   const { sequence, name, bytes } = frame;
   const json = JSON.stringify({
@@ -84,28 +109,30 @@ export function frameFact({ frame, path, number, crc32, topic, receivedNs }: Fra
     captured: jsonTime(frame.capturedNs),
     received: jsonTime(receivedNs),
     topic,
+    archive,
     group,
   });
   return { channelId: channelIds.frames, sequence, json };
 }
 
-export function gapFact({ origin, firstSequence, count, reason, name, detail }: Gap, ns: bigint, group: number): Fact {
+export function gapFact(gap: Gap, ns: bigint, { archive, group }: GroupFacts): Fact {
+  const { origin, firstSequence, count, reason, name, detail } = gap;
   const { device, source, session } = origin;
   const facts = { device, source, session, first_sequence: firstSequence, count, reason, name, detail };
-  const json = JSON.stringify({ ...facts, recorded: jsonTime(ns), group });
+  const json = JSON.stringify({ ...facts, recorded: jsonTime(ns), archive, group });
   return { channelId: channelIds.gaps, sequence: firstSequence, json };
 }
 
-export function endFact({ origin, totals }: SourceEnd, ns: bigint, group: number): Fact {
+export function endFact({ origin, totals }: SourceEnd, ns: bigint, { archive, group }: GroupFacts): Fact {
   const { device, source, session } = origin;
   const { frames, stored, already, conflicts, refused, skipped } = totals;
   const facts = { device, source, session, frames, stored, already, conflicts, refused, skipped };
-  return { channelId: channelIds.ends, sequence: 0, json: JSON.stringify({ ...facts, ended: jsonTime(ns), group }) };
+  const json = JSON.stringify({ ...facts, ended: jsonTime(ns), archive, group });
+  return { channelId: channelIds.ends, sequence: 0, json };
 }
 
 /** What a fact says when it is read back: `held` if it is about a frame. */
-export interface ReadFact {
-  readonly group: number;
+export interface ReadFact extends GroupFacts {
   /** That of its message. */
   readonly sequence: number;
   readonly held: HeldFrame | undefined;
@@ -119,11 +146,11 @@ export function readFact(channelId: number, text: string): ReadFact | undefined 
   } catch {
     return undefined;
   }
-  if (!isRecord(facts) || !isCount(facts["group"])) return undefined;
-  const { group } = facts;
+  if (!isRecord(facts) || typeof facts["archive"] !== "string" || !isCount(facts["group"])) return undefined;
+  const { archive, group } = facts;
   if (channelId !== channelIds.frames) {
     const first = facts["first_sequence"];
-    return { group, sequence: isCount(first) ? first : 0, held: undefined };
+    return { archive, group, sequence: isCount(first) ? first : 0, held: undefined };
   }
   const { device, source, session, sequence, name, path, number, bytes, crc32, captured } = facts;
   if (typeof device !== "string" || typeof source !== "string" || typeof session !== "string") return undefined;
@@ -132,7 +159,7 @@ export function readFact(channelId: number, text: string): ReadFact | undefined 
   if (!Number.isSafeInteger(captured["sec"]) || !isCount(captured["nsec"])) return undefined;
   const capturedNs = BigInt(captured["sec"] as number) * second + BigInt(captured["nsec"]);
   const frame: Frame = { origin: { device, source, session }, sequence, name, bytes, capturedNs };
-  return { group, sequence, held: { frame, path, number, crc32 } };
+  return { archive, group, sequence, held: { frame, path, number, crc32 } };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -168,6 +195,7 @@ function makeSchemas(): McapTypes.Schema[] {
     captured: time,
     received: time,
     topic: text,
+    archive: text,
     group: count,
   };
   const gap = {
@@ -178,6 +206,7 @@ function makeSchemas(): McapTypes.Schema[] {
     name: text,
     detail: text,
     recorded: time,
+    archive: text,
     group: count,
   };
   const end = {
@@ -189,6 +218,7 @@ function makeSchemas(): McapTypes.Schema[] {
     refused: count,
     skipped: count,
     ended: time,
+    archive: text,
     group: count,
   };
   const image = { name: "foxglove.CompressedImage", encoding: "protobuf", data: compressedImageDescriptor() };

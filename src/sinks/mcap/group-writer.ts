@@ -12,7 +12,16 @@ import { MiB } from "../../limits.ts";
 import type { NewFrame } from "../appending-sink.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import type { Channels } from "./channels.ts";
-import { encodeSchemas, type Fact, formatBytes, frameFact, imageFormatOf, imageHead, logTime } from "./format.ts";
+import {
+  encodeSchemas,
+  type Fact,
+  formatBytes,
+  frameFact,
+  type GroupFacts,
+  imageFormatOf,
+  imageHead,
+  logTime,
+} from "./format.ts";
 import { GrowingChunk } from "./growing-chunk.ts";
 import { encodeGrowingHead, encodeMessageHead, messageHeadBytes } from "./records.ts";
 import type { Tail } from "./scan.ts";
@@ -25,6 +34,8 @@ export interface GroupWriterOptions {
   readonly file: ArchiveFile;
   readonly channels: Channels;
   readonly tail: Tail;
+  /** Its name. */
+  readonly archive: string;
   /** A chunk is full at this size, unless one frame alone is larger. */
   readonly chunkBytesMax: number;
 }
@@ -33,7 +44,8 @@ export class GroupWriter {
   readonly #file: ArchiveFile;
   readonly #channels: Channels;
   readonly #chunkBytesMax: number;
-  readonly #group: number;
+  /** Where the group begins in the file; facts have it in them. */
+  readonly group: GroupFacts;
   /** What is to be written next, and where. */
   #views: Uint8Array[] = [];
   #viewsBytes = 0;
@@ -42,19 +54,14 @@ export class GroupWriter {
   #channelsWritten: number;
   readonly #heads: { readonly at: number; readonly head: Uint8Array }[] = [];
 
-  constructor({ file, channels, tail, chunkBytesMax }: GroupWriterOptions) {
+  constructor({ file, channels, tail, archive, chunkBytesMax }: GroupWriterOptions) {
     this.#file = file;
     this.#channels = channels;
     this.#chunkBytesMax = chunkBytesMax;
-    this.#group = tail.bytes;
+    this.group = { archive, group: tail.bytes };
     this.#at = tail.bytes;
     this.#chunk = tail.chunk?.clone();
     this.#channelsWritten = tail.channelsWritten;
-  }
-
-  /** Where the group begins in the file; facts have it in them. */
-  get group(): number {
-    return this.#group;
   }
 
   async addFrame({ frame, path, number, crc32, receivedNs, content }: NewFrame): Promise<void> {
@@ -66,7 +73,7 @@ export class GroupWriter {
     const time = logTime(frame.capturedNs);
     const fields = format === undefined ? new Uint8Array(0) : imageHead(frame, format);
     const topic = this.#channels.topicOf(channel);
-    const fact = frameFact({ frame, path, number, crc32, topic, receivedNs }, this.#group);
+    const fact = frameFact({ frame, path, number, crc32, topic, receivedNs }, this.group);
 
     const chunk = this.#chunkFor(channel.id, fields.byteLength + frame.bytes + fact.json.length + 2 * messageHeadBytes);
     chunk.addMessage(channel.id, time, chunk.bytes);

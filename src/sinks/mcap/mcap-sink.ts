@@ -10,7 +10,7 @@ import { dirname } from "node:path";
 import { ExitStatus, SinkError, UserError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock, Sink } from "../../ports.ts";
-import { type Appender, AppendingSink, type NewItem } from "../appending-sink.ts";
+import { type Appender, AppendingSink, type Demand, type NewItem } from "../appending-sink.ts";
 import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
 import type { SyncMode } from "../directory/catalogue.ts";
 import { nodeDisk } from "../directory/disk.ts";
@@ -19,10 +19,10 @@ import type { Layout } from "../directory/layout.ts";
 import { FrameIndex } from "../frame-index.ts";
 import type { Channels } from "./channels.ts";
 import { writeEnding } from "./ending.ts";
-import { endFact, gapFact, logTime, messageBytesMax } from "./format.ts";
+import { endFact, gapFact, logTime, messageBytesMax, newArchiveId } from "./format.ts";
 import { GroupWriter } from "./group-writer.ts";
 import { PromptWriter } from "./prompt-writer.ts";
-import { encodeGrowingHead, encodeStart, magic } from "./records.ts";
+import { encodeGrowingHead, encodeStart, isStart, magic, startBytes } from "./records.ts";
 import { type Archive, hasLaterGroup, scanArchive, type Tail } from "./scan.ts";
 
 /** Frames of a file that is opened are put into the index so many at a time. */
@@ -42,6 +42,9 @@ export interface McapSinkOptions {
   readonly sync: SyncMode;
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
+  /** This sink's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
+  readonly memoryBytesMax: number;
+  readonly cacheBytes: number;
   readonly openFile: OpenArchiveFile;
   readonly clock: Pick<Clock, "nowMs" | "wallNs">;
   /** Size at which a chunk is full; smaller for tests. */
@@ -50,13 +53,19 @@ export interface McapSinkOptions {
 
 /** Makes or continues a file. Throws UserError. */
 export function openMcapSink(options: McapSinkOptions): Sink {
-  const { path, sync, clock } = options;
+  const { path, sync, frameBytesMax, memoryBytesMax, clock } = options;
+  if (frameBytesMax > messageBytesMax) {
+    throw new UserError(`--max-frame is more than a frame in an MCAP file may have: ${path} takes up to 1 GiB`, [
+      "give --max-frame 1Gi or less, or store in a directory or a .tar file",
+    ]);
+  }
   const temporaryPath = temporaryPathBeside(path);
   return new AppendingSink({
     place: path,
     open: (create) => new McapAppender({ ...options, temporaryPath, create }),
     oneByOne: sync === "each",
     temporaryPath,
+    memoryBytesMax,
     clock,
   });
 }
@@ -73,6 +82,8 @@ class McapAppender implements Appender {
   readonly #prompt: PromptWriter;
   readonly #space: FreeSpace;
   readonly #channels: Channels;
+  /** The archive's name. */
+  readonly #id: string;
   /** Where the archive ends, and where it did before the last group. */
   #tail: Tail;
   #tailBefore: Tail;
@@ -81,7 +92,7 @@ class McapAppender implements Appender {
   #appending = false;
 
   constructor(options: McapAppenderOptions) {
-    const { path, minFreeBytes, openFile, clock, create } = options;
+    const { path, sync, minFreeBytes, openFile, clock, create } = options;
     this.#options = options;
     this.#file = openFile(path, create);
     let [prompt, index]: [PromptWriter | undefined, FrameIndex | undefined] = [undefined, undefined];
@@ -91,15 +102,20 @@ class McapAppender implements Appender {
       const found = this.#restore();
       index = found.index;
       const { archive } = found;
-      if (hasLaterGroup(this.#file, archive.tail.bytes)) throw damaged(path, archive.tail.bytes);
+      if (archive.misnamed || hasLaterGroup(this.#file, archive.tail.bytes, archive.id)) {
+        throw damaged(path, archive.tail.bytes);
+      }
       this.#prompt = prompt;
       this.index = index;
+      this.#id = archive.id === "" ? newArchiveId() : archive.id;
       this.#channels = archive.channels;
       this.#tail = archive.tail;
       this.#tailBefore = archive.tail;
       this.#ended = archive.behind === "summary";
       if (this.#tail.bytes === 0) this.#begin();
       if (!this.#ended) this.#cut();
+      // A receiver that was killed before it could, or that was told not to, has left frames that were never flushed.
+      if (sync !== "never") this.#file.syncNow();
     } catch (error) {
       prompt?.close();
       index?.close();
@@ -116,21 +132,16 @@ class McapAppender implements Appender {
 
   /** Before anything else, so that after a power loss the file can be told from somebody else's. */
   #begin(): void {
-    const start = encodeStart();
+    const start = encodeStart(this.#id);
     this.#prompt.write(start, 0);
-    if (this.#options.sync !== "never") this.#prompt.sync();
     this.#tail = { ...this.#tail, bytes: start.byteLength };
     this.#tailBefore = this.#tail;
   }
 
   /** Reads what is in the file into an index. */
   #restore(): { readonly archive: Archive; readonly index: FrameIndex } {
-    const { layout, frameBytesMax, temporaryPath } = this.#options;
-    const indexOptions = {
-      file: `${temporaryPath}index`,
-      layout,
-      frameBytesMax: Math.min(frameBytesMax, messageBytesMax),
-    };
+    const { layout, frameBytesMax, cacheBytes, temporaryPath } = this.#options;
+    const indexOptions = { file: `${temporaryPath}index`, layout, frameBytesMax, cacheBytes };
     let index = new FrameIndex(indexOptions);
     let count = 0;
     try {
@@ -163,6 +174,7 @@ class McapAppender implements Appender {
         file: this.#file,
         channels: this.#channels,
         tail: this.#tail,
+        archive: this.#id,
         chunkBytesMax: this.#options.chunkBytesMax ?? chunkBytesMax,
       });
       for (const item of items) await this.#add(writer, item);
@@ -202,14 +214,19 @@ class McapAppender implements Appender {
     this.#file.resize(bytes);
   }
 
-  check(bytes: number): SinkError | undefined {
-    if (this.#space.stale) {
+  check({ bytes, gatheredBytes, waitingBytes }: Demand): SinkError | undefined {
+    // During an append nobody knows how much of it is in the answer.
+    if (this.#space.stale && !this.#appending) {
       if (!this.#file.inPlace()) {
         throw new SinkError(`${this.#options.path} is gone; waiting for it to come back`, { retryable: true });
       }
       this.#space.measure();
     }
-    return this.#space.check(bytes);
+    return this.#space.check(bytes, gatheredBytes + waitingBytes);
+  }
+
+  gathered(bytes: number): void {
+    this.#space.wrote(bytes);
   }
 
   heal(): boolean {
@@ -264,13 +281,11 @@ class McapAppender implements Appender {
 
 /** Throws UserError for a file that holds something else. One that is empty, or holds a part of our start, is ours. */
 function refuseOthers(path: string, file: ArchiveFile): void {
-  const start = encodeStart();
-  const found = new Uint8Array(start.byteLength + 1);
+  const found = new Uint8Array(startBytes + 1);
   const bytes = file.read(found, 0);
-  const isOurs = Buffer.compare(found.subarray(0, Math.min(bytes, start.byteLength)), start.subarray(0, bytes)) === 0;
   // Lost with the power: room was made and not filled.
-  const isBlank = bytes <= start.byteLength && found.every((byte) => byte === 0);
-  if (isOurs || isBlank) return;
+  const isBlank = bytes <= startBytes && found.every((byte) => byte === 0);
+  if (isStart(found.subarray(0, Math.min(bytes, startBytes))) || isBlank) return;
   const isMcap = Buffer.compare(found.subarray(0, magic.byteLength), magic) === 0;
   throw new UserError(
     isMcap ? `${path} was written by another program, or another version` : `${path} is not an MCAP file`,

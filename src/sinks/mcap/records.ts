@@ -3,7 +3,7 @@
  * and bytes elsewhere. All other records are made by `McapRecordBuilder`.
  */
 import { MCAP_MAGIC, McapRecordBuilder, Opcode } from "@mcap/core";
-import { header } from "./format.ts";
+import { archiveIdLength, headerOf } from "./format.ts";
 
 /** Of every record: opcode and length. */
 export const recordHeadBytes = 9;
@@ -91,12 +91,26 @@ export function encodeGrowingHead(): Buffer {
   return head;
 }
 
-/** What a file of ours begins with. */
-export function encodeStart(): Uint8Array {
+/** What a file of ours begins with. The archive's name is the last of it. */
+export function encodeStart(archive: string): Uint8Array {
   const builder = new McapRecordBuilder();
   builder.writeMagic();
-  builder.writeHeader(header);
+  builder.writeHeader(headerOf(archive));
   return builder.buffer;
+}
+
+const anyStart = encodeStart("0".repeat(archiveIdLength));
+export const startBytes: number = anyStart.byteLength;
+
+/** Whether these bytes, at most `startBytes`, are such a start or the beginning of one. */
+export function isStart(bytes: Uint8Array): boolean {
+  const fixed = anyStart.subarray(0, Math.min(bytes.byteLength, startBytes - archiveIdLength));
+  return Buffer.compare(bytes.subarray(0, fixed.byteLength), fixed) === 0 && /^[0-9a-f]*$/.test(archiveIn(bytes));
+}
+
+/** The archive's name in a start, or what there is of it. */
+export function archiveIn(start: Uint8Array): string {
+  return Buffer.from(start.buffer, start.byteOffset, start.byteLength).toString("latin1", startBytes - archiveIdLength);
 }
 
 export const magic: Uint8Array = Uint8Array.from(MCAP_MAGIC);

@@ -10,12 +10,22 @@ import { MiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import type { HeldFrame } from "../frame-index.ts";
 import { type Channel, Channels } from "./channels.ts";
-import { encodeSchemas, formatBytes, imageFormatOf, imageHead, logTime, ownChannels, readFact } from "./format.ts";
+import {
+  encodeSchemas,
+  formatBytes,
+  groupPattern,
+  groupTextBytesMax,
+  imageFormatOf,
+  imageHead,
+  logTime,
+  ownChannels,
+  readFact,
+} from "./format.ts";
 import { GrowingChunk } from "./growing-chunk.ts";
 import {
   chunkHeadBytes,
   encodeMessageHead,
-  encodeStart,
+  archiveIn,
   growingOpcode,
   magic,
   messageHeadBytes,
@@ -23,6 +33,7 @@ import {
   readMessageHead,
   readRecordHead,
   recordHeadBytes,
+  startBytes,
 } from "./records.ts";
 import { Window } from "./window.ts";
 
@@ -30,9 +41,6 @@ import { Window } from "./window.ts";
 const factBytesMax: number = MiB;
 /** What is read at once of the bytes of pictures. */
 const pieceBytes: number = MiB;
-
-/** Of the end of a fact: `"group":9007199254740991}`. */
-const groupTextBytesMax = 32;
 
 /** Where an archive ends, and the next group begins. */
 export interface Tail {
@@ -45,6 +53,10 @@ export interface Tail {
 }
 
 export interface Archive {
+  /** Its name; empty: the file has not even a whole start. */
+  readonly id: string;
+  /** Its start has another name for it than its first fact: one of them is damaged. */
+  readonly misnamed: boolean;
   readonly tail: Tail;
   readonly channels: Channels;
   /** What stands behind the end: the summary of a file that was closed, or something that is not whole. */
@@ -86,9 +98,9 @@ export function scanArchive(file: ArchiveFile, finder: Finder): Archive {
     scan.run();
     const wrong = scan.firstWrong();
     if (wrong === undefined) {
-      const { tail, channels, closed } = scan;
+      const { id, misnamed, tail, channels, closed } = scan;
       const behind = tail.bytes === bytes ? "nothing" : closed ? "summary" : "torn";
-      return { tail, channels, behind };
+      return { id, misnamed, tail, channels, behind };
     }
     limit = wrong;
     finder.again();
@@ -96,14 +108,15 @@ export function scanArchive(file: ArchiveFile, finder: Finder): Archive {
 }
 
 /**
- * Whether a fact behind `tail` names a commit that began behind it. Then what is at the tail was acknowledged, and is
- * not torn but damaged.
+ * Whether a fact of this archive behind `tail` names a commit that began behind it. Then what is at the tail was
+ * acknowledged, and is not torn but damaged. A frame may itself be an archive of ours, which has another name.
  */
-export function hasLaterGroup(file: ArchiveFile, tail: number): boolean {
+export function hasLaterGroup(file: ArchiveFile, tail: number, archive: string): boolean {
+  const pattern = groupPattern(archive);
   const buffer = Buffer.alloc(pieceBytes);
   for (let at = tail; ;) {
     const text = buffer.toString("latin1", 0, file.read(buffer, at));
-    for (const { index, groups } of text.matchAll(/"group":(?<group>\d{1,16})\}/g)) {
+    for (const { index, groups } of text.matchAll(pattern)) {
       const group = Number(groups?.["group"]);
       if (group > tail && group < at + index) return true;
     }
@@ -117,6 +130,9 @@ class Scan {
   readonly channels = new Channels();
   tail: Tail = { bytes: 0, chunk: undefined, channelsWritten: 0 };
   closed = false;
+  id = "";
+  /** The first fact has another name for the archive than its start: one of them is damaged. */
+  misnamed = false;
   readonly #file: ArchiveFile;
   readonly #window: Window;
   readonly #finder: Finder;
@@ -134,9 +150,9 @@ class Scan {
   }
 
   run(): void {
-    const startBytes = encodeStart().byteLength;
-    const first = this.#window.view(0, startBytes);
-    if (first === undefined || first[0] === 0) return;
+    const start = this.#window.view(0, startBytes);
+    if (start === undefined || start[0] === 0) return;
+    this.id = archiveIn(start);
     for (let at: number | undefined = startBytes; at !== undefined;) at = this.#scanChunk(at);
   }
 
@@ -228,6 +244,10 @@ class Scan {
     if (fact === undefined || (fact.held === undefined) !== (picture === undefined)) return false;
     const head = encodeMessageHead({ channelId, sequence: fact.sequence, logTime: time }, bytes);
     if (view?.subarray(0, messageHeadBytes).equals(head) !== true) return false;
+    if (fact.archive !== this.id) {
+      this.misnamed ||= this.#group === 0;
+      return false;
+    }
     if (fact.group !== this.#group) {
       this.#group = fact.group;
       this.#recentFrames = [];

@@ -11,18 +11,29 @@ export const factsVersion = 1;
 export interface MemberFacts {
   /** Where the group begins that the member was committed with: everything before that was durable by then. */
   readonly group: number;
+  /** Which archive it was written for; empty: one that was begun before they had this. */
+  readonly archive: string;
   /** Of the member's bytes. */
   readonly crc32: number;
   /** Undefined: the member records gaps or ends. */
   readonly held: Omit<HeldFrame, "path"> | undefined;
 }
 
-export function frameFacts({ frame, number, crc32, receivedNs }: NewFrame, group: number): string {
+/** Where a member is written: told in its facts. */
+export type GroupFacts = Pick<MemberFacts, "group" | "archive">;
+
+/** A name for a new archive, unlike that of any other. */
+export function newArchiveId(): string {
+  return crypto.randomUUID().replaceAll("-", "").slice(0, 16);
+}
+
+export function frameFacts({ frame, number, crc32, receivedNs }: NewFrame, { group, archive }: GroupFacts): string {
   const { origin, name, sequence } = frame;
   const { device, source, session } = origin;
   const facts = JSON.stringify({
     framepipe: factsVersion,
     group,
+    archive,
     crc32,
     device,
     source,
@@ -35,8 +46,8 @@ export function frameFacts({ frame, number, crc32, receivedNs }: NewFrame, group
   return `${facts.slice(0, -1)},"received":${receivedNs}}`;
 }
 
-export function recordFacts(crc32: number, group: number): string {
-  return JSON.stringify({ framepipe: factsVersion, group, crc32 });
+export function recordFacts(crc32: number, { group, archive }: GroupFacts): string {
+  return JSON.stringify({ framepipe: factsVersion, group, archive, crc32 });
 }
 
 /** Undefined for a comment that is not ours. Size and capture time are those of the member. */
@@ -51,13 +62,15 @@ export function parseFacts(
   } catch {
     return undefined;
   }
-  const { framepipe, group, crc32, device, source, session, sequence, name, number } = facts;
-  if (framepipe !== factsVersion || !isCount(group) || !isCount(crc32)) return undefined;
-  if (!isText(device) || !isText(source) || !isText(session) || !isText(name)) return { group, crc32, held: undefined };
+  const { framepipe, group, archive = "", crc32, device, source, session, sequence, name, number } = facts;
+  if (framepipe !== factsVersion || !isCount(group) || !isText(archive) || !isCount(crc32)) return undefined;
+  if (!isText(device) || !isText(source) || !isText(session) || !isText(name)) {
+    return { group, archive, crc32, held: undefined };
+  }
   if (!isCount(sequence) || !isCount(number)) return undefined;
   const origin = { device, source, session };
   const frame: Frame = { origin, name, sequence, bytes: member.bytes, capturedNs: member.modifiedNs };
-  return { group, crc32, held: { frame, number, crc32 } };
+  return { group, archive, crc32, held: { frame, number, crc32 } };
 }
 
 function isCount(value: unknown): value is number {

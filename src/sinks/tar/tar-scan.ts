@@ -4,14 +4,15 @@
  * Heads are read and bytes are skipped, but for the last group: a crash may have left it half-written, on some file
  * systems even with its heads in place and not its bytes, so its checksums are computed. What follows the last whole
  * member was never acknowledged, and is cut off. Unless a member of a later group is found behind it: then the archive
- * is damaged in the middle, and is left as it is.
+ * is damaged in the middle, and is left as it is. A frame may itself be an archive of ours, so only members count that
+ * were written for this one.
  */
 import { crc32 } from "../../bytes/checksum.ts";
 import { ExitStatus, UserError } from "../../errors.ts";
 import { KiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import type { HeldFrame } from "../frame-index.ts";
-import { type MemberFacts, parseFacts } from "./tar-facts.ts";
+import { type MemberFacts, newArchiveId, parseFacts } from "./tar-facts.ts";
 import { blockBytes, decodeBlock, decodeRecords, extensionPath, padded, parseSeconds } from "./tar-format.ts";
 
 /** Read at once: the heads of a member. More would make the system read the bytes that are to be skipped. */
@@ -34,11 +35,17 @@ interface ScannedMember {
   readonly facts: MemberFacts | undefined;
 }
 
+export interface ScannedArchive {
+  /** Where the next member has to begin. */
+  readonly end: number;
+  /** For the facts of its members. */
+  readonly archive: string;
+}
+
 /**
- * Calls `found` for each frame in the archive, in order, and returns where the next member has to begin. Throws
- * UserError for what is no archive of ours or is damaged.
+ * Calls `found` for each frame in the archive, in order. Throws UserError for what is no archive of ours or is damaged.
  */
-export function scanTar(place: string, file: ArchiveFile, found: (held: HeldFrame) => void): number {
+export function scanTar(place: string, file: ArchiveFile, found: (held: HeldFrame) => void): ScannedArchive {
   const reader = new BlockReader(file);
   if (!isOurs(reader, file)) throw notOurs(place);
   let end = 0;
@@ -63,8 +70,10 @@ export function scanTar(place: string, file: ArchiveFile, found: (held: HeldFram
     }
     report(member, found);
   }
-  if (laterGroupBehind(reader, end, file.bytes)) throw damaged(place, end);
-  return end;
+  // The first member may not be whole, but its head tells.
+  const archive = readMember(reader, 0, Number.POSITIVE_INFINITY)?.facts?.archive;
+  if (laterGroupBehind(reader, { archive, end, fileBytes: file.bytes })) throw damaged(place, end);
+  return { end, archive: (end === 0 ? undefined : archive) ?? newArchiveId() };
 }
 
 function report({ path, bytes, facts }: ScannedMember, found: (held: HeldFrame) => void): void {
@@ -124,13 +133,21 @@ function readMember(reader: BlockReader, start: number, fileBytes: number): Scan
   }
 }
 
-/** Whether a group began behind `end`: then what is there is no torn tail. */
-function laterGroupBehind(reader: BlockReader, end: number, fileBytes: number): boolean {
+/** Whether a group of this archive, or if it is not known of any, began behind `end`: then that is no torn tail. */
+function laterGroupBehind(
+  reader: BlockReader,
+  {
+    archive,
+    end,
+    fileBytes,
+  }: { readonly archive: string | undefined; readonly end: number; readonly fileBytes: number },
+): boolean {
   for (let position = end; position + blockBytes <= fileBytes; position += blockBytes) {
     if (!reader.startsWith(position, extensionPath)) continue;
-    const group = readMember(reader, position, fileBytes)?.facts?.group;
-    // A frame may itself be an archive of ours; its groups begin where they would be too early or too late here.
-    if (group !== undefined && group > end && group <= position) return true;
+    const facts = readMember(reader, position, fileBytes)?.facts;
+    if (facts === undefined || (archive !== undefined && facts.archive !== archive)) continue;
+    // An older copy of this very archive may be a frame of it: its groups are earlier ones.
+    if (facts.group > end && facts.group <= position) return true;
   }
   return false;
 }

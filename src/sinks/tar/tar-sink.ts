@@ -13,16 +13,16 @@ import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import { SinkError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock, Sink } from "../../ports.ts";
-import { type Appender, AppendingSink, type NewFrame, type NewItem } from "../appending-sink.ts";
+import { type Appender, AppendingSink, type Demand, type NewFrame, type NewItem } from "../appending-sink.ts";
 import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
 import type { SyncMode } from "../directory/catalogue.ts";
 import { nodeDisk } from "../directory/disk.ts";
 import { FreeSpace } from "../directory/free-space.ts";
 import type { Layout } from "../directory/layout.ts";
 import { FrameIndex } from "../frame-index.ts";
-import { frameFacts, recordFacts } from "./tar-facts.ts";
+import { frameFacts, type GroupFacts, recordFacts } from "./tar-facts.ts";
 import { encodeHead, endBytes, paddingBytes } from "./tar-format.ts";
-import { scanTar } from "./tar-scan.ts";
+import { type ScannedArchive, scanTar } from "./tar-scan.ts";
 
 /** Written with one call. */
 const writeBytesMax: number = 8 * MiB;
@@ -38,19 +38,23 @@ export interface TarSinkOptions {
   readonly sync: SyncMode;
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
+  /** This sink's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
+  readonly memoryBytesMax: number;
+  readonly cacheBytes: number;
   readonly openFile: OpenArchiveFile;
   readonly clock: Pick<Clock, "nowMs" | "wallNs">;
 }
 
 /** Makes or continues an archive. Throws UserError. */
 export function openTarSink(options: TarSinkOptions): Sink {
-  const { path, sync, clock } = options;
+  const { path, sync, memoryBytesMax, clock } = options;
   const temporaryPath = temporaryPathBeside(path);
   return new AppendingSink({
     place: path,
     open: (create) => new TarAppender({ ...options, temporaryPath, create }),
     oneByOne: sync === "each",
     temporaryPath,
+    memoryBytesMax,
     clock,
   });
 }
@@ -65,20 +69,25 @@ class TarAppender implements Appender {
   readonly #options: TarAppenderOptions;
   readonly #file: ArchiveFile;
   readonly #space: FreeSpace;
+  /** Its name in the facts of its members. */
+  readonly #archive: string;
   /** Where the end of the archive is written, and where it was before the last group. */
   #end = 0;
   #groupStart = 0;
+  #appending = false;
 
   constructor(options: TarAppenderOptions) {
-    const { path, layout, frameBytesMax, minFreeBytes, openFile, clock } = options;
+    const { path, layout, sync, frameBytesMax, cacheBytes, minFreeBytes, openFile, clock } = options;
     this.#options = options;
     this.#file = openFile(path, options.create);
     let index: FrameIndex | undefined;
     try {
-      index = new FrameIndex({ file: `${options.temporaryPath}index`, layout, frameBytesMax });
-      this.#end = restore(path, this.#file, index);
+      index = new FrameIndex({ file: `${options.temporaryPath}index`, layout, frameBytesMax, cacheBytes });
+      ({ end: this.#end, archive: this.#archive } = restore(path, this.#file, index));
       this.index = index;
       this.#closeEnd();
+      // A receiver that was killed before it could, or that was told not to, has left frames that were never flushed.
+      if (sync !== "never") this.#file.syncNow();
     } catch (error) {
       index?.close();
       this.#file.close();
@@ -94,6 +103,15 @@ class TarAppender implements Appender {
 
   async append(items: readonly NewItem[]): Promise<void> {
     this.#groupStart = this.#end;
+    this.#appending = true;
+    try {
+      await this.#appendGroup(items);
+    } finally {
+      this.#appending = false;
+    }
+  }
+
+  async #appendGroup(items: readonly NewItem[]): Promise<void> {
     const writer = new GroupWriter(this.#file, this.#end);
     for (const item of items) if (item.kind === "frame") await this.#appendFrame(writer, item);
     await this.#appendLines(writer, "gaps", items.flatMap(gapLine));
@@ -105,10 +123,14 @@ class TarAppender implements Appender {
     this.#space.wrote(writer.position - this.#groupStart);
   }
 
+  get #groupFacts(): GroupFacts {
+    return { group: this.#groupStart, archive: this.#archive };
+  }
+
   async #appendFrame(writer: GroupWriter, item: NewFrame): Promise<void> {
     const { frame, path, content } = item;
     const { bytes, capturedNs: modifiedNs } = frame;
-    await writer.put(encodeHead({ path, bytes, modifiedNs, comment: frameFacts(item, this.#groupStart) }));
+    await writer.put(encodeHead({ path, bytes, modifiedNs, comment: frameFacts(item, this.#groupFacts) }));
     if (content.memory === undefined) {
       for await (const piece of content.pieces()) {
         await writer.put(piece);
@@ -125,7 +147,7 @@ class TarAppender implements Appender {
     if (first === undefined) return;
     const content = Buffer.from(lines.map(({ text }) => `${text}\n`).join(""));
     const path = `.framepipe/${what}/${String(this.#groupStart).padStart(16, "0")}.jsonl`;
-    const comment = recordFacts(checksumOf(content), this.#groupStart);
+    const comment = recordFacts(checksumOf(content), this.#groupFacts);
     await writer.put(encodeHead({ path, bytes: content.byteLength, modifiedNs: first.recordedNs, comment }));
     await writer.put(content);
     await writer.put(zeros.subarray(0, paddingBytes(content.byteLength)));
@@ -146,12 +168,17 @@ class TarAppender implements Appender {
     this.#file.resize(this.#end + endBytes);
   }
 
-  check(bytes: number): SinkError | undefined {
-    if (this.#space.stale) {
+  check({ bytes, gatheredBytes, waitingBytes }: Demand): SinkError | undefined {
+    // During an append nobody knows how much of it is in the answer.
+    if (this.#space.stale && !this.#appending) {
       if (!this.#file.inPlace()) throw this.#gone();
       this.#space.measure();
     }
-    return this.#space.check(bytes);
+    return this.#space.check(bytes, gatheredBytes + waitingBytes);
+  }
+
+  gathered(bytes: number): void {
+    this.#space.wrote(bytes);
   }
 
   heal(): boolean {
@@ -176,16 +203,16 @@ class TarAppender implements Appender {
   }
 }
 
-/** Puts what is in the archive into the index. Returns where the next member has to begin. */
-function restore(path: string, file: ArchiveFile, index: FrameIndex): number {
+/** Puts what is in the archive into the index. */
+function restore(path: string, file: ArchiveFile, index: FrameIndex): ScannedArchive {
   let count = 0;
-  const end = scanTar(path, file, (held) => {
+  const scanned = scanTar(path, file, (held) => {
     index.restore(held);
     count += 1;
     if (count % restoredMax === 0) index.keep();
   });
   index.keep();
-  return end;
+  return scanned;
 }
 
 /** Writes one group, several members with a call. */

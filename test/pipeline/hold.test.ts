@@ -1,0 +1,80 @@
+/** What a receiver says of a destination that fails whenever it is used, and looks well when it is not. */
+import { expect, test } from "bun:test";
+import { SinkError } from "../../src/errors.ts";
+import { stopMs } from "../../src/limits.ts";
+import type { ReceiverEvent } from "../../src/observe/events.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import { MemorySink } from "../../src/sinks/memory-sink.ts";
+import { SimClock } from "../simulation/sim-clock.ts";
+import { frameOf, stage } from "../sinks/suite.ts";
+
+function open(sink: MemorySink) {
+  const time = new SimClock();
+  const { clock } = time.process();
+  const events: ReceiverEvent[] = [];
+  const hub = new ReceiverHub({
+    sink,
+    clock,
+    agent: "",
+    frameBytesMax: 1e6,
+    connectionsMax: 10,
+    newSession: () => "1".repeat(32),
+    onEvent: (event) => void events.push(event),
+  });
+  const pass = (ms: number): void => {
+    const until = clock.nowMs() + ms;
+    clock.after(ms, () => {});
+    while (clock.nowMs() < until && time.step());
+  };
+  return { hub, pass, clock, said: () => events.map(({ event }) => event) };
+}
+
+test("that it is held is said once, and that it stores again when it has", () => {
+  const sink = new MemorySink({ frameBytesMax: 1000 });
+  const { hub, pass, said } = open(sink);
+  const commit = sink.commit.bind(sink);
+  let failing = true;
+  sink.commit = (done) => {
+    if (failing) sink.failure = new SinkError("no", { retryable: true });
+    commit((failure) => {
+      sink.failure = undefined;
+      done(failure);
+    });
+  };
+  for (let round = 0; round < 4; round += 1) {
+    stage(sink, frameOf("1.jpg", "one"), "one");
+    hub.commit();
+    expect(said()).toEqual(["held"]);
+    expect(hub.open).toBe(false);
+    pass(5000);
+    expect(hub.open).toBe(true);
+  }
+  expect(said()).toEqual(["held"]);
+  failing = false;
+  stage(sink, frameOf("1.jpg", "one"), "one");
+  hub.commit();
+  expect(said()).toEqual(["held", "resumed"]);
+});
+
+test("a commit that does not end is not waited for for ever, and what it leaves is counted", () => {
+  const sink = new MemorySink({ frameBytesMax: 1000 });
+  const { hub, pass, clock } = open(sink);
+  let finish: (() => void) | undefined;
+  const commit = sink.commit.bind(sink);
+  sink.commit = (done) => void (finish = () => commit(done));
+  stage(sink, frameOf("1.jpg", "one"), "one");
+  stage(sink, frameOf("2.jpg", "two"), "two");
+  hub.commit();
+  const stopped: [number, number][] = [];
+  const startMs = clock.nowMs();
+  hub.stop((unstoredFrames) => void stopped.push([unstoredFrames, clock.nowMs() - startMs]));
+  pass(stopMs - 1);
+  expect(stopped).toEqual([]);
+  pass(10);
+  expect(stopped).toEqual([[2, stopMs]]);
+  // It ends after all: nobody is told twice, and nothing more is begun.
+  stage(sink, frameOf("3.jpg", "three"), "three");
+  finish?.();
+  pass(1000);
+  expect(stopped).toHaveLength(1);
+});
