@@ -6,6 +6,7 @@
  *
  *     open for writing here:    nobody    not known    somebody
  *     came whole                 2 ms       10 ms         2 s
+ *     rested for a minute          0     see below    see below
  *     trailer present              0        50 ms         2 s
  *     type without a trailer    500 ms      2 s         for ever
  *     trailer missing, empty       2 s     10 s         for ever
@@ -22,14 +23,16 @@
  * - Somebody has it open: it will be written to. But some programs keep what they have written open for as long as
  *   they run; so with a trailer 2 s are enough.
  *
- * A file that had not been written to for a minute when it was first looked at is finished without a look inside: that
- * is the backlog at the start.
+ * - *Rested*: it had not been written to for a minute when it was first looked at, as the backlog at the start. Then
+ *   nobody needs to look for its end, which would cost a slow disk some milliseconds a file. But a time alone says
+ *   little: a camera writes the head, exposes for minutes and writes the rest. So who may be writing is asked all the
+ *   same; if that is not known, only the trailer makes it finished at once.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileWriters, fileWriters } from "./file-writers.ts";
 import { readFlags } from "./opened-file.ts";
 
-/** Older than this since it was last written to: finished. */
+/** Older than this since it was last written to: rested. */
 export const restedMs = 60_000;
 
 /** `without`: of a type that is not known to have one. `missing` is also said of an empty file. */
@@ -43,6 +46,9 @@ export interface FileEvidence {
 /** A file is looked at this long after something was said of it: whoever closes it does so at once after writing. */
 export const lookMs = 2;
 
+/** What is known of a file's past: it came whole, it had rested when it was first looked at, or neither. */
+export type FilePast = "whole" | "rested" | "unknown";
+
 const settle: Readonly<Record<"whole" | Trailer, Readonly<Record<FileWriters, number>>>> = {
   whole: { none: lookMs, unknown: 10, open: 2_000 },
   present: { none: 0, unknown: 50, open: 2_000 },
@@ -51,8 +57,9 @@ const settle: Readonly<Record<"whole" | Trailer, Readonly<Record<FileWriters, nu
 };
 
 /** How many milliseconds nothing may have happened to a file with this evidence until it is finished; or Infinity. */
-export function settleMs({ trailer, writers }: FileEvidence, cameWhole: boolean): number {
-  return settle[cameWhole ? "whole" : trailer][writers];
+export function settleMs({ trailer, writers }: FileEvidence, past: FilePast): number {
+  if (past === "rested" && (writers === "none" || (writers === "unknown" && trailer === "present"))) return 0;
+  return settle[past === "whole" ? past : trailer][writers];
 }
 
 /** Cameras put some bytes of their own behind the end of a JPEG. Compressed data never looks like an end. */
@@ -66,13 +73,13 @@ const pngEnd = Buffer.from("0000000049454e44ae426082", "hex");
 
 const scratch = Buffer.alloc(tailBytes);
 
-/** Throws what `node:fs` throws. */
-export function inspectFile(path: string): FileEvidence {
+/** Throws what `node:fs` throws. The end of a file that has rested is only looked for if somebody may be writing. */
+export function inspectFile(path: string, past: FilePast): FileEvidence {
   const fd = openSync(path, readFlags);
   try {
     // In this order: when nobody writes any more, what is read then is what was written last.
     const writers = fileWriters(fd);
-    return { trailer: readTrailer(fd), writers };
+    return { trailer: past === "rested" && writers === "none" ? "without" : readTrailer(fd), writers };
   } finally {
     closeSync(fd);
   }

@@ -6,10 +6,12 @@
  * may lead back to where we are, or make thousands of frames arrive twice. Pipes, sockets and devices are no frames.
  */
 import { lstatSync, readdirSync, statSync, type BigIntStats } from "node:fs";
+import { basename } from "node:path";
 import type { FrameEntry } from "../frame.ts";
 import { nameProblem } from "../names.ts";
 import type { ListedGap } from "../ports.ts";
 import { errorCode, errorText, failureReason, quotePath } from "./file-errors.ts";
+import { giveBack, nameBefore } from "./set-aside.ts";
 
 /** Something that is not the fate of one listed frame, and that the user should know. The source goes on. */
 export interface SourceProblem {
@@ -68,6 +70,8 @@ export class FrameFiles {
   /** Without a slash at its end, so that `${base}/${name}` is a path, for `/` too. */
   readonly #base: string;
   readonly #patterns: readonly Pattern[];
+  /** A folder may be read again and again. */
+  readonly #asideReported = new Set<string>();
 
   constructor(options: FrameFilesOptions) {
     this.#options = options;
@@ -83,9 +87,32 @@ export class FrameFiles {
     return `${this.#base}/${name}`;
   }
 
-  /** The names in a folder that are not hidden, in no order. Throws what `node:fs` throws. */
+  /**
+   * The names in a folder that are not hidden, in no order. A file that a crash left set aside is given back first.
+   * Throws what `node:fs` throws.
+   */
   names(prefix: string): string[] {
-    return readdirSync(this.path(prefix)).filter((name) => !name.startsWith("."));
+    const all = readdirSync(this.path(prefix));
+    const names = all.filter((name) => !name.startsWith("."));
+    if (names.length === all.length) return names;
+    for (const aside of all) {
+      const before = nameBefore(aside);
+      const name = before === undefined ? undefined : this.#giveBack(prefix, aside, before);
+      if (name !== undefined && !names.includes(name)) names.push(name);
+    }
+    return names;
+  }
+
+  #giveBack(prefix: string, aside: string, name: string): string | undefined {
+    const path = this.path(prefix + aside);
+    try {
+      return basename(giveBack(path, this.path(prefix + name)));
+    } catch (error) {
+      if (failureReason(error) === "vanished" || this.#asideReported.has(path)) return undefined;
+      this.#asideReported.add(path);
+      this.report(path, "unreadable", `left by a crash, and cannot be given its name back: ${errorText(error)}`);
+      return undefined;
+    }
   }
 
   matches(name: string, baseName: string): boolean {

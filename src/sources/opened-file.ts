@@ -18,6 +18,8 @@ export interface FileState {
   readonly modifiedMs: number;
   /** Another file moved over this one may have its size and time, but not its number. */
   readonly fileNumber: number;
+  /** Also moved by new rights, links and names, which leave the bytes alone; so `sameState` does not look at it. */
+  readonly changedMs: number;
 }
 
 /** The state and checksum of a file that was read from start to end without a change. */
@@ -26,7 +28,7 @@ export interface FileProof extends FileState {
 }
 
 export function fileState(stats: Stats): FileState {
-  return { bytes: stats.size, modifiedMs: stats.mtimeMs, fileNumber: stats.ino };
+  return { bytes: stats.size, modifiedMs: stats.mtimeMs, fileNumber: stats.ino, changedMs: stats.ctimeMs };
 }
 
 export function sameState(a: FileState, b: FileState): boolean {
@@ -41,15 +43,16 @@ export class OpenedFile implements OpenedFrame {
   readonly #fd: number;
   readonly #state: FileState;
   readonly #prove: ((proof: FileProof) => void) | undefined;
+  readonly #failed: (() => void) | undefined;
   #remaining: number;
   #checked = false;
   #crc32 = 0;
 
   /**
    * Opens `path`. `prove` is called when the last byte was read and nothing had changed; the checksum is only
-   * computed for it. Throws SourceError.
+   * computed for it. `failed` is called before a `read` throws. Throws SourceError.
    */
-  constructor(path: string, prove?: (proof: FileProof) => void) {
+  constructor(path: string, prove?: (proof: FileProof) => void, failed?: () => void) {
     try {
       this.#fd = openSync(path, readFlags);
     } catch (error) {
@@ -66,9 +69,23 @@ export class OpenedFile implements OpenedFrame {
     this.bytes = this.#state.bytes;
     this.#remaining = this.bytes;
     this.#prove = prove;
+    this.#failed = failed;
   }
 
   read(into: Uint8Array): number {
+    try {
+      return this.#read(into);
+    } catch (error) {
+      this.#failed?.();
+      throw error;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #read(into: Uint8Array): number {
     const wanted = Math.min(into.length, this.#remaining);
     let filled = 0;
     while (filled < wanted) {
@@ -82,10 +99,6 @@ export class OpenedFile implements OpenedFrame {
     }
     if (this.#remaining === 0 && !this.#checked) this.#check();
     return filled;
-  }
-
-  close(): void {
-    closeSync(this.#fd);
   }
 
   #readSome(into: Uint8Array, offset: number, length: number): number {

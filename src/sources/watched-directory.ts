@@ -12,8 +12,13 @@
  * Hidden files are no frames, nor are those that end in `.tmp`, `.part`, `.partial` or `~`: programs name a file like
  * this while they write it. Empty folders are left alone, whoever made them may still want them.
  *
- * Memory: a name, size and time for each file that is there and was listed (about 150 bytes), and about as much again
- * for one that waits. What is deleted is forgotten, so with `deleteSent` it does not grow with the days.
+ * A name is not listed again while its frame is on its way: what is read then is the new file, and may be all there is
+ * to send. It is looked at again when that frame is settled. A frame that could not be read counts as never seen: the
+ * next event, which may be that of a `chmod`, or the next look at all files lists it again if it can be opened now.
+ *
+ * Memory: a name, size and time for each file that is there and was listed (about 150 bytes), and about 1 KB, with
+ * what the collector has not taken yet, for one that waits. Scans pause while too many wait. What is deleted is
+ * forgotten, so with `deleteSent` it does not grow with the days.
  *
  * Invariant: a file is in its folder's map as a number (listed in that state) or as one object (on its way there);
  * an object that the map does not hold is out of date, wherever else it still stands.
@@ -46,6 +51,8 @@ const deepFilesPerSecond = 1_000;
 const restFactor = 100;
 /** Lost events come in numbers; they are healed together. */
 const lossMs = 100;
+/** No folder is gone through while so many files wait: some MB. */
+const waitingMax = 16_384;
 /** So many ready files may be out of date before they are taken out of the heap. */
 const supersededMax = 1_024;
 
@@ -87,7 +94,7 @@ interface Waiting {
   readonly folder: Folder;
   readonly baseName: string;
   /** What was known of it before, and may still be true. */
-  readonly before: number | Ready | undefined;
+  before: number | Ready | undefined;
   /** It appeared, or changed, while we looked on. */
   live: boolean;
   /** It was renamed or linked to this name, and not written to since. */
@@ -128,7 +135,7 @@ interface Scan {
   costMs: number;
 }
 
-/** Stands for the state of a file that cannot even be looked at. */
+/** Stands for the state of a file that could not be looked at, opened or read. */
 const noFingerprint = 0;
 
 const temporaryName = /(?:\.tmp|\.part|\.partial|~)$/i;
@@ -148,6 +155,10 @@ export class WatchedDirectory implements Source {
   readonly #tickets = new Heap<Ticket>((a, b) => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.serial < b.serial));
   readonly #ready: Heap<Ready>;
   #superseded = 0;
+  /** Names that are listed and not settled, and whether to look at them then. Bounded by what a session has ahead. */
+  readonly #underWay = new Map<string, "nothing" | "changed" | "live">();
+  /** Of those, what is to be looked at. */
+  #changedUnderWay = 0;
   #serial = 0;
   #losses = 0;
   #state: "new" | "starting" | "watching" | "disposed" = "new";
@@ -172,13 +183,15 @@ export class WatchedDirectory implements Source {
     this.#clock = options.clock;
     this.#watchFolder = options.watchFolder ?? watchFolder;
     this.#files = new FrameFiles({ ...options, onProblem: (problem) => this.#report(problem) });
-    this.#sent = new SentFiles(this.#files, options.deleteSent === true);
+    this.#sent = new SentFiles(this.#files, options.deleteSent === true, (name) => this.#forget(name, noFingerprint));
     this.#ready = new Heap(options.order === "newest" ? isNewer : (a, b) => a.serial < b.serial);
   }
 
   /** A file that is not finished is no frame yet. */
   get unlistedFrames(): number | undefined {
-    return this.#state === "starting" && this.#folders.size > 0 ? undefined : this.#ready.size - this.#superseded;
+    return this.#state === "starting" && this.#folders.size > 0
+      ? undefined
+      : this.#ready.size - this.#superseded + this.#changedUnderWay;
   }
 
   list(max: number, liveOnly = false): Listed[] {
@@ -201,6 +214,8 @@ export class WatchedDirectory implements Source {
         continue;
       }
       ready.folder.files.set(ready.baseName, ready.fingerprint);
+      const { name } = ready.listed;
+      if (name !== "" && !this.#underWay.has(name)) this.#underWay.set(name, "nothing");
       listed.push(ready.listed);
     }
     return listed;
@@ -211,20 +226,27 @@ export class WatchedDirectory implements Source {
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {
-    if (!this.#sent.settled(entry, outcome, crc32)) return;
-    const baseAt = entry.name.lastIndexOf("/") + 1;
-    const files = this.#folders.get(entry.name.slice(0, baseAt))?.files;
-    const baseName = entry.name.slice(baseAt);
-    if (typeof files?.get(baseName) === "number") files.delete(baseName);
+    const { name } = entry;
+    const news = this.#underWay.get(name);
+    this.#underWay.delete(name);
+    if (news !== undefined && news !== "nothing") this.#changedUnderWay -= 1;
+    const fate = this.#sent.settled(entry, outcome, crc32);
+    if (fate === "gone") this.#forget(name, undefined);
+    // It may have the size and time of the one before; the receiver would take it for that one if it were asked.
+    else if (fate === "changed") this.#forget(name, noFingerprint);
+    if (fate === "changed") this.#lookAgain(name, true);
+    else if (news === "live" || news === "changed") this.#lookAgain(name, news === "live");
   }
 
   dispose(): void {
     this.#state = "disposed";
     this.#cancelTimer();
-    this.#dropFolders("");
+    this.#dropFolders(new Set([""]));
     this.#walk.clear();
     this.#tickets.clear();
     this.#ready.clear();
+    this.#underWay.clear();
+    this.#changedUnderWay = 0;
     this.#sent.clear();
   }
 
@@ -256,11 +278,12 @@ export class WatchedDirectory implements Source {
   /** Does one thing; false: there is nothing to do now. What is there at the start comes before what appears. */
   #step(): boolean {
     if (this.#state === "starting" && this.#folders.size > 0) {
+      if (this.#tickets.size >= waitingMax) return this.#ticketStep();
       if (this.#scanStep()) return true;
       this.#state = "watching";
       this.#news = true;
     }
-    return this.#ticketStep() || this.#scanStep();
+    return this.#ticketStep() || (this.#tickets.size < waitingMax && this.#scanStep());
   }
 
   #ticketStep(): boolean {
@@ -365,6 +388,7 @@ export class WatchedDirectory implements Source {
       const fingerprint = fingerprintOf(found.stats);
       if (fingerprint === fingerprintBefore(before)) return this.#restore(folder, baseName, before);
       if (!this.#finished(folder, baseName, waiting, before, fingerprint, found.stats)) return;
+      if (this.#isUnderWay(name, waiting?.live === true)) return this.#restore(folder, baseName, before);
       const listed: ListedFrame = waiting?.live === true ? { ...found.entry, live: true } : found.entry;
       return this.#makeReady(folder, baseName, before, listed, fingerprint, found.entry.capturedNs);
     }
@@ -373,11 +397,45 @@ export class WatchedDirectory implements Source {
       return this.#meetFolder(`${name}/`, waiting !== undefined);
     }
     if (found.kind === "failure" && !found.gone) {
-      if (fingerprintBefore(before) === noFingerprint) return this.#restore(folder, baseName, before);
+      if (fingerprintBefore(before) === noFingerprint || this.#isUnderWay(found.failure.name, false))
+        return this.#restore(folder, baseName, before);
       return this.#makeReady(folder, baseName, before, found.failure, noFingerprint, 0n);
     }
     // A frame that was ready and is gone will be listed, and found missing: it is a gap, and that is said.
     this.#restore(folder, baseName, typeof before === "number" ? undefined : before);
+  }
+
+  /** If so, it will be looked at again when that frame is settled. */
+  #isUnderWay(name: string, live: boolean): boolean {
+    const news = this.#underWay.get(name);
+    if (news === undefined) return false;
+    if (news === "nothing") this.#changedUnderWay += 1;
+    if (news !== "live") this.#underWay.set(name, live ? "live" : "changed");
+    return true;
+  }
+
+  /** What is known of the state of a listed file holds no longer. */
+  #forget(name: string, state: typeof noFingerprint | undefined): void {
+    const baseAt = name.lastIndexOf("/") + 1;
+    const files = this.#folders.get(name.slice(0, baseAt))?.files;
+    const baseName = name.slice(baseAt);
+    const known = files?.get(baseName);
+    if (typeof known === "number") {
+      if (state === undefined) files?.delete(baseName);
+      else files?.set(baseName, state);
+    } else if (isWaiting(known) && typeof known.before === "number") known.before = state;
+  }
+
+  #lookAgain(name: string, live: boolean): void {
+    const baseAt = name.lastIndexOf("/") + 1;
+    const folder = this.#folders.get(name.slice(0, baseAt));
+    if (folder === undefined) return;
+    const baseName = name.slice(baseAt);
+    const known = folder.files.get(baseName);
+    const nowMs = this.#clock.nowMs();
+    const waiting = isWaiting(known) ? known : this.#wait(folder, baseName, known, nowMs);
+    waiting.live ||= live;
+    this.#lookAt(waiting, nowMs);
   }
 
   /** Whether a file can be sent; if not, it waits. */
@@ -390,7 +448,7 @@ export class WatchedDirectory implements Source {
     stats: BigIntStats,
   ): boolean {
     const firstLook = waitingBefore?.fingerprint === undefined;
-    if (firstLook && Number(this.#clock.wallNs() - stats.mtimeNs) >= restedMs * 1e6) return true;
+    const rested = firstLook && Number(this.#clock.wallNs() - stats.mtimeNs) >= restedMs * 1e6;
     const nowMs = this.#clock.nowMs();
     const waiting = waitingBefore ?? this.#wait(folder, baseName, before, nowMs);
     if (waiting.fingerprint !== undefined && waiting.fingerprint !== fingerprint) {
@@ -401,16 +459,21 @@ export class WatchedDirectory implements Source {
     const quietMs = nowMs - waiting.sinceMs;
     let waitMs = lookAgainMs;
     try {
-      const evidence = inspectFile(this.#files.path(folder.prefix + baseName));
       const cameWhole = waiting.cameWhole && waiting.losses === this.#losses && stats.size > 0n;
-      const restMs = settleMs(evidence, cameWhole) - quietMs;
+      const past = cameWhole ? "whole" : rested ? "rested" : "unknown";
+      const evidence = inspectFile(this.#files.path(folder.prefix + baseName), past);
+      const restMs = settleMs(evidence, past) - quietMs;
       if (restMs <= 0) return true;
       // That a writer closes the file is not reported: look often at first. The next file must not overtake it.
       const closing = evidence.writers === "open" ? Math.max(lookMs, quietMs / 4) : lookAgainMs;
       waitMs = Math.min(restMs, closing, lookAgainMs);
     } catch (error) {
-      // Gone: the next look will say so. Unreadable: that is for the session to find and to report.
-      if (failureReason(error) === "unreadable") return true;
+      // Gone: the next look will say so. Unreadable: that is for the session to find and to report, once.
+      if (failureReason(error) === "unreadable") {
+        if (before !== noFingerprint) return true;
+        this.#restore(folder, baseName, before);
+        return false;
+      }
     }
     this.#lookAt(waiting, nowMs + waitMs);
     return false;
@@ -506,20 +569,20 @@ export class WatchedDirectory implements Source {
     folder.stopWatching?.();
     folder.stopWatching = undefined;
     const stats = this.#statFolder(folder.prefix);
-    if (stats !== undefined) this.#scan(folder, stats, true);
+    if (stats === undefined) this.#dropFolders(new Set([folder.prefix]));
+    else this.#scan(folder, stats, true);
   }
 
-  /** A folder that is gone, with all that is in it. */
-  #dropFolders(prefix: string): void {
-    if (!this.#folders.has(prefix)) return;
+  /** Folders that are gone, with all that is in them. */
+  #dropFolders(prefixes: ReadonlySet<string>): void {
     for (const folder of this.#folders.values()) {
-      if (!folder.prefix.startsWith(prefix)) continue;
+      if (!isBelow(folder.prefix, prefixes)) continue;
       folder.stopWatching?.();
       this.#folders.delete(folder.prefix);
     }
   }
 
-  /** Undefined: it is not there, and forgotten. */
+  /** Undefined: it is not there. */
   #statFolder(prefix: string): Stats | undefined {
     const path = this.#files.path(prefix);
     try {
@@ -527,7 +590,6 @@ export class WatchedDirectory implements Source {
       if (prefix === "") this.#missing = false;
       return stats;
     } catch (error) {
-      this.#dropFolders(prefix);
       if (prefix === "" && !this.#missing) {
         this.#missing = true;
         this.#files.report(path, "missing", `${errorText(error)}; waiting until the directory is there`);
@@ -539,18 +601,25 @@ export class WatchedDirectory implements Source {
   /** Looks for what no event told of: in folders that have changed, and now and then in all of them. */
   #patrol(nowMs: number): void {
     if (!this.#folders.has("")) this.#addFolder("");
+    // Dropped and added together: each time costs a pass over all folders.
+    const gone = new Set<string>();
+    const replaced: string[] = [];
     for (const folder of this.#folders.values()) {
-      const stats = this.#statFolder(folder.prefix);
-      if (stats === undefined) continue;
-      if (stats.dev !== folder.device || stats.ino !== folder.fileNumber) {
-        this.#dropFolders(folder.prefix);
-        this.#addFolder(folder.prefix);
+      const { prefix } = folder;
+      const stats = this.#statFolder(prefix);
+      if (stats === undefined) gone.add(prefix);
+      else if (stats.dev !== folder.device || stats.ino !== folder.fileNumber) {
+        gone.add(prefix);
+        replaced.push(prefix);
       } else if (!folder.scanning) {
         const deep = folder.deepScanAtMs === 0 || (this.#deepFiles > 0 && nowMs >= folder.deepScanAtMs);
         if (deep && folder.deepScanAtMs > 0) this.#deepFiles -= folder.files.size;
         if (deep || (nowMs >= folder.scanAtMs && stats.ctimeMs !== folder.changedMs)) this.#scan(folder, stats, deep);
       }
     }
+    if (gone.size > 0) this.#dropFolders(gone);
+    // What is below one of these is found by going through it.
+    for (const prefix of replaced) if (!isBelow(parentOf(prefix), gone)) this.#addFolder(prefix);
     const endMs = this.#clock.nowMs();
     const restMs = Math.max(patrolMs, (endMs - nowMs) * restFactor);
     this.#patrolAtMs = endMs + restMs;
@@ -620,6 +689,17 @@ export class WatchedDirectory implements Source {
 
 function isWaiting(known: number | Waiting | Ready | undefined): known is Waiting {
   return typeof known === "object" && known.state === "waiting";
+}
+
+/** Of the prefix of a folder; that of the root has none, and is undefined. */
+function parentOf(prefix: string): string | undefined {
+  return prefix === "" ? undefined : prefix.slice(0, prefix.lastIndexOf("/", prefix.length - 2) + 1);
+}
+
+/** Whether a folder is one of `prefixes`, or below one of them. */
+function isBelow(prefix: string | undefined, prefixes: ReadonlySet<string>): boolean {
+  for (let above = prefix; above !== undefined; above = parentOf(above)) if (prefixes.has(above)) return true;
+  return false;
 }
 
 const stateOfFile = new BigUint64Array(2);

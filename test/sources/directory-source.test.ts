@@ -2,9 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -27,6 +30,7 @@ import {
   type DirectorySourceOptions,
   type SourceProblem,
 } from "../../src/sources/directory-source.ts";
+import { hasLeases } from "./leases.ts";
 
 let root = "";
 let problems: SourceProblem[] = [];
@@ -417,6 +421,95 @@ describe("settled with deleteSent", () => {
     expect(readFileSync(path, "utf8")).toBe("CONTENT");
     expect(problems).toMatchObject([{ path, reason: "kept" }]);
   });
+
+  test("kept when it was rewritten in place with the same size and time", () => {
+    const { source, entry, path } = sent();
+    const { mtime, atime } = statSync(path);
+    utimesSync(path, atime, mtime);
+    readAll(source, entry);
+    Bun.sleepSync(20);
+    writeFileSync(path, "CONTENT");
+    utimesSync(path, atime, mtime);
+    source.settled(entry, "stored", crc);
+    expect(readFileSync(path, "utf8")).toBe("CONTENT");
+    expect(problems).toMatchObject([{ path, reason: "kept", detail: expect.stringContaining("changed") }]);
+  });
+
+  test("gone when only its rights or its links have changed", () => {
+    const { source, entry, path } = sent();
+    Bun.sleepSync(20);
+    chmodSync(path, 0o600);
+    linkSync(path, join(root, "2.jpg"));
+    source.settled(entry, "stored", crc);
+    expect(existsSync(path)).toBe(false);
+    expect(problems).toEqual([]);
+  });
+
+  test.skipIf(!hasLeases())("kept while somebody has it open for writing, said once", () => {
+    const { source, entry, path } = sent();
+    const writer = openSync(path, "r+");
+    source.settled(entry, "stored", crc);
+    readAll(source, entry);
+    source.settled(entry, "stored", crc);
+    expect(existsSync(path)).toBe(true);
+    expect(problems).toMatchObject([{ path, reason: "kept", detail: expect.stringContaining("open for writing") }]);
+    closeSync(writer);
+    readAll(source, entry);
+    source.settled(entry, "stored", crc);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("a new file that is renamed over the name while the old one is compared is left alone", async () => {
+    const path = put("1.jpg", "");
+    // Long to read, quick to make.
+    truncateSync(path, 200_000_000);
+    const other = put("other", "new");
+    const source = open({ deleteSent: true, only: "1.jpg" });
+    const entry = onlyEntry(source);
+    readAll(source, entry, 4_000_000);
+    // So that it is read once more.
+    Bun.sleepSync(20);
+    chmodSync(path, 0o600);
+    const mover = Bun.spawn(["sh", "-c", 'sleep 0.02; mv "$0" "$1"', other, path]);
+    source.settled(entry, "stored", undefined);
+    expect(await mover.exited).toBe(0);
+    expect(readFileSync(path, "utf8")).toBe("new");
+    expect(readdirSync(root)).toEqual(["1.jpg"]);
+  });
+
+  test("a new file that is renamed over the name at any moment is never deleted", async () => {
+    const all = Array.from({ length: 30 }, (_, index) => `${index}`);
+    const script = `import { renameSync, writeFileSync } from "node:fs";
+      for (let round = 0; round < 100; round++) for (const name of ${JSON.stringify(all)}) {
+        writeFileSync(".new", round + " of " + name);
+        renameSync(".new", name);
+      }`;
+    for (const name of all) put(name, "x");
+    const writer = Bun.spawn([process.execPath, "-e", script], { cwd: root });
+    const sentTexts = new Set<string>();
+    let deleted = 0;
+    while (writer.exitCode === null) {
+      const source = open({ deleteSent: true });
+      for (const listed of listAll(source)) {
+        if ("failure" in listed) continue;
+        try {
+          const text = readAll(source, listed).toString();
+          sentTexts.add(text);
+          source.settled(listed, "stored", Bun.hash.crc32(text));
+          deleted += 1;
+        } catch (error) {
+          expect(error).toBeInstanceOf(SourceError);
+        }
+      }
+      await Bun.sleep(0);
+    }
+    expect(deleted).toBeGreaterThan(30);
+    for (const name of all) {
+      const last = `99 of ${name}`;
+      expect(sentTexts.has(last) || readFileSync(join(root, name), "utf8") === last).toBe(true);
+    }
+    expect(readdirSync(root).filter((name) => name.startsWith("."))).toEqual([]);
+  }, 30_000);
 
   test("kept when the receiver's checksum is another one", () => {
     const { source, entry, path } = sent();

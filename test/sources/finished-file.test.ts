@@ -39,22 +39,22 @@ describe("the trailer", () => {
     ["something else with the end of a JPEG", Buffer.from("0000ffd9", "hex"), "without"],
   ];
   test.each(cases)("of %s", (_what, content, trailer) => {
-    expect(inspectFile(put(content)).trailer).toBe(trailer as "present");
+    expect(inspectFile(put(content), "unknown").trailer).toBe(trailer as "present");
   });
 });
 
 describe.skipIf(!hasLeases())("who writes", () => {
   test("is seen while a file is open for writing, in this process or another", () => {
     const path = put("half");
-    expect(inspectFile(path).writers).toBe("none");
+    expect(inspectFile(path, "unknown").writers).toBe("none");
     const writer = openSync(path, "a");
-    expect(inspectFile(path).writers).toBe("open");
+    expect(inspectFile(path, "unknown").writers).toBe("open");
     writeSync(writer, " and half");
-    expect(inspectFile(path).writers).toBe("open");
+    expect(inspectFile(path, "unknown").writers).toBe("open");
     closeSync(writer);
-    expect(inspectFile(path).writers).toBe("none");
+    expect(inspectFile(path, "unknown").writers).toBe("none");
     const reader = openSync(path, "r");
-    expect(inspectFile(path).writers).toBe("none");
+    expect(inspectFile(path, "unknown").writers).toBe("none");
     closeSync(reader);
   });
 
@@ -64,7 +64,7 @@ describe.skipIf(!hasLeases())("who writes", () => {
     const writer = Bun.spawn(["sh", "-c", script, path], { stderr: "inherit" });
     const seen = new Set<string>();
     for (let over = false; !over; await Bun.sleep(0)) {
-      for (let asked = 0; asked < 200; asked += 1) seen.add(inspectFile(path).writers);
+      for (let asked = 0; asked < 200; asked += 1) seen.add(inspectFile(path, "unknown").writers);
       over = writer.exitCode !== null;
     }
     expect(writer.exitCode).toBe(0);
@@ -75,27 +75,40 @@ describe.skipIf(!hasLeases())("who writes", () => {
 });
 
 test("a file that cannot be inspected is an error of the file system", () => {
-  expect(() => inspectFile(join(root, "gone"))).toThrow("ENOENT");
+  expect(() => inspectFile(join(root, "gone"), "unknown")).toThrow("ENOENT");
 });
 
 test("the better the evidence the shorter the wait; what is open and has no end is never finished", () => {
   const trailers = ["present", "without", "missing"] as const;
   for (const writers of ["none", "unknown", "open"] as const) {
-    const waits = trailers.map((trailer) => settleMs({ trailer, writers }, false));
+    const waits = trailers.map((trailer) => settleMs({ trailer, writers }, "unknown"));
     expect(waits).toEqual(waits.toSorted((a, b) => a - b));
     for (const trailer of trailers) {
-      expect(settleMs({ trailer, writers }, true)).toBeLessThanOrEqual(writers === "none" ? 2 : (waits[0] as number));
+      expect(settleMs({ trailer, writers }, "whole")).toBeLessThanOrEqual(
+        writers === "none" ? 2 : (waits[0] as number),
+      );
     }
   }
-  expect(settleMs({ trailer: "without", writers: "open" }, false)).toBe(Infinity);
-  expect(settleMs({ trailer: "missing", writers: "open" }, false)).toBe(Infinity);
+  expect(settleMs({ trailer: "without", writers: "open" }, "unknown")).toBe(Infinity);
+  expect(settleMs({ trailer: "missing", writers: "open" }, "unknown")).toBe(Infinity);
   // What the user is promised: within about 100 ms after the trailer.
-  expect(settleMs({ trailer: "present", writers: "unknown" }, false)).toBeLessThan(100);
+  expect(settleMs({ trailer: "present", writers: "unknown" }, "unknown")).toBeLessThan(100);
+});
+
+test("what has rested is finished at once if nobody writes, or if nobody knows but its trailer is there", () => {
+  for (const trailer of ["present", "without", "missing"] as const) {
+    expect(settleMs({ trailer, writers: "none" }, "rested")).toBe(0);
+    expect(settleMs({ trailer, writers: "open" }, "rested")).toBe(settleMs({ trailer, writers: "open" }, "unknown"));
+  }
+  expect(settleMs({ trailer: "present", writers: "unknown" }, "rested")).toBe(0);
+  // A time alone does not decide.
+  expect(settleMs({ trailer: "without", writers: "unknown" }, "rested")).toBeGreaterThan(1000);
+  expect(settleMs({ trailer: "missing", writers: "unknown" }, "rested")).toBeGreaterThan(1000);
 });
 
 test("a file that grows between two looks is judged anew", () => {
   const path = put(jpeg.subarray(0, 100));
-  expect(inspectFile(path).trailer).toBe("missing");
+  expect(inspectFile(path, "unknown").trailer).toBe("missing");
   appendFileSync(path, jpeg.subarray(100));
-  expect(inspectFile(path).trailer).toBe("present");
+  expect(inspectFile(path, "unknown").trailer).toBe("present");
 });

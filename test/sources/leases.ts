@@ -8,7 +8,7 @@ export function hasLeases(): boolean {
   const folder = mkdtempSync(join(tmpdir(), "framepipe-"));
   try {
     writeFileSync(join(folder, "frame"), "");
-    return inspectFile(join(folder, "frame")).writers !== "unknown";
+    return inspectFile(join(folder, "frame"), "unknown").writers !== "unknown";
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,0 +1,75 @@
+/**
+ * A file that is to be removed is first set aside: renamed to a hidden name in its own folder. What has that name is
+ * one file and stays it, so it can be compared with what was sent; another file moved over the old name in between is
+ * left alone. If the comparison fails the file gets its name back, or a numbered one if something new has it.
+ *
+ * A crash in these microseconds leaves the hidden file. Whoever reads the names of a folder gives it back first, so it
+ * is a frame again at the next start; the receiver may have it already, and says so.
+ */
+import { linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { errorCode } from "./file-errors.ts";
+
+const mark = ".framepipe-sent-";
+const asidePattern = /^\.framepipe-sent-[\da-f]{8}-\d+-(?<name>.+)$/s;
+/** Of two programs in one folder neither may take the name of the other's file. */
+const program = crypto.randomUUID().slice(0, 8);
+let serial = 0;
+
+/** With the mark a name may become longer than a segment can be (255 bytes); then its end, with the type, is kept. */
+const wholeNameBytesMax = 200;
+const tailCharacters = 50;
+
+/** Returns the path that the file has now. Throws what rename throws; then it has its own. */
+export function setAside(path: string): string {
+  serial += 1;
+  const aside = `${dirname(path)}/${mark}${program}-${serial}-${shortened(basename(path))}`;
+  renameSync(path, aside);
+  return aside;
+}
+
+/** The name that a hidden file of this kind had; undefined for every other name. */
+export function nameBefore(name: string): string | undefined {
+  return name.startsWith(mark) ? asidePattern.exec(name)?.groups?.["name"] : undefined;
+}
+
+/** Returns the path that the file has now: `path`, or one beside it. Throws what `node:fs` throws. */
+export function giveBack(aside: string, path: string): string {
+  for (let number = 0; ; number += 1) {
+    const to = number === 0 ? path : `${dirname(path)}/${numbered(basename(path), number)}`;
+    if (moveNew(aside, to)) return to;
+  }
+}
+
+/** Never replaces anything, except where there are no links to files: there it is a look and a rename. */
+function moveNew(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") throw error;
+    const there = lstatSync(to, { throwIfNoEntry: false });
+    if (there === undefined) {
+      // It may just have gone.
+      if (errorCode(error) === "EEXIST") return moveNew(from, to);
+      renameSync(from, to);
+      return true;
+    }
+    // A crash may have come between the two steps below.
+    if (there.ino !== lstatSync(from).ino) return false;
+  }
+  unlinkSync(from);
+  return true;
+}
+
+function numbered(name: string, number: number): string {
+  const short = shortened(name);
+  const dot = short.lastIndexOf(".");
+  const stemEnd = dot > 0 ? dot : short.length;
+  return `${short.slice(0, stemEnd)}-${number}${short.slice(stemEnd)}`;
+}
+
+/** Never hidden: it will be the name of a frame. */
+function shortened(name: string): string {
+  if (Buffer.byteLength(name) <= wholeNameBytesMax) return name;
+  return [...name].slice(-tailCharacters).join("").replace(/^\./, "_");
+}
