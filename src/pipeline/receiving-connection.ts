@@ -436,7 +436,10 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   refuseBusy(connectionsMax: number): void {
-    this.#refusal = { code: ProtocolCode.busy, text: `${connectionsMax} connections are open, and no more are taken` };
+    this.#refusal = {
+      code: ProtocolCode.busy,
+      text: `${connectionsMax} connections are open (--max-connections, or the files the system allows)`,
+    };
   }
 
   refuseStopping(): void {
