@@ -27,7 +27,9 @@ test.skipIf(Bun.which("strace") === null).each(["disk", "memory"])(
     expect(differences(dir, join(out, "camera", "visible"))).toEqual([]);
 
     // Threads have numbers of one to seven digits, and columns have one width.
-    const [start = "", ...lines] = readFileSync(calls, "utf8").replace(/^(\d+) +/gm, "$1 ").split("\n");
+    const [start = "", ...lines] = readFileSync(calls, "utf8")
+      .replace(/^(\d+) +/gm, "$1 ")
+      .split("\n");
     const groups = lines.filter((line) => line.includes(" syncfs("));
     expect(groups.length).toBeGreaterThan(2);
     const thread = groups[0]?.split(" ")[0] ?? "";

@@ -167,7 +167,7 @@ test.each(["tar", "mcap"])(
     expect(await sender.status()).toBe(4);
     expect(sender.all("problem").filter(({ reason }) => reason === "rejected")).toEqual([]);
     receiver.signal("SIGTERM");
-  expect(await receiver.status()).toBe(0);
+    expect(await receiver.status()).toBe(0);
   },
   60_000,
 );
