@@ -6,9 +6,10 @@ import { UserError } from "../errors.ts";
 import { connectionsMaxDefault, frameBytesCeiling, frameBytesMaxDefault, minFreeBytesDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
 import type { SendingOrder } from "../session/source-ledger.ts";
+import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
 import { type Environment, type Given, readGiven, type Text, type ValueKey } from "./given.ts";
-import { framesPerSecond, maxRate, sendingOrder, type StreamOptions, streamOptions } from "./stream-options.ts";
+import { framesPerSecond, maxRate, sendingOrder, streamOptions } from "./stream-options.ts";
 import {
   type Address,
   formatAddress,
@@ -38,7 +39,7 @@ export interface SendCommand {
   readonly include: readonly string[];
   /** Keep sending what appears in the directories. */
   readonly watch: boolean;
-  readonly streams: StreamOptions;
+  readonly streams: StreamInputOptions;
   readonly order: SendingOrder;
   /** Cap on the link, in bytes per millisecond. */
   readonly rateMax: number | undefined;

@@ -4,34 +4,20 @@ import { frameBytesMaxDefault, spoolBytesMaxDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
 import type { SendingOrder } from "../session/source-ledger.ts";
 import { frameNameDefault } from "../sources/frame-names.ts";
-import type { StreamFormat } from "../splitters/splitter.ts";
+import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
 import type { Given, Text, ValueKey } from "./given.ts";
 import { parseRate, parseSize } from "./values.ts";
 
-/** `source` undefined: of every stream that has none of its own. */
-export interface GivenFormat {
-  readonly source: string | undefined;
-  readonly format: StreamFormat;
-}
-
-export interface StreamOptions {
-  readonly formats: readonly GivenFormat[];
-  readonly nameTemplate: string;
-  readonly whenBehind: WhenBehind;
-  /** The directory, with `spool`. */
-  readonly spool: string | undefined;
-  readonly spoolBytesMax: number;
-  /** An option that only streams have, as given; undefined: there was none. */
-  readonly onlyForStreams: string | undefined;
-}
-
-const whenBehindWords = ["block", "spool", "drop-oldest"] as const;
-export type WhenBehind = (typeof whenBehindWords)[number];
+const whenBehindWords = [
+  "block",
+  "spool",
+  "drop-oldest",
+] as const satisfies readonly StreamInputOptions["whenBehind"][];
 
 const streamKeys = ["format", "name", "whenBehind", "spool", "spoolLimit"] as const satisfies readonly ValueKey[];
 
-export function streamOptions(given: Given): StreamOptions {
+export function streamOptions(given: Given): StreamInputOptions {
   const whenBehind = oneOf(given.last("whenBehind"), whenBehindWords, "block", whenBehindHint);
   const spool = given.last("spool");
   const spoolLimit = given.last("spoolLimit");
@@ -57,7 +43,7 @@ const whenBehindHint =
 
 const formatHint = "auto, jpeg, png, y4m or raw:BYTES; for one stream of several: infrared=raw:163840";
 
-function givenFormat(given: Text): GivenFormat {
+function givenFormat(given: Text): StreamInputOptions["formats"][number] {
   const equals = given.text.indexOf("=");
   const source = equals < 0 ? undefined : given.text.slice(0, equals);
   if (source !== undefined && nameProblem(source) !== undefined) {

@@ -13,7 +13,7 @@ import { LockstepSender, type LockstepStep } from "../session/lockstep-sender.ts
 import { type FrameRecord, SourceLedger } from "../session/source-ledger.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
-import type { SenderResult } from "./sending.ts";
+import { framesHeld, type SenderResult } from "./sending.ts";
 
 export interface LockstepSendingOptions {
   /** For messages: `host:port`. */
@@ -308,9 +308,7 @@ export class LockstepSending {
     this.#deadline.clear();
     this.#closeFrame();
     const { sources } = this.#options;
-    const lost = sources.flatMap(({ name, heldFrames: frames }) =>
-      frames === undefined ? [] : [{ source: name, frames }],
-    );
+    const lost = framesHeld(sources);
     for (const source of sources) source.dispose();
     this.#connection.end(this.#conversation === undefined);
     const totals = this.#ledgers.map((ledger) => ({ source: ledger.source, totals: ledger.totals() }));

@@ -333,9 +333,7 @@ export class Sending {
     this.#deadline.clear();
     this.#closeFrames();
     const { sources } = this.#options;
-    const lost = sources.flatMap(({ name, heldFrames: frames }) =>
-      frames === undefined ? [] : [{ source: name, frames }],
-    );
+    const lost = framesHeld(sources);
     for (const source of sources) source.dispose();
     this.#connection.end(this.#session.state === "closed");
     const { ledgers } = this.#session;
@@ -354,4 +352,9 @@ export class Sending {
     });
     this.#options.onDone({ status, totals, unsettledFrames, unlisted, lost, error });
   }
+}
+
+/** What is lost when the run ends here: of each source that cannot be read again, the frames that only it has. */
+export function framesHeld(sources: readonly Source[]): SenderResult["lost"] {
+  return sources.flatMap(({ name, heldFrames: frames }) => (frames === undefined ? [] : [{ source: name, frames }]));
 }

@@ -45,7 +45,6 @@ export class SendWindow {
     this.#framesMax = Math.min(welcome.windowFrames, windowFramesMax);
     this.#bytesMax = Math.min(welcome.windowBytes, windowBytesMax);
     if (welcome.progress) this.#flight = new Flight();
-    // Kept over connections, or each new one would begin with a burst.
   }
 
   /** Whether another frame may be begun. */

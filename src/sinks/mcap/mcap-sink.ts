@@ -6,15 +6,13 @@
  * summary (ending.ts), which the next receiver takes off again before its first commit. A file that has vanished is
  * waited for and never made anew.
  */
-import { dirname } from "node:path";
-import { ExitStatus, SinkError, UserError } from "../../errors.ts";
+import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock, Sink } from "../../ports.ts";
 import { type Appender, AppendingSink, type Demand, type NewItem } from "../appending-sink.ts";
 import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
+import { ArchiveSpace } from "../archive-space.ts";
 import type { SyncMode } from "../directory/catalogue.ts";
-import { nodeDisk } from "../directory/disk.ts";
-import { FreeSpace } from "../directory/free-space.ts";
 import type { Layout } from "../directory/layout.ts";
 import { FrameIndex } from "../frame-index.ts";
 import type { Channels } from "./channels.ts";
@@ -80,7 +78,7 @@ class McapAppender implements Appender {
   readonly #options: McapAppenderOptions;
   readonly #file: ArchiveFile;
   readonly #prompt: PromptWriter;
-  readonly #space: FreeSpace;
+  readonly #space: ArchiveSpace;
   readonly #channels: Channels;
   /** The archive's name. */
   readonly #id: string;
@@ -92,7 +90,7 @@ class McapAppender implements Appender {
   #appending = false;
 
   constructor(options: McapAppenderOptions) {
-    const { path, sync, minFreeBytes, openFile, clock, create } = options;
+    const { path, sync, openFile, create } = options;
     this.#options = options;
     this.#file = openFile(path, create);
     let [prompt, index]: [PromptWriter | undefined, FrameIndex | undefined] = [undefined, undefined];
@@ -122,12 +120,7 @@ class McapAppender implements Appender {
       this.#file.close();
       throw error;
     }
-    this.#space = new FreeSpace({
-      disk: nodeDisk,
-      directory: dirname(this.#file.path),
-      minFreeBytes,
-      nowMs: () => clock.nowMs(),
-    });
+    this.#space = new ArchiveSpace({ ...options, file: this.#file });
   }
 
   /** Before anything else, so that after a power loss the file can be told from somebody else's. */
@@ -214,15 +207,8 @@ class McapAppender implements Appender {
     this.#file.resize(bytes);
   }
 
-  check({ bytes, gatheredBytes, waitingBytes }: Demand): SinkError | undefined {
-    // During an append nobody knows how much of it is in the answer.
-    if (this.#space.stale && !this.#appending) {
-      if (!this.#file.inPlace()) {
-        throw new SinkError(`${this.#options.path} is gone; waiting for it to come back`, { retryable: true });
-      }
-      this.#space.measure();
-    }
-    return this.#space.check(bytes, gatheredBytes + waitingBytes);
+  check(demand: Demand): SinkError | undefined {
+    return this.#space.check(demand, this.#appending);
   }
 
   gathered(bytes: number): void {

@@ -8,16 +8,14 @@
  * commit the archive is whole, and a crash leaves at most a torn group behind the last acknowledged one, which the next
  * receiver cuts off. An archive that has vanished is waited for and never made anew.
  */
-import { dirname } from "node:path";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
-import { SinkError } from "../../errors.ts";
+import type { SinkError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock, Sink } from "../../ports.ts";
 import { type Appender, AppendingSink, type Demand, type NewFrame, type NewItem } from "../appending-sink.ts";
 import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
+import { ArchiveSpace } from "../archive-space.ts";
 import type { SyncMode } from "../directory/catalogue.ts";
-import { nodeDisk } from "../directory/disk.ts";
-import { FreeSpace } from "../directory/free-space.ts";
 import type { Layout } from "../directory/layout.ts";
 import { FrameIndex } from "../frame-index.ts";
 import { frameFacts, type GroupFacts, recordFacts } from "./tar-facts.ts";
@@ -68,7 +66,7 @@ class TarAppender implements Appender {
   readonly index: FrameIndex;
   readonly #options: TarAppenderOptions;
   readonly #file: ArchiveFile;
-  readonly #space: FreeSpace;
+  readonly #space: ArchiveSpace;
   /** Its name in the facts of its members. */
   readonly #archive: string;
   /** Where the end of the archive is written, and where it was before the last group. */
@@ -77,7 +75,7 @@ class TarAppender implements Appender {
   #appending = false;
 
   constructor(options: TarAppenderOptions) {
-    const { path, layout, sync, frameBytesMax, cacheBytes, minFreeBytes, openFile, clock } = options;
+    const { path, layout, sync, frameBytesMax, cacheBytes, openFile } = options;
     this.#options = options;
     this.#file = openFile(path, options.create);
     let index: FrameIndex | undefined;
@@ -93,12 +91,7 @@ class TarAppender implements Appender {
       this.#file.close();
       throw error;
     }
-    this.#space = new FreeSpace({
-      disk: nodeDisk,
-      directory: dirname(this.#file.path),
-      minFreeBytes,
-      nowMs: () => clock.nowMs(),
-    });
+    this.#space = new ArchiveSpace({ ...options, file: this.#file });
   }
 
   async append(items: readonly NewItem[]): Promise<void> {
@@ -168,13 +161,8 @@ class TarAppender implements Appender {
     this.#file.resize(this.#end + endBytes);
   }
 
-  check({ bytes, gatheredBytes, waitingBytes }: Demand): SinkError | undefined {
-    // During an append nobody knows how much of it is in the answer.
-    if (this.#space.stale && !this.#appending) {
-      if (!this.#file.inPlace()) throw this.#gone();
-      this.#space.measure();
-    }
-    return this.#space.check(bytes, gatheredBytes + waitingBytes);
+  check(demand: Demand): SinkError | undefined {
+    return this.#space.check(demand, this.#appending);
   }
 
   gathered(bytes: number): void {
@@ -191,10 +179,6 @@ class TarAppender implements Appender {
     }
     this.#space.measure();
     return true;
-  }
-
-  #gone(): SinkError {
-    return new SinkError(`${this.#options.path} is gone; waiting for it to come back`, { retryable: true });
   }
 
   close(): void {
