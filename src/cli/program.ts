@@ -4,12 +4,9 @@ import { checkLimits } from "../limits.ts";
 import { helpText } from "./help.ts";
 import type { Environment } from "./given.ts";
 import { type Command, type Manners, parseArguments } from "./options.ts";
-import { receive } from "./receive.ts";
-import { send } from "./send.ts";
 import type { Shell } from "./shell.ts";
 import { type Output, OutputClosed, Terminal } from "./terminal.ts";
 import { parseSwitch } from "./values.ts";
-import { verify } from "./verify.ts";
 import { commit, version } from "./version.ts";
 
 export interface ProgramOptions {
@@ -51,14 +48,15 @@ function openTerminal({ stdout, stderr, env }: ProgramOptions, manners: Manners)
   return new Terminal({ stdout, stderr, env, ...manners, wallMs: () => Date.now() });
 }
 
-function runCommand(command: Command, shell: Shell): Promise<ExitStatus> {
+/** A mode is loaded when it is asked for: a sender starts without SQLite and the sinks. */
+async function runCommand(command: Command, shell: Shell): Promise<ExitStatus> {
   switch (command.mode) {
     case "send":
-      return send(command, shell);
+      return (await import("./send.ts")).send(command, shell);
     case "receive":
-      return receive(command, shell);
+      return (await import("./receive.ts")).receive(command, shell);
     case "verify":
-      return verify(command, shell);
+      return (await import("./verify.ts")).verify(command, shell);
   }
 }
 

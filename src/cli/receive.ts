@@ -8,6 +8,7 @@ import type { ReceiveCommand } from "./options.ts";
 import { Progress, standingOfOrigin } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeReceived } from "./summary.ts";
+import { isTerminal } from "./terminal.ts";
 import { programName } from "./version.ts";
 
 /** Resolves when the receiver has stopped. Throws UserError for what cannot even be started. */
@@ -21,7 +22,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     // somebody relies on that: then it is the failure that the sink says it is.
     if (command.out.length === 1) started?.stop();
   };
-  const sink = openSinks(command.out, { ...command, onClosed });
+  const sink = openSinks(command.out, { ...command, outputIsTerminal: isTerminal(1), onClosed });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
   try {

@@ -1,6 +1,5 @@
 /** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
 import { hostname } from "node:os";
-import { isatty } from "node:tty";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
@@ -11,6 +10,7 @@ import type { SendCommand } from "./options.ts";
 import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeSent } from "./summary.ts";
+import { isTerminal } from "./terminal.ts";
 import { formatAddress } from "./values.ts";
 import { programName } from "./version.ts";
 
@@ -24,7 +24,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   const { sources, failures } = openSources(command.inputs, {
     clock: systemClock,
     oneByOne: lockstep,
-    inputIsTerminal: isatty(0),
+    inputIsTerminal: isTerminal(0),
     include: command.include,
     deleteSent: command.deleteSent,
     watch: command.watch,

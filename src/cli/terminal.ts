@@ -5,8 +5,8 @@
  *
  * Writes are synchronous: whatever ends the program, everything said before is out.
  */
-import { writeSync } from "node:fs";
-import { isatty, WriteStream } from "node:tty";
+import { fstatSync, statSync, writeSync } from "node:fs";
+import { devNull } from "node:os";
 import { ExitStatus, UserError } from "../errors.ts";
 import { formatCount, printable } from "./format.ts";
 
@@ -192,6 +192,20 @@ function drawnLines(lines: readonly string[]): string {
   return lines.length === 0 ? "" : `\x1b[?7l${lines.join("\n")}\x1b[?7h\n`;
 }
 
+/**
+ * Whether a standard stream is a terminal. `node:tty` brings streams and sockets with it, which is 4 of the 16 ms that
+ * the program starts in, so it is only asked about what may be one.
+ */
+export function isTerminal(descriptor: 0 | 1 | 2): boolean {
+  try {
+    const status = fstatSync(descriptor);
+    if (!status.isCharacterDevice() || status.rdev === statSync(devNull).rdev) return false;
+  } catch {
+    return false;
+  }
+  return process.getBuiltinModule("node:tty").isatty(descriptor);
+}
+
 const outputHint = "if it goes to a file: is the disk full?";
 
 /** Standard output (1) or standard error (2). */
@@ -202,12 +216,12 @@ export class StandardOutput implements Output {
 
   constructor(descriptor: 1 | 2) {
     this.#descriptor = descriptor;
-    this.isTerminal = isatty(descriptor);
+    this.isTerminal = isTerminal(descriptor);
   }
 
   size(): { readonly columns: number; readonly rows: number } {
     const stream = this.#descriptor === 1 ? process.stdout : process.stderr;
-    if (!this.isTerminal || !(stream instanceof WriteStream)) return { columns: 80, rows: 24 };
+    if (!this.isTerminal || !("getWindowSize" in stream)) return { columns: 80, rows: 24 };
     const [columns, rows] = stream.getWindowSize();
     // A serial console says 0 by 0.
     return { columns: columns || 80, rows: rows || 24 };

@@ -23,6 +23,7 @@ export interface OpenSinkOptions {
   readonly sync: SyncMode;
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
+  readonly outputIsTerminal: boolean;
   /** The reader of standard output has gone: the receiver should stop. */
   readonly onClosed: () => void;
 }
@@ -76,11 +77,11 @@ export function openSink(destination: string, options: OpenSinkOptions, sinkCoun
   }
   // A layout that cannot work is said whatever the destination.
   const layout = new Layout(options.layout ?? layoutDefault);
-  const { sync, frameBytesMax, minFreeBytes, onClosed } = options;
+  const { sync, frameBytesMax, minFreeBytes, outputIsTerminal: isTerminal, onClosed } = options;
   if (destination === "/dev/null") return new NullSink(options);
   const memory = { memoryBytesMax: gatheredBytesMax / sinkCount, cacheBytes: indexCacheBytesMax / sinkCount };
   if (standardOutputs.has(destination)) {
-    return openStdoutSink({ ...memory, descriptor: 1, frameBytesMax, minFreeBytes, onClosed, clock });
+    return openStdoutSink({ ...memory, descriptor: 1, isTerminal, frameBytesMax, minFreeBytes, onClosed, clock });
   }
   const shared = { layout, sync, frameBytesMax, minFreeBytes, clock };
   const file = { ...shared, ...memory, path: destination, openFile: openNodeArchiveFile };

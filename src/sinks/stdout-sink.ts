@@ -15,7 +15,6 @@
 import { existsSync, fstatSync, ftruncateSync, write, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { isatty } from "node:tty";
 import { ExitStatus, SinkError, UserError } from "../errors.ts";
 import type { RefusalReason } from "../frame.ts";
 import type { Clock, Sink } from "../ports.ts";
@@ -37,6 +36,7 @@ const newline = 0x0a;
 export interface StdoutSinkOptions {
   /** 1, but for tests. It stays open. */
   readonly descriptor: number;
+  readonly isTerminal: boolean;
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
   /** This sink's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
@@ -51,9 +51,9 @@ export interface StdoutSinkOptions {
 
 /** Throws UserError for a terminal. */
 export function openStdoutSink(options: StdoutSinkOptions): Sink {
-  const { descriptor, memoryBytesMax, clock } = options;
+  const { isTerminal, memoryBytesMax, clock } = options;
   const temporaryPath = join(options.temporaryDirectory ?? tmpdir(), `framepipe-${crypto.randomUUID()}-`);
-  if (isatty(descriptor)) {
+  if (isTerminal) {
     throw new UserError("--out -: standard output is a terminal, and frames would garble it", [
       "send it to a program: framepipe --receive 8000 --out - | ffplay -",
       "or store in a directory: --out captures",

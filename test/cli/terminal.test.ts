@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
 import { frameLinesMax, OutputClosed, type Report, Terminal, toJson } from "../../src/cli/terminal.ts";
 import { Screen } from "./screen.ts";
 
@@ -137,5 +139,32 @@ describe("display", () => {
     expect(open({ isTerminal: true, json: true }).terminal.interactive).toBe(false);
     expect(open({ isTerminal: true, quiet: true }).terminal.interactive).toBe(false);
     expect(open({ isTerminal: true, env: { TERM: "dumb" } }).terminal.interactive).toBe(false);
+  });
+});
+
+describe("whether a standard stream is a terminal", () => {
+  const module = JSON.stringify(join(import.meta.dir, "../../src/cli/terminal.ts"));
+  const program = `
+    const { isTerminal } = await import(${module});
+    process.stdout.write([0, 1, 2].map(isTerminal).join(" "));`;
+  const words = [process.execPath, "-e", program];
+
+  test.skipIf(Bun.which("python3") === null)("all three of a terminal are", () => {
+    const spawn = `import pty\npty.spawn(${JSON.stringify(words)})`;
+    const result = Bun.spawnSync(["python3", "-c", spawn], { stdin: "ignore" });
+    expect(result.stdout.toString()).toBe("true true true");
+  });
+
+  test("a pipe, a file, another device and a closed stream are not", () => {
+    const device = openSync("/dev/zero", "r");
+    const file = openSync(import.meta.path, "r");
+    for (const stdin of ["ignore", "pipe", device, file] as const) {
+      const result = Bun.spawnSync(words, { stdin, stdout: "pipe", stderr: "ignore" });
+      expect(result.stdout.toString()).toBe("false false false");
+    }
+    closeSync(device);
+    closeSync(file);
+    const result = Bun.spawnSync(["sh", "-c", 'exec "$@" <&-', "sh", ...words], { stdout: "pipe", stderr: "ignore" });
+    expect(result.stdout.toString()).toBe("false false false");
   });
 });

@@ -48,7 +48,7 @@ function openOn(disk: string, kind: (typeof kinds)[number]): Sink {
   if (kind === "stdout") {
     const descriptor = openSync(join(disk, "stream"), "w");
     cleanUps.push(() => closeSync(descriptor));
-    return openStdoutSink({ ...shared, descriptor, temporaryDirectory: disk, onClosed: () => {} });
+    return openStdoutSink({ ...shared, descriptor, isTerminal: false, temporaryDirectory: disk, onClosed: () => {} });
   }
   const layout = new Layout(layoutDefault);
   const file = {

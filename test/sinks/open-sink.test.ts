@@ -11,6 +11,7 @@ const options: OpenSinkOptions = {
   sync: "batch",
   frameBytesMax: 1000,
   minFreeBytes: 0,
+  outputIsTerminal: false,
   onClosed: () => {},
 };
 

@@ -44,6 +44,7 @@ class Pipe {
     this.#handles.push(descriptor);
     return openStdoutSink({
       descriptor,
+      isTerminal: false,
       frameBytesMax,
       minFreeBytes: 0,
       memoryBytesMax: gatheredBytesMax,
@@ -193,19 +194,9 @@ describe("stdout sink", () => {
     expect(read()).toBe("oneone");
   });
 
-  test.skipIf(Bun.which("python3") === null)("a terminal is refused", () => {
-    const module = JSON.stringify(join(import.meta.dir, "../../src/sinks/stdout-sink.ts"));
-    const program = `
-      const { openStdoutSink } = await import(${module});
-      try {
-        openStdoutSink({ descriptor: 1, frameBytesMax: 1, onClosed() {}, clock: { nowMs: () => 0, wallNs: () => 0n } });
-      } catch (error) {
-        process.stdout.write(error.name + ": " + error.message);
-      }`;
-    const words = JSON.stringify([process.execPath, "-e", program]);
-    const result = Bun.spawnSync(["python3", "-c", `import pty\npty.spawn(${words})`], { stdin: "ignore" });
-    expect(result.stdout.toString()).toBe(
-      "UserError: --out -: standard output is a terminal, and frames would garble it",
+  test("a terminal is refused", () => {
+    expect(() => makePipe().open({ path: "/dev/null", isTerminal: true })).toThrow(
+      "--out -: standard output is a terminal, and frames would garble it",
     );
   });
 
