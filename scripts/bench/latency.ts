@@ -23,20 +23,24 @@ export interface LatencyShape {
   readonly frameBytes: number;
   /** Of each camera, those that are counted. */
   readonly frames: number;
+  /** Of each camera, sent before as fast as they go, so that both ends are as warm as after a minute of use. */
+  readonly warmUpFrames: number;
 }
 
 export const latencyShapes: readonly LatencyShape[] = [
-  { name: "latency", cameras: 1, framesPerSecond: 30, frameBytes: 100_000, frames: 300 },
-  { name: "senders", cameras: 500, framesPerSecond: 2, frameBytes: 20_000, frames: 20 },
+  { name: "latency", cameras: 1, framesPerSecond: 30, frameBytes: 100_000, frames: 300, warmUpFrames: 2_000 },
+  { name: "senders", cameras: 500, framesPerSecond: 2, frameBytes: 20_000, frames: 20, warmUpFrames: 0 },
 ];
 
 /** A second of at most 20 cameras. */
 export function quickShape(shape: LatencyShape): LatencyShape {
-  return { ...shape, cameras: Math.min(shape.cameras, 20), frames: shape.framesPerSecond };
+  return { ...shape, cameras: Math.min(shape.cameras, 20), frames: shape.framesPerSecond, warmUpFrames: 0 };
 }
 
-/** Sent first and not counted: code and connections warm up. */
-const warmUpSeconds = 0.5;
+/** At the camera's pace, behind the warm-up, and not counted either. */
+const settlingSeconds = 0.5;
+/** Warm-up frames that are handed over at once. */
+const burstFrames = 20;
 /** Many times what it takes to open a thousand connections. */
 const retryForMs = 5_000;
 
@@ -84,6 +88,18 @@ class CameraSource implements Source {
     this.#frames.set(name, { bytes, emittedMs: performance.now() });
     this.#unlisted.push({ name, bytes: bytes.length, capturedNs: BigInt(Date.now()) * 1_000_000n, live: true });
     this.onReady?.();
+  }
+
+  /** Resolves when all of it is stored. */
+  async warmUp({ warmUpFrames, frameBytes }: LatencyShape): Promise<void> {
+    for (let index = 0; index < warmUpFrames; index += 1) {
+      this.emit(nameOf(index), makeFrame(frameBytes, index));
+      if ((index + 1) % burstFrames === 0 || index + 1 === warmUpFrames) await this.#allSettled();
+    }
+  }
+
+  async #allSettled(): Promise<void> {
+    while (this.#frames.size > 0) await Bun.sleep(1);
   }
 
   /** No more frames. */
@@ -142,12 +158,13 @@ export async function measureLatency({ executable, sync, shape, dest, stage }: L
 
   const cameras = Array.from({ length: shape.cameras }, (_, index) => new CameraSource(`device-${index}`));
   const runs = cameras.map((camera) => connect(camera, port));
-  const warmUps = Math.ceil(warmUpSeconds * shape.framesPerSecond);
+  const settling = Math.ceil(settlingSeconds * shape.framesPerSecond);
   const lateMs: number[] = [];
   let senderCpu = process.cpuUsage();
   try {
     const allStored = stage.unlessBroken(Promise.all(runs.map(({ run }) => succeeded(run))));
     await Promise.race([Promise.all(runs.map(({ connected }) => connected)), allStored]);
+    for (const camera of cameras) await Promise.race([camera.warmUp(shape), allStored]);
     const startedMs = performance.now();
     const emit = async (firstRound: number, rounds: number): Promise<void> => {
       for (let index = firstRound * cameras.length; index < (firstRound + rounds) * cameras.length; index++) {
@@ -156,13 +173,13 @@ export async function measureLatency({ executable, sync, shape, dest, stage }: L
         const dueMs = startedMs + (index * 1000) / (shape.framesPerSecond * cameras.length);
         await Promise.race([Bun.sleep(Math.max(0, dueMs - performance.now())), allStored]);
         lateMs.push(performance.now() - dueMs);
-        cameras[index % cameras.length]?.emit(`${index}.bin`, makeFrame(shape.frameBytes, index));
+        cameras[index % cameras.length]?.emit(nameOf(shape.warmUpFrames + index), makeFrame(shape.frameBytes, index));
       }
     };
-    await emit(0, warmUps);
+    await emit(0, settling);
     senderCpu = process.cpuUsage();
     await stage.time(async () => {
-      await emit(warmUps, shape.frames);
+      await emit(settling, shape.frames);
       for (const camera of cameras) camera.end();
       await allStored;
     });
@@ -176,7 +193,7 @@ export async function measureLatency({ executable, sync, shape, dest, stage }: L
     if (lost > 0) throw new Error(`${lost} frames of ${device} were not stored`);
     compareContent(join(dest, device, name), [...checksums.keys()], checksums);
   }
-  const counted = cameras.flatMap(({ waitedMs }) => waitedMs.slice(warmUps));
+  const counted = cameras.flatMap(({ waitedMs }) => waitedMs.slice(shape.warmUpFrames + settling));
   return {
     sync,
     shape,
@@ -184,7 +201,7 @@ export async function measureLatency({ executable, sync, shape, dest, stage }: L
     p90Ms: percentile(counted, 0.9),
     p99Ms: percentile(counted, 0.99),
     maxMs: Math.max(...counted),
-    lateP99Ms: percentile(lateMs.slice(warmUps * cameras.length), 0.99),
+    lateP99Ms: percentile(lateMs.slice(settling * cameras.length), 0.99),
     senderCpuSeconds: (senderCpu.user + senderCpu.system) / 1e6,
     receiver: stage.usage("receiver"),
     verified: true,
@@ -214,6 +231,11 @@ function connect(camera: CameraSource, port: number): { readonly run: SenderRun;
 async function succeeded(run: SenderRun): Promise<void> {
   const { status, error } = await run.done;
   if (status !== 0) throw error ?? new Error(`a sender ended with status ${status}`);
+}
+
+/** In the order of time, as cameras name their frames. */
+function nameOf(index: number): string {
+  return `${String(index).padStart(8, "0")}.bin`;
 }
 
 /** No two have the same bytes, so that frames that were mixed up would be noticed. */

@@ -15,6 +15,8 @@ import { programName } from "./version.ts";
 export async function receive(command: ReceiveCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
   const { port, frameBytesMax, connectionsMax, once } = command;
+  // A receiver runs for months: what is hot is worth compiling, which the executable puts off (scripts/build.ts).
+  Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
   const onClosed = (): void => {

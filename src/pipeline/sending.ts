@@ -62,6 +62,7 @@ export class Sending {
   /** We do not read: answers to what has been read find no room. */
   #paused = false;
   #pumping = false;
+  #pumpPlanned = false;
   #stopping = false;
   #finished = false;
 
@@ -183,6 +184,16 @@ export class Sending {
     else if (this.#connection.link !== undefined && !this.#finished) this.#deadline.arm();
   }
 
+  /** Goes on when the link has had its turn. */
+  #pumpSoon(): void {
+    if (this.#pumpPlanned) return;
+    this.#pumpPlanned = true;
+    this.#options.clock.after(0, () => {
+      this.#pumpPlanned = false;
+      this.#pump();
+    });
+  }
+
   /** Does one step; returns whether the loop goes on. */
   #step(step: SenderStep): boolean {
     const { onEvent, sources, peer } = this.#options;
@@ -193,8 +204,10 @@ export class Sending {
       case "flush":
         return this.#flush();
       case "list":
+        if (step.idle) this.#flush();
         this.#list(step.sourceIndex, step.max, step.liveOnly);
-        return true;
+        if (step.idle) this.#pumpSoon();
+        return !step.idle;
       case "open":
         this.#open(step.sourceIndex, step.entry);
         return true;

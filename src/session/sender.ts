@@ -24,14 +24,24 @@ import { SendWindow } from "./send-window.ts";
 import { type FrameRecord, type SendingOrder, SourceLedger } from "./source-ledger.ts";
 import { type SenderState, senderTable } from "./states.ts";
 
-/** How many entries one `list` step asks for. */
+/** How many entries one `list` step asks for; the first ones ask for less, so that the first answer comes soon. */
 const listFrames = 256;
+const listFramesFirst = 32;
 /** Offered frames ahead of the one being sent, below which listing goes before sending. */
-const aheadFramesLow = 1024;
+const aheadFramesLow = 256;
 
 export type SenderStep =
-  /** Ask the source for up to `max` entries; call `listed`, `listedNothing` or `listingDone`. */
-  | { readonly type: "list"; readonly sourceIndex: number; readonly max: number; readonly liveOnly: boolean }
+  /**
+   * Ask the source for up to `max` entries; call `listed`, `listedNothing` or `listingDone`. `idle`: there is nothing
+   * to send before it; empty the outbox first and look for answers after it.
+   */
+  | {
+      readonly type: "list";
+      readonly sourceIndex: number;
+      readonly max: number;
+      readonly liveOnly: boolean;
+      readonly idle: boolean;
+    }
   /** Open the frame; call `openFrame` with its size, or `skipFrame`. */
   | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
   /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
@@ -480,9 +490,9 @@ export class SenderSession {
       if (this.outbox.room < 2 * fullMessageBytes) return flushStep;
       const step =
         this.#declareStep() ??
-        (offersToo ? this.#offerStep(aheadFramesLow) : undefined) ??
+        (offersToo ? this.#offerStep(aheadFramesLow, this.state === "greeting") : undefined) ??
         (this.state === "running" && !paced ? this.#frameStep() : undefined) ??
-        (offersToo && this.#options.order === "oldest" ? this.#offerStep(aheadFramesMax) : undefined) ??
+        (offersToo && this.#options.order === "oldest" ? this.#offerStep(aheadFramesMax, true) : undefined) ??
         (this.state === "running" ? this.#endStep() : undefined) ??
         waitStep;
       if (step !== lookAgain) return step;
@@ -502,12 +512,12 @@ export class SenderSession {
   }
 
   /** Lists and offers, until `aheadFrames` are offered ahead of the one being sent. */
-  #offerStep(aheadFrames: number): SenderStep | typeof lookAgain | undefined {
+  #offerStep(aheadFrames: number, idle: boolean): SenderStep | typeof lookAgain | undefined {
     if (this.#stopping) return undefined;
     const newest = this.#options.order === "newest";
     for (const ledger of this.ledgers) {
       if (ledger.offerCursor - ledger.sendCursor >= aheadFrames) {
-        const step = newest ? this.#listStep(ledger, true) : undefined;
+        const step = newest ? this.#listStep(ledger, true, idle) : undefined;
         if (step !== undefined) return step;
         continue;
       }
@@ -516,19 +526,20 @@ export class SenderSession {
         this.#offer(ledger, entries);
         return lookAgain;
       }
-      const step = this.#listStep(ledger, false);
+      const step = this.#listStep(ledger, false, idle);
       if (step !== undefined) return step;
     }
     return undefined;
   }
 
   /** With the newest first, what is new is listed whatever waits before it. */
-  #listStep(ledger: SourceLedger, liveOnly: boolean): SenderStep | undefined {
+  #listStep(ledger: SourceLedger, liveOnly: boolean, idle: boolean): SenderStep | undefined {
     // What is listed must be offered whatever its number, or a lost connection would leave it lying.
     if (ledger.listingDone || ledger.spanFrames > aheadFramesMax) return undefined;
     if ((liveOnly ? this.#quietLive : this.#quiet).has(ledger.index)) return undefined;
     ledger.beginListing();
-    return { type: "list", sourceIndex: ledger.index, max: listFrames, liveOnly };
+    const max = Math.min(listFrames, Math.max(listFramesFirst, ledger.listedFrames));
+    return { type: "list", sourceIndex: ledger.index, max, liveOnly, idle };
   }
 
   #offer(ledger: SourceLedger, entries: readonly FrameEntry[]): void {

@@ -16,7 +16,6 @@ import type { Frame, FrameEntry, Origin, RefusalReason, StoredOutcome, Verdict }
 import { KiB, MiB } from "../limits.ts";
 import { outcomeOf } from "./directory/commit-group.ts";
 import { type Layout, numberedPath } from "./directory/layout.ts";
-import { nameKey } from "./directory/unstored-names.ts";
 import { refusalOf } from "./null-sink.ts";
 
 /** Numbered names tried for one frame, as in a directory. */
@@ -246,4 +245,9 @@ function remove(file: string | undefined): boolean {
   } catch {
     return false;
   }
+}
+
+/** One text for a device, a source and a name. */
+function nameKey(origin: Origin, name: string): string {
+  return `${origin.device}\0${origin.source}\0${name}`;
 }

@@ -66,6 +66,7 @@ test.skipIf(process.platform !== "linux")(
       framesPerSecond: 100 / cameras,
       frameBytes: 5_000,
       frames: 5,
+      warmUpFrames: 30,
     }));
     const latency = { shapes, syncs: ["never", "batch"] as const };
     const report = await runBench(optionsFor({ contenders: all, sets, dest, latency }));

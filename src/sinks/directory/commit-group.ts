@@ -6,7 +6,6 @@
  * So at every moment a final name has complete bytes, and a row names a file that is there. A crash after the names and
  * before the rows leaves files that nobody knows; when their frames are sent again they are adopted, not stored twice.
  */
-import { dirname } from "node:path";
 import { assert } from "../../errors.ts";
 import type { Frame, Gap, Outcome, RefusalReason, SourceEnd, StoredOutcome } from "../../frame.ts";
 import type { Settle } from "../../ports.ts";
@@ -16,7 +15,6 @@ import type { Disk } from "./disk.ts";
 import { numberedPath } from "./layout.ts";
 import { isNameError } from "./storage-error.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
-import { nameKey, type UnstoredNames } from "./unstored-names.ts";
 
 /** Numbered names tried for one frame. Thousands of different pictures of one name are a broken camera. */
 const numberMax = 10_000;
@@ -44,7 +42,6 @@ export interface CommitGroupOptions {
   readonly directories: Directories;
   readonly catalogue: Catalogue;
   readonly wallNs: () => bigint;
-  readonly unstored: UnstoredNames;
 }
 
 /** What a frame that is stored already, under `number`, is to the session that sent it again. */
@@ -58,8 +55,8 @@ export class CommitGroup {
   readonly #items: readonly StagedItem[];
   readonly #results: (Outcome | RefusalReason)[] = [];
   readonly #rows: FrameRow[] = [];
-  /** Rows of this group by device, source and name: the catalogue does not have them yet. */
-  readonly #rowsByKey = new Map<string, FrameRow[]>();
+  /** Rows of this group by name, of any source: the catalogue does not have them yet. */
+  readonly #rowsByName = new Map<string, FrameRow[]>();
   readonly #paths = new Set<string>();
   /** Files that an earlier run left behind, open until they are synced. */
   readonly #adopted: number[] = [];
@@ -102,17 +99,15 @@ export class CommitGroup {
 
   /** Gives a frame its final name, unless it is stored already or cannot be. */
   #place(staged: StagedFrame): Outcome | RefusalReason {
-    const { disk, root, catalogue, directories, unstored } = this.#options;
+    const { disk, root, catalogue, directories } = this.#options;
     const { frame, crc32 } = staged;
     const { session } = frame.origin;
     staged.file.close();
-    const key = nameKey(frame.origin, frame.name);
 
-    const mates = this.#rowsByKey.get(key) ?? [];
-    const mate = mates.find((row) => row.frame.bytes === frame.bytes && row.crc32 === crc32);
+    const mate = this.#mate(staged);
     if (mate !== undefined) return outcomeOf(mate.frame.origin.session, mate.number, session);
 
-    const rows = unstored.take(key) ? [] : catalogue.find(frame.origin, frame.name, frame.capturedNs);
+    const rows = catalogue.find(frame.origin, frame.name, frame.capturedNs);
     const equals = rows.filter((row) => row.bytes === frame.bytes && row.crc32 === crc32);
     for (const row of equals) {
       if (disk.look(`${root}/${row.path}`) === row.bytes) return outcomeOf(row.session, row.number, session);
@@ -120,7 +115,7 @@ export class CommitGroup {
     // A row whose file somebody removed: the frame goes back to where the row says it is.
     for (const row of equals) {
       if (this.#paths.has(row.path) || directories.prepare(row.path) !== undefined) continue;
-      const moved = this.#move(staged, row.path, row.number, key);
+      const moved = this.#move(staged, row.path, row.number);
       if (moved !== undefined) return moved;
     }
 
@@ -131,45 +126,53 @@ export class CommitGroup {
     for (let number = 1; number <= numberMax; number += 1) {
       const path = numberedPath(staged.path, number);
       if (claimed.has(path) || this.#paths.has(path)) continue;
-      const moved = this.#move(staged, path, number, key);
+      const moved = this.#move(staged, path, number);
       if (moved !== undefined) return moved;
       const found = disk.look(`${root}/${path}`);
       if (found === "link") return "link";
       if (found === frame.bytes && !catalogue.holds(path) && disk.checksum(`${root}/${path}`) === crc32) {
-        return this.#adopt(staged, path, number, key);
+        return this.#adopt(staged, path, number);
       }
     }
     return "name";
   }
 
+  /** The row of the same frame with the same bytes, earlier in this group. */
+  #mate({ frame, crc32 }: StagedFrame): FrameRow | undefined {
+    const { device, source } = frame.origin;
+    return this.#rowsByName.get(frame.name)?.find((row) => {
+      const { bytes, origin } = row.frame;
+      return bytes === frame.bytes && row.crc32 === crc32 && origin.source === source && origin.device === device;
+    });
+  }
+
   /** Undefined: something has this name. */
-  #move(staged: StagedFrame, path: string, number: number, key: string): Outcome | RefusalReason | undefined {
+  #move(staged: StagedFrame, path: string, number: number): Outcome | RefusalReason | undefined {
     try {
       if (!staged.file.moveTo(`${this.#options.root}/${path}`)) return undefined;
     } catch (error) {
       if (isNameError(error)) return "name";
       throw error;
     }
-    return this.#addRow(staged, path, number, key);
+    return this.#addRow(staged, path, number);
   }
 
   /** The same bytes without a row: left by a run that ended between naming and recording. */
-  #adopt(staged: StagedFrame, path: string, number: number, key: string): Outcome {
+  #adopt(staged: StagedFrame, path: string, number: number): Outcome {
     const { disk, root, sync } = this.#options;
     if (sync !== "never") this.#adopted.push(disk.openForSync(`${root}/${path}`));
-    return this.#addRow(staged, path, number, key);
+    return this.#addRow(staged, path, number);
   }
 
-  #addRow(staged: StagedFrame, path: string, number: number, key: string): Outcome {
-    const { root, directories } = this.#options;
+  #addRow(staged: StagedFrame, path: string, number: number): Outcome {
     const { frame, crc32, receivedNs } = staged;
     const row = { frame, path, number, crc32, receivedNs };
     this.#rows.push(row);
     this.#paths.add(path);
-    const mates = this.#rowsByKey.get(key);
-    if (mates === undefined) this.#rowsByKey.set(key, [row]);
-    else mates.push(row);
-    directories.changed(dirname(`${root}/${path}`));
+    const sameNames = this.#rowsByName.get(frame.name);
+    if (sameNames === undefined) this.#rowsByName.set(frame.name, [row]);
+    else sameNames.push(row);
+    this.#options.directories.entryChanged(path);
     return outcomeOf(frame.origin.session, number, frame.origin.session);
   }
 
@@ -179,8 +182,6 @@ export class CommitGroup {
     const ends = this.#items.flatMap((item) => (item.kind === "end" ? [item.end] : []));
     if (this.#rows.length + gaps.length + ends.length === 0) return;
     this.#options.catalogue.record({ frames: this.#rows, gaps, ends, nowNs: this.#options.wallNs() });
-    // Looked up again while this commit was under way, they were not in the catalogue yet.
-    for (const key of this.#rowsByKey.keys()) this.#options.unstored.take(key);
   }
 
   /** Closes whatever is open and removes what got no final name. */

@@ -15,6 +15,9 @@ export class Directories {
   readonly #known = new Set<string>();
   #unsynced = new Set<string>();
   readonly #foundation = new Set<string>();
+  /** The folder of the last path that was prepared, and of the last entry that changed since `sync`, with a slash. */
+  #preparedLast = "/";
+  #changedLast = "/";
 
   constructor(disk: Disk, root: string) {
     this.#disk = disk;
@@ -27,7 +30,10 @@ export class Directories {
    */
   prepare(path: string): "link" | undefined {
     const end = path.lastIndexOf("/");
-    return end === -1 ? undefined : this.#prepareFolder(path.slice(0, end));
+    if (end === -1 || isIn(this.#preparedLast, path, end)) return undefined;
+    const refused = this.#prepareFolder(path.slice(0, end));
+    if (refused === undefined) this.#preparedLast = path.slice(0, end + 1);
+    return refused;
   }
 
   #prepareFolder(folder: string): "link" | undefined {
@@ -55,6 +61,14 @@ export class Directories {
     this.#unsynced.add(place);
   }
 
+  /** The entry at `path`, which is below the root, has changed. */
+  entryChanged(path: string): void {
+    const end = path.lastIndexOf("/");
+    if (isIn(this.#changedLast, path, end)) return;
+    this.#changedLast = path.slice(0, end + 1);
+    this.changed(dirname(join(this.#root, path)));
+  }
+
   /** The same for a folder that the whole archive stands on, whatever frames come: `forget` keeps it in mind. */
   foundationChanged(place: string): void {
     this.#foundation.add(place);
@@ -68,6 +82,7 @@ export class Directories {
   sync(done: (failure: unknown) => void): void {
     const places = this.#unsynced;
     this.#unsynced = new Set();
+    this.#changedLast = "/";
     this.#disk.syncDirectories([...places], (failure) => {
       if (failure !== undefined) for (const place of places) this.#unsynced.add(place);
       done(failure);
@@ -80,6 +95,13 @@ export class Directories {
    */
   forget(): void {
     this.#known.clear();
+    this.#preparedLast = "/";
+    this.#changedLast = "/";
     this.#unsynced = new Set(this.#foundation);
   }
+}
+
+/** Whether `path`, whose last slash is at `end`, is in `folder`, which ends with a slash. */
+function isIn(folder: string, path: string, end: number): boolean {
+  return end + 1 === folder.length && path.startsWith(folder);
 }

@@ -21,7 +21,6 @@ import { FreeSpace } from "./free-space.ts";
 import type { Layout } from "./layout.ts";
 import { describe, isExhaustion, isNameError, sinkError } from "./storage-error.ts";
 import { TemporaryFile } from "./temporary-file.ts";
-import { nameKey, UnstoredNames } from "./unstored-names.ts";
 
 /**
  * After a failure the destination is tried again at most this often; a caller that probes each second never meets it.
@@ -49,7 +48,6 @@ export class DirectorySink implements Sink {
   readonly #space: FreeSpace;
   /** Undefined while a lost one has not come back, and after `dispose`. */
   #catalogue: Catalogue | undefined;
-  readonly #unstored = new UnstoredNames();
   #identity: string | undefined;
   #failure: SinkError | undefined;
   #failedAtMs = 0;
@@ -116,7 +114,6 @@ export class DirectorySink implements Sink {
   #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry): Verdict {
     let have: Verdict = { kind: "want" };
     const rows = catalogue.find(origin, entry.name, entry.capturedNs);
-    if (rows.length === 0) this.#unstored.add(nameKey(origin, entry.name));
     for (const row of rows) {
       if (!row.sameCapture || row.bytes !== entry.bytes) continue;
       if (this.#disk.look(`${this.#root}/${row.path}`) !== row.bytes) continue;
@@ -220,7 +217,6 @@ export class DirectorySink implements Sink {
       directories,
       catalogue,
       wallNs,
-      unstored: this.#unstored,
     }).run((error, results) => {
       const failure = error === undefined ? undefined : this.#fail("store frames", error);
       this.#settle(group, failure, results);
@@ -269,7 +265,6 @@ export class DirectorySink implements Sink {
       if (identity === undefined) throw this.#gone();
       this.#catalogue?.close();
       this.#catalogue = undefined;
-      this.#unstored.clear();
       this.#directories.forget();
       this.#catalogue = openCatalogue(directory, sync);
       makeTemporaryFolder(this.#disk, directory, this.#directories);

@@ -19,6 +19,7 @@ import {
   type SyncMode,
 } from "./catalogue.ts";
 import { errorCode } from "./disk.ts";
+import { LastNames } from "./last-names.ts";
 import { describe, isDamage } from "./storage-error.ts";
 
 /** The log is cut back to this after a checkpoint; a checkpoint starts at 4 MiB, a slow reader can hold it up. */
@@ -124,6 +125,8 @@ class SqliteCatalogue implements Catalogue {
   readonly #database: Database;
   readonly #lock: Database;
   readonly #statements: AnyStatement[] = [];
+  readonly #last: AnyStatement;
+  readonly #lastNames = new LastNames((origin) => this.#lastOf(origin));
   readonly #find: AnyStatement;
   readonly #holds: AnyStatement;
   readonly #begin: AnyStatement;
@@ -132,12 +135,16 @@ class SqliteCatalogue implements Catalogue {
   readonly #addFrame: AnyStatement;
   readonly #addGap: AnyStatement;
   readonly #addEnd: AnyStatement;
+  /** Inside `reading`; and whether its transaction has begun, which waits for the first question. */
+  #reading = false;
+  #readBegun = false;
   #closed = false;
 
   constructor(database: Database, lock: Database) {
     this.#database = database;
     this.#lock = lock;
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
+    this.#last = this.#prepare("SELECT max(name) FROM frames WHERE device = ?1 AND source = ?2");
     this.#find = this.#prepare(
       `SELECT session, path, number, bytes, crc32, captured = ?4 FROM frames
        WHERE device = ?1 AND source = ?2 AND name = ?3`,
@@ -156,16 +163,33 @@ class SqliteCatalogue implements Catalogue {
   }
 
   reading<T>(run: () => T): T {
-    this.#beginReading.run();
+    this.#reading = true;
     try {
       return run();
     } finally {
-      this.#commit.run();
+      this.#reading = false;
+      if (this.#readBegun) this.#commit.run();
+      this.#readBegun = false;
     }
   }
 
+  /** Every question to the database begins with this. */
+  #ask(statement: AnyStatement, ...values: Value[]): unknown[][] {
+    if (this.#reading && !this.#readBegun) {
+      this.#beginReading.run();
+      this.#readBegun = true;
+    }
+    return statement.values(...values) as unknown[][];
+  }
+
+  #lastOf({ device, source }: Origin): string | undefined {
+    const [[name] = []] = this.#ask(this.#last, device, source) as [string | null][];
+    return name ?? undefined;
+  }
+
   find(origin: Origin, name: string, capturedNs: bigint): StoredFrame[] {
-    const rows = this.#find.values(origin.device, origin.source, name, capturedNs) as [
+    if (this.#lastNames.isBefore(origin, name)) return [];
+    const rows = this.#ask(this.#find, origin.device, origin.source, name, capturedNs) as [
       string,
       string,
       number,
@@ -179,7 +203,7 @@ class SqliteCatalogue implements Catalogue {
   }
 
   holds(path: string): boolean {
-    return this.#holds.values(path).length > 0;
+    return this.#ask(this.#holds, path).length > 0;
   }
 
   record(batch: CatalogueBatch): void {
@@ -200,6 +224,7 @@ class SqliteCatalogue implements Catalogue {
         this.#addEnd.run(device, source, session, frames, stored, already, conflicts, refused, skipped, batch.nowNs);
       }
       this.#commit.run();
+      for (const { frame } of batch.frames) this.#lastNames.stored(frame.origin, frame.name);
     } catch (error) {
       // SQLite has rolled back by itself after some errors, and then says so here; the first error is the one to tell.
       try {
