@@ -1,6 +1,7 @@
 /** The only list of what is compared, in the order in which it runs. */
 import type { Contender } from "./contender.ts";
 import { article } from "./contenders/article.ts";
+import { bareBun, bareC } from "./contenders/bare.ts";
 import { cp } from "./contenders/cp.ts";
 import { framepipe } from "./contenders/framepipe.ts";
 import { iperf3 } from "./contenders/iperf3.ts";
@@ -11,5 +12,5 @@ import { zeromq } from "./contenders/zeromq.ts";
 
 /** `executable` is framepipe's. */
 export function contenders(executable: string): readonly Contender[] {
-  return [framepipe(executable), tarSocat, tarNetcat, rsync, nginxCurl, zeromq, cp, iperf3, article];
+  return [framepipe(executable), tarSocat, tarNetcat, rsync, nginxCurl, zeromq, bareBun, bareC, cp, iperf3, article];
 }

@@ -291,27 +291,29 @@ export class Sending {
   }
 
   #open(sourceIndex: number, entry: Parameters<Source["open"]>[0]): void {
+    let opened: OpenedFrame | undefined;
     try {
-      const opened = this.#options.sources[sourceIndex]?.open(entry);
+      opened = this.#options.sources[sourceIndex]?.open(entry);
       if (opened === undefined) return;
       this.#opened.set(sourceIndex, opened);
-      this.#session.openFrame(sourceIndex, opened.bytes);
     } catch (error) {
       this.#skip(sourceIndex, entry.name, error);
+      return;
     }
+    const bytes = this.#session.openFrame(sourceIndex, opened.bytes);
+    if (bytes !== undefined) this.#chunk(sourceIndex, bytes);
   }
 
   #chunk(sourceIndex: number, bytes: number): void {
     const opened = this.#opened.get(sourceIndex);
-    const name = this.#session.ledgers[sourceIndex]?.open?.record.entry.name ?? "";
     try {
       const taken = opened?.read(this.#session.chunkView(sourceIndex, bytes)) ?? 0;
       if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
     } catch (error) {
-      this.#skip(sourceIndex, name, error);
+      this.#skip(sourceIndex, this.#session.ledgers[sourceIndex]?.open?.record.entry.name ?? "", error);
       return;
     }
-    this.#session.commitChunk(sourceIndex, bytes);
+    if (this.#session.commitChunk(sourceIndex, bytes)) this.#close(sourceIndex);
     if (this.#session.outbox.byteLength >= flushBytes) this.#flush();
   }
 

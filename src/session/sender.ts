@@ -21,7 +21,7 @@ import { fullMessageBytes, messageBytesMax, type Refuse } from "../wire/messages
 import { MessageParser } from "../wire/parser.ts";
 import { Liveness } from "./liveness.ts";
 import { SendWindow } from "./send-window.ts";
-import { type FrameRecord, type SendingOrder, SourceLedger } from "./source-ledger.ts";
+import { type FrameRecord, type OpenFrame, type SendingOrder, SourceLedger } from "./source-ledger.ts";
 import { type SenderState, senderTable } from "./states.ts";
 
 /** How many entries one `list` step asks for; the first ones ask for less, so that the first answer comes soon. */
@@ -42,11 +42,11 @@ export type SenderStep =
       readonly liveOnly: boolean;
       readonly idle: boolean;
     }
-  /** Open the frame; call `openFrame` with its size, or `skipFrame`. */
+  /** Open the frame; call `openFrame` with its size, and go on as it says, or `skipFrame`. */
   | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
   /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
   | { readonly type: "chunk"; readonly sourceIndex: number; readonly bytes: number }
-  /** Close the open frame of this source: it is complete, or the receiver does not want its rest. */
+  /** Close the open frame of this source: the receiver does not want its rest. */
   | { readonly type: "close"; readonly sourceIndex: number }
   /** The outbox must be emptied before anything else can be encoded. */
   | { readonly type: "flush" }
@@ -125,6 +125,8 @@ export class SenderSession {
   #chunkAt = 0;
   #stopping = false;
   #failure: ProtocolError | undefined;
+  /** Bytes have arrived that may not have been parsed. */
+  #arrived = false;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -137,6 +139,7 @@ export class SenderSession {
     assert(this.state === "closed", "connected once per connection");
     this.state = "greeting";
     this.#parser = new MessageParser();
+    this.#arrived = false;
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
     this.#connectedAtMs = nowMs;
     this.#offers = this.ledgers.map(() => []);
@@ -161,6 +164,7 @@ export class SenderSession {
   receive(chunk: Uint8Array, nowMs: number): void {
     this.#liveness.received(nowMs);
     this.#parser.push(chunk);
+    this.#arrived = true;
   }
 
   /** Unparsed bytes are at their limit: pause the link. */
@@ -243,8 +247,11 @@ export class SenderSession {
     this.#ledger(sourceIndex).listingDone = true;
   }
 
-  /** The frame of the last `open` step has `bytes` bytes. */
-  openFrame(sourceIndex: number, bytes: number): void {
+  /**
+   * The frame of the last `open` step has `bytes` bytes. Returns how many of them to fill in at once, as after a
+   * `chunk` step; undefined: there will be one.
+   */
+  openFrame(sourceIndex: number, bytes: number): number | undefined {
     const ledger = this.#ledger(sourceIndex);
     const next = ledger.nextToSend();
     assert(next !== undefined && next.record.state === "wanted", "a frame is opened after an open step");
@@ -254,6 +261,13 @@ export class SenderSession {
     next.record.windowBytes = 0;
     ledger.open = { sequence: next.sequence, record: next.record, bytes, sentBytes: 0, crc32: 0 };
     this.#window.enter();
+    return this.#pieceBytes(ledger.open);
+  }
+
+  /** The next piece of a frame; undefined while there is no room for it. */
+  #pieceBytes(open: OpenFrame): number | undefined {
+    const bytes = Math.min(this.#window.pieceBytes, open.bytes - open.sentBytes);
+    return this.outbox.room < fullMessageBytes + messageBytesMax + bytes ? undefined : bytes;
   }
 
   /** The frame of the last `open` or `chunk` step cannot be read: it becomes a gap. The driver closes it. */
@@ -288,8 +302,8 @@ export class SenderSession {
     return this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes);
   }
 
-  /** The memory of `chunkView` is filled. */
-  commitChunk(sourceIndex: number, bytes: number): void {
+  /** The memory of `chunkView` is filled. Returns whether the frame is complete, and to be closed. */
+  commitChunk(sourceIndex: number, bytes: number): boolean {
     const ledger = this.#ledger(sourceIndex);
     const { open } = ledger;
     assert(open !== undefined, "a chunk belongs to an open frame");
@@ -300,21 +314,23 @@ export class SenderSession {
     ledger.sentBytes += bytes;
     const last = open.sentBytes === open.bytes;
     this.#writer.finishPayload(bytes, last ? open.crc32 : undefined);
-    if (!last) return;
+    if (!last) return false;
     open.record.crc32 = open.crc32;
     ledger.open = undefined;
-    this.#notice({ type: "close", sourceIndex });
+    return true;
   }
 
   // ---- what arrives
 
   #parse(nowMs: number): void {
     if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#arrived) return;
     try {
       // An answer may have to be written for each message, so there must be room for it.
       while (this.outbox.room >= messageBytesMax) {
         if (this.#parser.next() === "more") {
           this.#liveness.inHead(this.#parser.inHead, nowMs);
+          this.#arrived = false;
           return;
         }
         this.#liveness.inHead(false, nowMs);
@@ -561,8 +577,8 @@ export class SenderSession {
       const ledger = this.ledgers[this.#turn % count] as SourceLedger;
       this.#turn = (this.#turn + 1) % count;
       if (ledger.open !== undefined) {
-        const bytes = Math.min(this.#window.pieceBytes, ledger.open.bytes - ledger.open.sentBytes);
-        if (this.outbox.room < fullMessageBytes + messageBytesMax + bytes) return this.#keepTurn(flushStep);
+        const bytes = this.#pieceBytes(ledger.open);
+        if (bytes === undefined) return this.#keepTurn(flushStep);
         return { type: "chunk", sourceIndex: ledger.index, bytes };
       }
       if (this.#stopping) continue;

@@ -116,17 +116,13 @@ export class SessionPair {
       case "open": {
         const bytes = this.#frames(step.sourceIndex)[step.entry.name] ?? new Uint8Array(0);
         this.#open.set(step.sourceIndex, { bytes, at: 0 });
-        sender.openFrame(step.sourceIndex, bytes.length);
+        const first = sender.openFrame(step.sourceIndex, bytes.length);
+        if (first !== undefined) this.#fill(step.sourceIndex, first);
         return true;
       }
-      case "chunk": {
-        const open = this.#open.get(step.sourceIndex);
-        if (open === undefined) throw new Error("a chunk of a frame that is not open");
-        sender.chunkView(step.sourceIndex, step.bytes).set(open.bytes.subarray(open.at, open.at + step.bytes));
-        open.at += step.bytes;
-        sender.commitChunk(step.sourceIndex, step.bytes);
+      case "chunk":
+        this.#fill(step.sourceIndex, step.bytes);
         return true;
-      }
       case "close":
         this.#open.delete(step.sourceIndex);
         return true;
@@ -143,6 +139,14 @@ export class SessionPair {
         this.told.push(step.type);
         return true;
     }
+  }
+
+  #fill(sourceIndex: number, bytes: number): void {
+    const open = this.#open.get(sourceIndex);
+    if (open === undefined) throw new Error("a chunk of a frame that is not open");
+    this.sender.chunkView(sourceIndex, bytes).set(open.bytes.subarray(open.at, open.at + bytes));
+    open.at += bytes;
+    if (this.sender.commitChunk(sourceIndex, bytes)) this.#open.delete(sourceIndex);
   }
 
   #handle(event: ReceivingEvent<Uint8Array[]>): void {

@@ -3,17 +3,15 @@
  * small frames of other devices have gone to it before the clock starts. They stay: a disk would be busy with their
  * removal. The sender's start counts, and its compiling.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
 import { throughLink } from "../link.ts";
 import { freePort } from "../stage.ts";
+import { makeWarmUp, warmUpFrameBytes, warmUpFrames } from "../warm-up.ts";
 
 const device = "bench";
 const source = "frames";
-/** What the receiver has stored before: these frames, of so many devices. */
-const warmUpFrames = 2_000;
-const warmUpFrameBytes = 2_000;
+/** From so many devices the receiver has had the warm-up before. */
 const warmUpDevices = 10;
 
 export function framepipe(executable: string): Contender {
@@ -56,16 +54,6 @@ export function framepipe(executable: string): Contender {
       return { frames, bytes, content: { kind: "counted" } };
     },
   };
-}
-
-/** Returns the folder. */
-function makeWarmUp(scratch: string): string {
-  const folder = join(scratch, "warm-up");
-  mkdirSync(folder);
-  for (let index = 0; index < warmUpFrames; index += 1) {
-    writeFileSync(join(folder, `${index}.bin`), new Uint8Array(warmUpFrameBytes).fill(index));
-  }
-  return folder;
 }
 
 /** The receiver's last words. Throws if it has none. */
