@@ -168,6 +168,14 @@ export function compareNatural(a: string, b: string): number {
   return next === SLASH && zeros !== 0 ? zeros : restA - restB;
 }
 
+/**
+ * `names` in natural order. Most are numbered with leading zeros: then the plain order, which the runtime makes ten
+ * times as fast, is the same, and sorting what is sorted takes one pass.
+ */
+export function inNaturalOrder(names: readonly string[]): string[] {
+  return names.toSorted().toSorted(compareNatural);
+}
+
 /** UTF-16 puts surrogates (code points above U+FFFF) before U+E000 … U+FFFF; this puts them behind. */
 function codePointRank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;

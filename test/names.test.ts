@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { nameBytesMax } from "../src/limits.ts";
-import { compareNatural, nameProblem } from "../src/names.ts";
+import { compareNatural, inNaturalOrder, nameProblem } from "../src/names.ts";
 import { badNames, goodNames } from "./vectors/names.ts";
 
 /** A small generator of our own, so that a failing case is found again by its seed. */
@@ -105,6 +105,15 @@ describe("compareNatural", () => {
       if ((ab === 0) !== (a === b)) throw new Error(`equality: ${JSON.stringify([a, b])}`);
       if (ab <= 0 && bc <= 0 && compareNatural(a, c) > 0) throw new Error(`order: ${JSON.stringify([a, b, c])}`);
     }
+  });
+
+  test("names in natural order are in this order, also where the plain order is another", () => {
+    const random = randomNumbers(5);
+    for (let round = 0; round < 200; round += 1) {
+      const names = Array.from({ length: random(50) }, () => `${"0".repeat(random(3))}${random(200)}~${random(3)}.jpg`);
+      expect(inNaturalOrder(names)).toEqual(names.toSorted(compareNatural));
+    }
+    expect(inNaturalOrder(["10.jpg", "9.jpg", "1.jpg"])).toEqual(["1.jpg", "9.jpg", "10.jpg"]);
   });
 
   test("agrees with the order of numbers", () => {

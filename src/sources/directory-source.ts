@@ -6,7 +6,7 @@
  * looked at when it is listed, and again when it is opened.
  */
 import type { FrameEntry, Outcome } from "../frame.ts";
-import { compareNatural } from "../names.ts";
+import { inNaturalOrder } from "../names.ts";
 import type { Listed, OpenedFrame, Source } from "../ports.ts";
 import { FolderWalk } from "./folder-walk.ts";
 import { FrameFiles, type FrameFilesOptions } from "./frame-files.ts";
@@ -83,7 +83,7 @@ export class DirectorySource implements Source {
 
   #enter(walk: FolderWalk<string>, prefix: string): void {
     try {
-      walk.enter(prefix, this.#files.names(prefix).toSorted(compareNatural));
+      walk.enter(prefix, inNaturalOrder(this.#files.names(prefix)));
     } catch (error) {
       this.#unreadableFolders += 1;
       this.#files.reportUnreadable(prefix, error);

@@ -25,7 +25,7 @@
  */
 import { statSync, type BigIntStats, type Stats } from "node:fs";
 import type { FrameEntry, Outcome } from "../frame.ts";
-import { compareNatural } from "../names.ts";
+import { inNaturalOrder } from "../names.ts";
 import type { Clock, Listed, ListedFrame, OpenedFrame, Source } from "../ports.ts";
 import { errorCode, errorText, failureReason } from "./file-errors.ts";
 import { inspectFile, lookMs, restedMs, settleMs } from "./finished-file.ts";
@@ -650,7 +650,7 @@ export class WatchedDirectory implements Source {
       return deep && typeof files.get(name) === "number";
     });
     const scan = { folder, deep, losses: this.#losses, costMs: 0 };
-    this.#walk.enter(scan, unknown.toSorted(compareNatural));
+    this.#walk.enter(scan, inNaturalOrder(unknown));
     scan.costMs = this.#clock.nowMs() - startMs;
     this.#arm(startMs);
   }
