@@ -53,6 +53,16 @@ export class DirectorySink implements Sink {
   #failedAtMs = 0;
   #temporaryCount = 0;
   readonly #writers = new Set<TemporaryWriter>();
+  readonly #writing: Writing = {
+    failed: (doing, error) => this.#fail(doing, error),
+    wrote: (bytes) => this.#space.wrote(bytes),
+    staged: (writer, crc32, settle) => {
+      const { frame, file, path } = writer;
+      const receivedNs = this.#options.clock.wallNs();
+      this.#stage({ kind: "frame", frame, file, path, crc32, receivedNs, settle }, frame.bytes);
+    },
+    released: (writer) => void this.#writers.delete(writer),
+  };
   #staged: StagedItem[] = [];
   #stagedFrames = 0;
   #stagedBytes = 0;
@@ -135,7 +145,11 @@ export class DirectorySink implements Sink {
       // In this order: where the disk is gone, this fails before a folder is made at its mount point.
       file = this.#newTemporaryFile();
       const refused = this.#directories.prepare(path);
-      if (refused === undefined) return this.#newWriter(frame, file, path);
+      if (refused === undefined) {
+        const writer = new TemporaryWriter(this.#writing, frame, file, path);
+        this.#writers.add(writer);
+        return writer;
+      }
       file.discard();
       return refused;
     } catch (error) {
@@ -144,22 +158,6 @@ export class DirectorySink implements Sink {
       if (isExhaustion(error)) throw new SinkError(describe(error), { retryable: true, exhausted: true, cause: error });
       throw this.#fail("begin a frame", error);
     }
-  }
-
-  #newWriter(frame: Frame, temporaryFile: TemporaryFile, path: string): FrameWriter {
-    const writer = new TemporaryWriter({
-      frame,
-      file: temporaryFile,
-      failed: (doing, error) => this.#fail(doing, error),
-      wrote: (bytes) => this.#space.wrote(bytes),
-      staged: (file, crc32, settle) => {
-        const receivedNs = this.#options.clock.wallNs();
-        this.#stage({ kind: "frame", frame, file, path, crc32, receivedNs, settle }, frame.bytes);
-      },
-      released: () => this.#writers.delete(writer),
-    });
-    this.#writers.add(writer);
-    return writer;
   }
 
   gap(gap: Gap, settle: Settle): void {
@@ -331,47 +329,51 @@ function refuse(reason: RefusalReason): Verdict {
   return { kind: "refuse", reason };
 }
 
-interface TemporaryWriterOptions {
-  readonly frame: Frame;
-  readonly file: TemporaryFile;
-  readonly failed: (doing: string, error: unknown) => SinkError;
-  readonly wrote: (bytes: number) => void;
-  readonly staged: (file: TemporaryFile, crc32: number, settle: Settle) => void;
-  readonly released: () => void;
+/** What the sink is told by all of its writers. */
+interface Writing {
+  failed(doing: string, error: unknown): SinkError;
+  wrote(bytes: number): void;
+  staged(writer: TemporaryWriter, crc32: number, settle: Settle): void;
+  released(writer: TemporaryWriter): void;
 }
 
 /** A frame that is being written. Its temporary file goes on to the staged item, or is discarded. */
 class TemporaryWriter implements FrameWriter {
-  readonly #options: TemporaryWriterOptions;
+  readonly frame: Frame;
+  readonly file: TemporaryFile;
+  /** The frame's own path below the directory. */
+  readonly path: string;
+  readonly #writing: Writing;
   #open = true;
 
-  constructor(options: TemporaryWriterOptions) {
-    this.#options = options;
+  constructor(writing: Writing, frame: Frame, file: TemporaryFile, path: string) {
+    this.#writing = writing;
+    this.frame = frame;
+    this.file = file;
+    this.path = path;
   }
 
   write(view: Uint8Array): void {
-    const { file, failed, wrote } = this.#options;
     try {
-      file.write(view);
+      this.file.write(view);
     } catch (error) {
-      throw failed("write a frame", error);
+      throw this.#writing.failed("write a frame", error);
     }
-    wrote(view.byteLength);
+    this.#writing.wrote(view.byteLength);
   }
 
   finish(crc32: number, done: Settle): void {
-    const { frame, file, staged, released } = this.#options;
     assert(this.#open, "a writer finishes once");
-    assert(file.bytes === frame.bytes, "a finished frame has all its bytes");
+    assert(this.file.bytes === this.frame.bytes, "a finished frame has all its bytes");
     this.#open = false;
-    released();
-    staged(file, crc32, done);
+    this.#writing.released(this);
+    this.#writing.staged(this, crc32, done);
   }
 
   abort(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#options.released();
-    this.#options.file.discard();
+    this.#writing.released(this);
+    this.file.discard();
   }
 }
