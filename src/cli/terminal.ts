@@ -199,7 +199,8 @@ function drawnLines(lines: readonly string[]): string {
 export function isTerminal(descriptor: 0 | 1 | 2): boolean {
   try {
     const status = fstatSync(descriptor);
-    if (!status.isCharacterDevice() || status.rdev === statSync(devNull).rdev) return false;
+    if (!status.isCharacterDevice()) return false;
+    if (status.rdev === statSync(devNull, { throwIfNoEntry: false })?.rdev) return false;
   } catch {
     return false;
   }

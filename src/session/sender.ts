@@ -553,7 +553,6 @@ export class SenderSession {
     // What is listed must be offered whatever its number, or a lost connection would leave it lying.
     if (ledger.listingDone || ledger.spanFrames > aheadFramesMax) return undefined;
     if ((liveOnly ? this.#quietLive : this.#quiet).has(ledger.index)) return undefined;
-    ledger.beginListing();
     const max = Math.min(listFrames, Math.max(listFramesFirst, ledger.listedFrames));
     return { type: "list", sourceIndex: ledger.index, max, liveOnly, idle };
   }

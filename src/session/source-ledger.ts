@@ -14,6 +14,7 @@
 import { assert } from "../errors.ts";
 import type { FrameEntry, GapReason, Outcome, SourceTotals } from "../frame.ts";
 import { agedFrames } from "../limits.ts";
+import { compareNatural } from "../names.ts";
 
 /** Which unsent frame goes first. */
 export type SendingOrder = "oldest" | "newest";
@@ -45,6 +46,17 @@ export interface OpenFrame {
   crc32: number;
 }
 
+/** A live frame, where the newest goes first. */
+interface FreshFrame {
+  readonly sequence: number;
+  readonly entry: FrameEntry;
+}
+
+function isNewer(one: FrameEntry, other: FrameEntry): boolean {
+  if (one.capturedNs !== other.capturedNs) return one.capturedNs > other.capturedNs;
+  return compareNatural(one.name, other.name) > 0;
+}
+
 export class SourceLedger {
   readonly source: string;
   readonly index: number;
@@ -69,9 +81,7 @@ export class SourceLedger {
 
   readonly #order: SendingOrder;
   /** With `newest`: the live frames that may not have been sent, the newest last. */
-  readonly #fresh: number[] = [];
-  /** Where in `#fresh` the present listing begins: a source lists in sending order, so its first goes last here. */
-  #freshFrom = 0;
+  readonly #fresh: FreshFrame[] = [];
   #records: FrameRecord[] = [];
   /** Sequence number of `#records[#first]`. */
   #base = 0;
@@ -101,11 +111,6 @@ export class SourceLedger {
     return this.listingDone && this.#base === this.listedFrames;
   }
 
-  /** The source is asked for its next frames. */
-  beginListing(): void {
-    this.#freshFrom = this.#fresh.length;
-  }
-
   /** Appends a frame; its sequence number is the count so far. A live one needs no offer, the first time. */
   list(entry: FrameEntry, live: boolean): FrameRecord {
     const record: FrameRecord = {
@@ -120,10 +125,24 @@ export class SourceLedger {
       gapCount: undefined,
     };
     this.#records.push(record);
-    if (live && this.#order === "newest") this.#fresh.splice(this.#freshFrom, 0, this.listedFrames);
+    if (live && this.#order === "newest") this.#addFresh(this.listedFrames, entry);
     this.listedFrames++;
     this.listedBytes += entry.bytes;
     return record;
+  }
+
+  /**
+   * A source lists the newest that it has first, and what there was no room for in the next listing, perhaps behind
+   * what is newer still. So the time decides, and where it is the same, the name.
+   */
+  #addFresh(sequence: number, entry: FrameEntry): void {
+    let [from, to] = [0, this.#fresh.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (isNewer((this.#fresh[middle] as FreshFrame).entry, entry)) to = middle;
+      else from = middle + 1;
+    }
+    this.#fresh.splice(from, 0, { sequence, entry });
   }
 
   /** Undefined outside the span: settled long ago, or never listed. */
@@ -208,7 +227,8 @@ export class SourceLedger {
   }
 
   #freshest(): { readonly sequence: number; readonly record: FrameRecord } | undefined {
-    for (let sequence = this.#fresh.at(-1); sequence !== undefined; sequence = this.#fresh.at(-1)) {
+    for (let last = this.#fresh.at(-1); last !== undefined; last = this.#fresh.at(-1)) {
+      const { sequence } = last;
       const record = this.record(sequence);
       if (record?.state === "wanted" || record?.state === "gap") return { sequence, record };
       this.#fresh.pop();

@@ -11,7 +11,6 @@ function ledgerOf(order: "oldest" | "newest", backlog: number, live: number): So
   const ledger = new SourceLedger(0, "visible", order);
   for (let at = 0; at < backlog; at++) ledger.list(entry(`b${at}`), false).state = "wanted";
   for (let at = 0; at < live; at++) {
-    ledger.beginListing();
     ledger.list(entry(`l${at}`), true);
   }
   return ledger;
@@ -35,7 +34,6 @@ describe("the order of sending", () => {
   test("newest: live ones first, the newest of them first, then the backlog as it was listed", () => {
     const ledger = ledgerOf("newest", 3, 2);
     expect(sendAll(ledger, 3)).toEqual(["l1", "l0", "b0"]);
-    ledger.beginListing();
     ledger.list(entry("l2"), true);
     expect(sendAll(ledger)).toEqual(["l2", "b1", "b2"]);
   });
@@ -46,10 +44,22 @@ describe("the order of sending", () => {
       ["l2", "l1"],
       ["l4", "l3"],
     ]) {
-      ledger.beginListing();
       for (const name of names) ledger.list(entry(name), true);
     }
     expect(sendAll(ledger)).toEqual(["l4", "l3", "l2", "l1"]);
+  });
+
+  test("newest: what a listing had no room for is older than it, and what came since is newer", () => {
+    const ledger = ledgerOf("newest", 0, 0);
+    const at = (time: number) => ({ ...entry(`at ${time}`), capturedNs: BigInt(time) });
+    for (const times of [
+      [5, 4],
+      [7, 3, 2],
+      [6, 1],
+    ]) {
+      for (const time of times) ledger.list(at(time), true);
+    }
+    expect(sendAll(ledger)).toEqual([7, 6, 5, 4, 3, 2, 1].map((time) => `at ${time}`));
   });
 
   test("newest: live frames do not wait for the answer to an offer", () => {
@@ -63,7 +73,6 @@ describe("the order of sending", () => {
     const ledger = ledgerOf("newest", 2, 0);
     for (let at = 0; at < 3 * agedFrames; at++) {
       const sequence = ledger.listedFrames;
-      ledger.beginListing();
       ledger.list(entry(`l${at}`), true);
       const next = ledger.nextToSend();
       expect(next).toBeDefined();

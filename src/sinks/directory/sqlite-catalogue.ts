@@ -167,9 +167,9 @@ class SqliteCatalogue implements Catalogue {
     try {
       return run();
     } finally {
-      this.#reading = false;
-      if (this.#readBegun) this.#commit.run();
-      this.#readBegun = false;
+      const begun = this.#readBegun;
+      this.#reading = this.#readBegun = false;
+      if (begun) this.#commit.run();
     }
   }
 
