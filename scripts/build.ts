@@ -72,9 +72,9 @@ export async function buildExecutable({ outfile, target }: Executable): Promise<
         // Otherwise `.env` and `bunfig.toml` of whatever directory it is started in would be read, and code there run.
         autoloadDotenv: false,
         autoloadBunfig: false,
-        // Code is compiled to machine code when it is thirty times as hot as usual. A sender's first second went into
-        // compiling what ran for less than that: without, 5 to 14 % more frames a second. A receiver sets it back.
-        jitPolicy: 30,
+        // Code is compiled to machine code when it is a hundred times as hot as usual. A sender's first second went
+        // into compiling what ran for less than that: without, 5 to 14 % more frames. A receiver sets it back.
+        jitPolicy: 100,
       },
       define: { BUILD_VERSION: JSON.stringify(version), BUILD_COMMIT: JSON.stringify(commit()) },
       // Names are kept: they are what a stack trace in a bug report shows.
