@@ -46,10 +46,9 @@ export interface OpenFrame {
   crc32: number;
 }
 
-/** A live frame, where the newest goes first. */
-interface FreshFrame {
+interface NumberedRecord {
   readonly sequence: number;
-  readonly entry: FrameEntry;
+  readonly record: FrameRecord;
 }
 
 function isNewer(one: FrameEntry, other: FrameEntry): boolean {
@@ -81,7 +80,7 @@ export class SourceLedger {
 
   readonly #order: SendingOrder;
   /** With `newest`: the live frames that may not have been sent, the newest last. */
-  readonly #fresh: FreshFrame[] = [];
+  readonly #fresh: NumberedRecord[] = [];
   #records: FrameRecord[] = [];
   /** Sequence number of `#records[#first]`. */
   #base = 0;
@@ -125,7 +124,7 @@ export class SourceLedger {
       gapCount: undefined,
     };
     this.#records.push(record);
-    if (live && this.#order === "newest") this.#addFresh(this.listedFrames, entry);
+    if (live && this.#order === "newest") this.#addFresh({ sequence: this.listedFrames, record });
     this.listedFrames++;
     this.listedBytes += entry.bytes;
     return record;
@@ -135,14 +134,14 @@ export class SourceLedger {
    * A source lists the newest that it has first, and what there was no room for in the next listing, perhaps behind
    * what is newer still. So the time decides, and where it is the same, the name.
    */
-  #addFresh(sequence: number, entry: FrameEntry): void {
+  #addFresh(frame: NumberedRecord): void {
     let [from, to] = [0, this.#fresh.length];
     while (from < to) {
       const middle = (from + to) >> 1;
-      if (isNewer((this.#fresh[middle] as FreshFrame).entry, entry)) to = middle;
+      if (isNewer((this.#fresh[middle] as NumberedRecord).record.entry, frame.record.entry)) to = middle;
       else from = middle + 1;
     }
-    this.#fresh.splice(from, 0, { sequence, entry });
+    this.#fresh.splice(from, 0, frame);
   }
 
   /** Undefined outside the span: settled long ago, or never listed. */
@@ -222,21 +221,20 @@ export class SourceLedger {
   }
 
   /** The next frame or gap to send. In order, it stops at a frame whose answer has not come. */
-  nextToSend(): { readonly sequence: number; readonly record: FrameRecord } | undefined {
+  nextToSend(): NumberedRecord | undefined {
     return (this.spanFrames < agedFrames ? this.#freshest() : undefined) ?? this.#nextInOrder();
   }
 
-  #freshest(): { readonly sequence: number; readonly record: FrameRecord } | undefined {
+  #freshest(): NumberedRecord | undefined {
     for (let last = this.#fresh.at(-1); last !== undefined; last = this.#fresh.at(-1)) {
-      const { sequence } = last;
-      const record = this.record(sequence);
-      if (record?.state === "wanted" || record?.state === "gap") return { sequence, record };
+      const { state } = last.record;
+      if (state === "wanted" || state === "gap") return last;
       this.#fresh.pop();
     }
     return undefined;
   }
 
-  #nextInOrder(): { readonly sequence: number; readonly record: FrameRecord } | undefined {
+  #nextInOrder(): NumberedRecord | undefined {
     for (; this.sendCursor < this.listedFrames; this.sendCursor++) {
       const record = this.record(this.sendCursor);
       if (record === undefined) continue;
