@@ -3,12 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { idleMs } from "../../src/limits.ts";
 import type { ReceiverEvent } from "../../src/observe/events.ts";
-import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
 import type { Link, LinkHandlers } from "../../src/ports.ts";
 import { MemorySink } from "../../src/sinks/memory-sink.ts";
 import { Kind } from "../../src/wire/constants.ts";
-import { SimClock } from "../simulation/sim-clock.ts";
+import type { SimClock } from "../simulation/sim-clock.ts";
 import { concat, encoded, hello, putPayload } from "../wire/cases.ts";
+import { openHub } from "./open-hub.ts";
 
 class HeldLink implements Link {
   readonly peer = "test:1";
@@ -57,21 +57,9 @@ function connect(): {
   sink: MemorySink;
   ends: boolean[];
 } {
-  const time = new SimClock();
-  const { clock } = time.process();
-  const events: ReceiverEvent[] = [];
   const ends: boolean[] = [];
   const sink = new MemorySink({ frameBytesMax: 1e6 });
-  const hub = new ReceiverHub({
-    sink,
-    clock,
-    agent: "",
-    frameBytesMax: 1e6,
-    connectionsMax: 10,
-    newSession: () => "1".repeat(32),
-    onEvent: (event) => void events.push(event),
-    onSessionEnd: (complete) => void ends.push(complete),
-  });
+  const { hub, time, events } = openHub(sink, (complete) => void ends.push(complete));
   const handlers = hub.accept();
   const link = new HeldLink();
   handlers.opened(link);

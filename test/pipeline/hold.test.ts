@@ -2,25 +2,12 @@
 import { expect, test } from "bun:test";
 import { SinkError } from "../../src/errors.ts";
 import { stopMs } from "../../src/limits.ts";
-import type { ReceiverEvent } from "../../src/observe/events.ts";
-import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
 import { MemorySink } from "../../src/sinks/memory-sink.ts";
-import { SimClock } from "../simulation/sim-clock.ts";
 import { frameOf, stage } from "../sinks/suite.ts";
+import { openHub } from "./open-hub.ts";
 
 function open(sink: MemorySink) {
-  const time = new SimClock();
-  const { clock } = time.process();
-  const events: ReceiverEvent[] = [];
-  const hub = new ReceiverHub({
-    sink,
-    clock,
-    agent: "",
-    frameBytesMax: 1e6,
-    connectionsMax: 10,
-    newSession: () => "1".repeat(32),
-    onEvent: (event) => void events.push(event),
-  });
+  const { hub, time, clock, events } = openHub(sink);
   const pass = (ms: number): void => {
     const until = clock.nowMs() + ms;
     clock.after(ms, () => {});

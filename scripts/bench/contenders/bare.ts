@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
 import { freePort } from "../stage.ts";
-import { makeWarmUp } from "../warm-up.ts";
+import { warmUp } from "../warm-up.ts";
 
 const folder = join(import.meta.dir, "../bare");
 
@@ -15,26 +15,25 @@ interface BareOptions {
   missing(): string | undefined;
   /** The command that runs it. `scratch` is empty. */
   make(scratch: string): string[];
-  /** How often frames go to the receiver before the time counts. */
-  readonly warmUps: number;
+  /** It gets faster as it runs. */
+  readonly warmsUp: boolean;
 }
 
-function bare({ name, language, missing, make, warmUps }: BareOptions): Contender {
+function bare({ name, language, missing, make, warmsUp }: BareOptions): Contender {
   return {
     name,
     role: "reference",
     guarantees: `none: a program of a page in ${language}, no checksum, no catalogue, one answer at the end`,
     kinds: ["directory"],
     missing,
-    async run({ set, dest, scratch, quick, stage }) {
+    async run(job) {
+      const { set, dest, scratch, stage } = job;
       const program = make(scratch);
       const port = freePort();
       stage.start("receiver", [...program, "receive", String(port), dest]);
       await stage.listening(port);
       const send = (from: string): string[] => [...program, "send", String(port), from];
-      const runs = quick ? Math.min(warmUps, 1) : warmUps;
-      const warmUp = makeWarmUp(scratch);
-      for (let at = 0; at < runs; at += 1) await stage.start("helper", send(warmUp)).succeeded();
+      const runs = warmsUp ? await warmUp(job, send) : 0;
       await stage.time(() => stage.start("sender", send(set.folder)).succeeded());
       return movedAll(set, join(dest, String(runs)));
     },
@@ -46,7 +45,7 @@ export const bareBun: Contender = bare({
   language: "TypeScript on Bun",
   missing: () => undefined,
   make: () => [process.execPath, join(folder, "bare.ts")],
-  warmUps: 10,
+  warmsUp: true,
 });
 
 /** Debian's name for the compiler, whichever is installed. */
@@ -62,5 +61,5 @@ export const bareC: Contender = bare({
     if (!result.success) throw new Error(`cc: ${result.stderr.toString()}`);
     return [program];
   },
-  warmUps: 0,
+  warmsUp: false,
 });

@@ -7,12 +7,10 @@ import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
 import { throughLink } from "../link.ts";
 import { freePort } from "../stage.ts";
-import { makeWarmUp, warmUpFrameBytes, warmUpFrames } from "../warm-up.ts";
+import { warmUp, warmUpFrameBytes, warmUpFrames } from "../warm-up.ts";
 
 const device = "bench";
 const source = "frames";
-/** From so many devices the receiver has had the warm-up before. */
-const warmUpDevices = 10;
 
 export function framepipe(executable: string): Contender {
   return {
@@ -37,11 +35,7 @@ export function framepipe(executable: string): Contender {
         const to127 = `127.0.0.1:${to}`;
         return [executable, "--send", to127, "--device", name, "--quiet", `${source}=${folder}`];
       };
-      const warmUps = job.quick ? 1 : warmUpDevices;
-      const warmUp = makeWarmUp(job.scratch);
-      for (let at = 0; at < warmUps; at += 1) {
-        await stage.start("helper", send(`warm-up-${at}`, port, warmUp)).succeeded();
-      }
+      const warmUps = await warmUp(job, (folder, run) => send(`warm-up-${run}`, port, folder));
       await stage.time(() => stage.start("sender", send(device, sendPort, set.folder)).succeeded());
       if (!discards) return movedAll(set, join(job.dest, device, source));
       await receiver.stop();

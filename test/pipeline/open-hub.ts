@@ -1,0 +1,25 @@
+/** A receiver's hub over `sink`, under a clock that the test moves. */
+import type { ReceiverEvent } from "../../src/observe/events.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import type { Clock, Sink } from "../../src/ports.ts";
+import { SimClock } from "../simulation/sim-clock.ts";
+
+export function openHub(
+  sink: Sink,
+  onSessionEnd: (complete: boolean) => void = () => undefined,
+): { hub: ReceiverHub; time: SimClock; clock: Clock; events: ReceiverEvent[] } {
+  const time = new SimClock();
+  const { clock } = time.process();
+  const events: ReceiverEvent[] = [];
+  const hub = new ReceiverHub({
+    sink,
+    clock,
+    agent: "",
+    frameBytesMax: 1e6,
+    connectionsMax: 10,
+    newSession: () => "1".repeat(32),
+    onEvent: (event) => void events.push(event),
+    onSessionEnd,
+  });
+  return { hub, time, clock, events };
+}
