@@ -61,7 +61,7 @@ export async function buildExecutable({ outfile, target }: Executable): Promise<
   const workshop = mkdtempSync(join(dirname(outfile), ".build-"));
   try {
     const result = await Bun.build({
-      entrypoints: [join(root, "src", "main.ts"), join(root, "src", "sinks", "directory", "bulk-sync-worker.ts")],
+      entrypoints: [join(root, "src", "main.ts"), join(root, "src", "system", "bulk-sync-worker.ts")],
       // Side by side, so that what starts the thread finds its program as it does in the source tree.
       naming: { entry: "[name].[ext]" },
       // Each mode is loaded when it is asked for: 2 to 3 ms of the start.

@@ -4,9 +4,9 @@
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { executable } from "./build.ts";
 import type { FrameSet } from "./demo-frames.ts";
 import { makeFrameSet } from "./demo-frames.ts";
-import { executable } from "./build.ts";
 import { installDependencies, requireBun, root, run, shown } from "./project.ts";
 
 const demo = join(root, "dist", "demo");

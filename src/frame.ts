@@ -30,6 +30,16 @@ export interface Frame extends FrameEntry {
   readonly sequence: SequenceNumber;
 }
 
+/** A frame that is held, and where. */
+export interface HeldFrame {
+  readonly frame: Frame;
+  /** By the layout, numbered if it is a conflict. In a stream, where frames have no paths, it is empty. */
+  readonly path: string;
+  /** 1: under its own name; from 2: a conflict. */
+  readonly number: number;
+  readonly crc32: number;
+}
+
 /**
  * How a frame ended up, as said in an ack.
  * - `stored`: its bytes are under its own name, put there by this session

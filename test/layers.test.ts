@@ -14,32 +14,35 @@ const root = join(import.meta.dir, "..");
  * This is the only place that says so; `src/ARCHITECTURE.md` draws it.
  */
 const layers: readonly (readonly string[])[] = [
-  ["frame.ts", "limits.ts", "errors.ts", "ports.ts", "names.ts"],
+  ["frame.ts", "limits.ts", "errors.ts", "ports.ts", "names.ts", "events.ts", "size-text.ts"],
   ["bytes/"],
-  ["wire/", "lockstep/", "splitters/", "security/"],
-  ["session/"],
-  ["sources/", "sinks/", "observe/"],
-  ["transport/"],
+  ["protocols/", "splitters/", "security/"],
+  ["system/", "archive-formats/"],
+  ["sources/", "sinks/", "transport/"],
   ["pipeline/"],
   ["live/"],
   ["cli/"],
   ["main.ts"],
 ];
 
+/**
+ * Folders whose own folders are kinds of one thing. A kind imports from no other kind; the files beside the kinds and
+ * the libraries named here serve all of them, and no library imports from a kind.
+ */
+const families: Readonly<Record<string, readonly string[]>> = {
+  "archive-formats/": [],
+  "protocols/": [],
+  "sinks/": ["archive/", "store/"],
+  "sources/": ["files/"],
+};
+
 /** Takes bytes and a time, returns events and bytes: so whole conversations run from a seed, without a machine. */
-const pureUnits = new Set([
-  ...(layers[0] ?? []),
-  "bytes/",
-  "wire/",
-  "lockstep/",
-  "splitters/",
-  "security/",
-  "session/",
-]);
+const pureUnits = new Set([...(layers[0] ?? []), "bytes/", "protocols/", "splitters/", "security/"]);
 
 /** Not reachable from `main.ts`, and why it stays all the same. */
 const unreachable: Readonly<Record<string, string>> = {
-  "sinks/memory-sink.ts": "the sink of the tests of everything above the sinks; it passes the same suite as the others",
+  "sinks/testing/memory-sink.ts":
+    "the sink of the tests of everything above the sinks; it passes the same suite as the others",
 };
 
 /** Path below `src/`, and text. */
@@ -83,6 +86,28 @@ function layerComplaints(tree: Tree): string[] {
     }
   }
   return complaints;
+}
+
+/** Kinds of one thing that know each other, and libraries of kinds that know a kind. */
+function familyComplaints(tree: Tree): string[] {
+  const complaints: string[] = [];
+  for (const path of tree.keys()) {
+    const libraries = families[unitOf(path)];
+    const from = folderWithin(path);
+    if (libraries === undefined || from === undefined) continue;
+    for (const target of filesImported(tree, path)) {
+      const to = unitOf(target) === unitOf(path) ? folderWithin(target) : undefined;
+      if (to === undefined || to === from || libraries.includes(to)) continue;
+      complaints.push(`${path}: imports ${target}, ${libraries.includes(from) ? "a kind" : "another kind"}`);
+    }
+  }
+  return complaints;
+}
+
+/** The second folder of a path: `store/` of `sinks/store/layout.ts`. Undefined: it lies beside the folders. */
+function folderWithin(path: string): string | undefined {
+  const [, folder, ...rest] = path.split("/");
+  return rest.length === 0 ? undefined : `${folder}/`;
 }
 
 /** Each cycle once, from the file where the search met it. */
@@ -211,13 +236,33 @@ test("imports go down the layers", () => {
   expect(layerComplaints(tree)).toEqual([]);
 });
 
+test("a kind that knows another kind is found", () => {
+  const known = treeOf({
+    "sinks/open-sink.ts": 'import { d } from "./directory/d.ts";',
+    "sinks/directory/d.ts": 'import { s } from "../store/s.ts";\nimport { t } from "../tar/t.ts";',
+    "sinks/store/s.ts": 'import { a } from "../archive/a.ts";',
+    "sinks/archive/a.ts": 'import { t } from "../tar/t.ts";\nimport { x } from "../../sources/watch/x.ts";',
+    "sinks/tar/t.ts": 'import { e } from "./e.ts";',
+    "sinks/tar/e.ts": "",
+    "sources/watch/x.ts": "",
+  });
+  expect(familyComplaints(known)).toEqual([
+    "sinks/directory/d.ts: imports sinks/tar/t.ts, another kind",
+    "sinks/archive/a.ts: imports sinks/tar/t.ts, a kind",
+  ]);
+});
+
+test("kinds of sinks, sources, protocols and archives do not know each other", () => {
+  expect(familyComplaints(tree)).toEqual([]);
+});
+
 test("a cycle is found", () => {
   const cyclic = treeOf({
-    "wire/a.ts": 'import { b } from "./b.ts";',
-    "wire/b.ts": 'import type { c } from "./c.ts";',
-    "wire/c.ts": 'import { b } from "./b.ts";',
+    "protocols/wire/a.ts": 'import { b } from "./b.ts";',
+    "protocols/wire/b.ts": 'import type { c } from "./c.ts";',
+    "protocols/wire/c.ts": 'import { b } from "./b.ts";',
   });
-  expect(cycleComplaints(cyclic)).toEqual(["wire/b.ts -> wire/c.ts -> wire/b.ts"]);
+  expect(cycleComplaints(cyclic)).toEqual(["protocols/wire/b.ts -> protocols/wire/c.ts -> protocols/wire/b.ts"]);
 });
 
 test("there are no cycles", () => {
@@ -226,20 +271,21 @@ test("there are no cycles", () => {
 
 test("input, output, time and chance are found in a pure folder", () => {
   const impure = treeOf({
-    "session/a.ts": 'import { readFileSync } from "node:fs";\nconst id = `${Math.random()}`;\nconst t = Date.now();',
-    "wire/b.ts": 'import { x } from "commander"; setTimeout(() => process.exit(), 1);',
-    "wire/c.ts": "// Bun and process may be named here.\nthis.#process(); session.process(performance.now());",
+    "protocols/a.ts": 'import { readFileSync } from "node:fs";\nconst id = `${Math.random()}`;\nconst t = Date.now();',
+    "protocols/wire/b.ts": 'import { x } from "commander"; setTimeout(() => process.exit(), 1);',
+    "protocols/wire/c.ts":
+      "// Bun and process may be named here.\nthis.#process(); session.process(performance.now());",
     "bytes/checksum.ts": "Bun.hash.crc32(a); Bun.hash(a);",
     "sinks/d.ts": "Date.now();",
   });
   expect(purityComplaints(impure)).toEqual([
-    "session/a.ts: imports node:fs",
-    "session/a.ts: uses Math.random",
-    "session/a.ts: uses Date.now",
-    "wire/b.ts: imports commander",
-    "wire/b.ts: uses setTimeout",
-    "wire/b.ts: uses process",
-    "wire/c.ts: uses performance",
+    "protocols/a.ts: imports node:fs",
+    "protocols/a.ts: uses Math.random",
+    "protocols/a.ts: uses Date.now",
+    "protocols/wire/b.ts: imports commander",
+    "protocols/wire/b.ts: uses setTimeout",
+    "protocols/wire/b.ts: uses process",
+    "protocols/wire/c.ts: uses performance",
     "bytes/checksum.ts: uses Bun",
   ]);
 });

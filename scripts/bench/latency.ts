@@ -9,8 +9,8 @@ import { SourceError } from "../../src/errors.ts";
 import type { FrameEntry, Outcome } from "../../src/frame.ts";
 import { runSender, type SenderRun } from "../../src/pipeline/send.ts";
 import type { Listed, ListedFrame, OpenedFrame, Source } from "../../src/ports.ts";
-import { compareContent } from "./content.ts";
 import type { SyncMode } from "./contender.ts";
+import { compareContent } from "./content.ts";
 import { percentile } from "./figures.ts";
 import { freePort, type SideUsage, type Stage } from "./stage.ts";
 

@@ -1,8 +1,8 @@
 /** What events say: the sentence for a person, how important it is, and the object for a machine. */
 import { ProtocolCode } from "../errors.ts";
+import type { ReceiverEvent, SenderEvent } from "../events.ts";
 import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
-import type { ReceiverEvent, SenderEvent } from "../observe/events.ts";
-import type { SourceProblem } from "../sources/frame-files.ts";
+import type { SourceProblem } from "../sources/files/frame-files.ts";
 import { formatBytes, formatCount, formatFrames } from "./format.ts";
 import type { Report } from "./terminal.ts";
 

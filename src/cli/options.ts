@@ -5,7 +5,7 @@
 import { UserError } from "../errors.ts";
 import { connectionsMaxDefault, frameBytesCeiling, frameBytesMaxDefault, minFreeBytesDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
-import type { SendingOrder } from "../session/source-ledger.ts";
+import type { SendingOrder } from "../protocols/source-ledger.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
 import { type Environment, type Given, readGiven, type Text, type ValueKey } from "./given.ts";

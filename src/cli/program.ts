@@ -1,8 +1,8 @@
 /** The whole program but for the process around it: from words and environment to an exit status. */
 import { ExitStatus, SinkError, SourceError, UserError } from "../errors.ts";
 import { checkLimits } from "../limits.ts";
-import { helpText } from "./help.ts";
 import type { Environment } from "./given.ts";
+import { helpText } from "./help.ts";
 import { type Command, type Manners, parseArguments } from "./options.ts";
 import type { Shell } from "./shell.ts";
 import { type Output, OutputClosed, Terminal } from "./terminal.ts";

@@ -6,7 +6,7 @@
  * clearing them, repeated all bars with every redraw once there were more than the screen has lines, and repainted in
  * several writes. What is left to do is small: lines of columns, which `Terminal.draw` replaces as a whole.
  */
-import type { OriginProgress, SourceProgress } from "../observe/events.ts";
+import type { OriginProgress, SourceProgress } from "../events.ts";
 import { formatByteRate, formatBytes, formatCount, formatDuration } from "./format.ts";
 import { formatFrameRate, formatFrames, printable } from "./format.ts";
 import type { Terminal } from "./terminal.ts";

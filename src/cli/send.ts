@@ -4,7 +4,7 @@ import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
 import { openSources } from "../sources/open-source.ts";
-import { systemClock } from "../transport/system-clock.ts";
+import { systemClock } from "../system/system-clock.ts";
 import { describeSenderEvent, describeSourceProblem, refusalHints } from "./messages.ts";
 import type { SendCommand } from "./options.ts";
 import { Progress, standingOfSource } from "./progress.ts";

@@ -2,9 +2,9 @@
 import { UserError } from "../errors.ts";
 import { frameBytesMaxDefault, spoolBytesMaxDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
-import type { SendingOrder } from "../session/source-ledger.ts";
-import { frameNameDefault } from "../sources/frame-names.ts";
+import type { SendingOrder } from "../protocols/source-ledger.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
+import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { formatBytes } from "./format.ts";
 import type { Given, Text, ValueKey } from "./given.ts";
 import { parseRate, parseSize } from "./values.ts";

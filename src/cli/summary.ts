@@ -1,6 +1,6 @@
 /** The last words of a sender and of a receiver: what became of every frame, how much, how fast, and what is left. */
+import type { OriginProgress } from "../events.ts";
 import type { SourceTotals } from "../frame.ts";
-import type { OriginProgress } from "../observe/events.ts";
 import { formatByteRate, formatBytes, formatCount, formatDuration, formatFrames } from "./format.ts";
 import { formatTotals, lockstepDevice } from "./messages.ts";
 import type { Report } from "./terminal.ts";

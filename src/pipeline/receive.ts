@@ -3,13 +3,13 @@
  * `once`, until the first session has ended.
  */
 import { ExitStatus, SinkError } from "../errors.ts";
+import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import { spareFiles, stopMs } from "../limits.ts";
-import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Sink } from "../ports.ts";
+import { openFilesMax } from "../system/open-files.ts";
+import { systemClock } from "../system/system-clock.ts";
 import { listen } from "../transport/listen.ts";
-import { openFilesMax } from "../transport/open-files.ts";
-import { systemClock } from "../transport/system-clock.ts";
-import { ReceiverHub } from "./receiver-hub.ts";
+import { ReceiverHub } from "./receiver.ts";
 
 export interface ReceiverRunOptions {
   readonly hostname: string;

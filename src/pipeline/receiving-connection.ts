@@ -1,19 +1,19 @@
 /**
  * One accepted connection: recognises the protocol by its first bytes, then carries bytes from the link through the
- * session to the sink, and acks back. Both protocols are the same from here on (session/receiving.ts).
+ * session to the sink, and acks back. Both protocols are the same from here on (protocols/receiver-session.ts).
  *
  * An event that cannot be handled now (destination full, group full) is kept and handled first when the hub opens
  * again; until then nothing is parsed, the ring fills, and the link is paused.
  */
 import { ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
+import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Frame, Origin, RefusalReason } from "../frame.ts";
 import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
-import type { OriginProgress, ReceiverEvent } from "../observe/events.ts";
 import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
-import { detectProtocol } from "../session/detect.ts";
-import { LockstepReceiver } from "../session/lockstep-receiver.ts";
-import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../session/receiving.ts";
-import { WireReceiver } from "../session/receiver.ts";
+import { detectProtocol } from "../protocols/detect.ts";
+import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
+import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
+import { WireReceiver } from "../protocols/wire/receiver.ts";
 import { Deadline } from "./deadline.ts";
 
 /** What a connection knows of the hub that all connections share. */

@@ -6,8 +6,8 @@
  */
 import type { Outbox } from "../bytes/outbox.ts";
 import { ExitStatus, UserError } from "../errors.ts";
+import type { SenderEvent } from "../events.ts";
 import { backoffFirstMs, backoffLastMs } from "../limits.ts";
-import type { SenderEvent } from "../observe/events.ts";
 import type { Clock, Dial, Link, LinkHandlers } from "../ports.ts";
 
 export interface ReconnectingOptions {

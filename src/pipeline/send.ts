@@ -1,13 +1,13 @@
 /**
  * The sender's use case: sources go to one receiver over one connection at a time, until everything is settled.
  */
-import type { SenderEvent, SourceProgress } from "../observe/events.ts";
+import type { SenderEvent, SourceProgress } from "../events.ts";
 import type { Source } from "../ports.ts";
-import type { SendingOrder } from "../session/source-ledger.ts";
+import type { SendingOrder } from "../protocols/source-ledger.ts";
+import { systemClock } from "../system/system-clock.ts";
 import { dialer } from "../transport/connect.ts";
-import { systemClock } from "../transport/system-clock.ts";
-import { Sending, type SenderResult } from "./sending.ts";
 import { LockstepSending } from "./sending-lockstep.ts";
+import { Sending, type SenderResult } from "./sending.ts";
 
 export type { SenderResult } from "./sending.ts";
 

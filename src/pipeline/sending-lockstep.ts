@@ -4,13 +4,13 @@
  * beyond that, because the protocol has none.
  */
 import { ExitStatus, ProtocolError, SourceError, unreachable, type UserError } from "../errors.ts";
+import type { SenderEvent, SourceProgress } from "../events.ts";
 import type { FrameEntry, GapReason } from "../frame.ts";
 import { stopMs } from "../limits.ts";
-import { LockstepPace } from "../lockstep/pace.ts";
-import type { SenderEvent, SourceProgress } from "../observe/events.ts";
 import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
-import { LockstepSender, type LockstepStep } from "../session/lockstep-sender.ts";
-import { type FrameRecord, SourceLedger } from "../session/source-ledger.ts";
+import { LockstepPace } from "../protocols/lockstep/pace.ts";
+import { LockstepSender, type LockstepStep } from "../protocols/lockstep/sender.ts";
+import { type FrameRecord, SourceLedger } from "../protocols/source-ledger.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
 import { framesHeld, type SenderResult } from "./sending.ts";

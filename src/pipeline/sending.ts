@@ -7,12 +7,12 @@
  * Knows ports only (Source, Dial, Clock): the simulation runs this very file.
  */
 import { ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
+import type { SenderEvent, SourceProgress } from "../events.ts";
 import type { GapReason, SourceTotals } from "../frame.ts";
 import { chunkBytes, stopMs } from "../limits.ts";
-import type { SenderEvent, SourceProgress } from "../observe/events.ts";
 import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
-import { SenderSession, type SenderStep } from "../session/sender.ts";
-import type { SendingOrder } from "../session/source-ledger.ts";
+import type { SendingOrder } from "../protocols/source-ledger.ts";
+import { SenderSession, type SenderStep } from "../protocols/wire/sender.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
 

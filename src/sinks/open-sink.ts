@@ -3,18 +3,18 @@ import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.ts";
 import type { Clock, Sink } from "../ports.ts";
-import { openNodeArchiveFile } from "./archive-file.ts";
-import type { SyncMode } from "./directory/catalogue.ts";
+import { nodeDisk } from "../system/file-system.ts";
+import { openNodeArchiveFile } from "./archive/archive-file.ts";
 import { DirectorySink } from "./directory/directory-sink.ts";
-import { nodeDisk } from "./directory/disk.ts";
-import { Layout, layoutDefault } from "./directory/layout.ts";
 import { openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
-import { FanOutSink } from "./fan-out-sink.ts";
-import { indexCacheBytesMax } from "./frame-index.ts";
-import { gatheredBytesMax } from "./gathered-frame.ts";
 import { openMcapSink } from "./mcap/mcap-sink.ts";
-import { NullSink } from "./null-sink.ts";
-import { openStdoutSink } from "./stdout-sink.ts";
+import { NullSink } from "./null/null-sink.ts";
+import { openStdoutSink } from "./stdout/stdout-sink.ts";
+import { FanOutSink } from "./store/fan-out-sink.ts";
+import { indexCacheBytesMax } from "./store/frame-index.ts";
+import { gatheredBytesMax } from "./store/gathered-frame.ts";
+import { Layout, layoutDefault } from "./store/layout.ts";
+import type { SyncMode } from "./store/sync-mode.ts";
 import { openTarSink } from "./tar/tar-sink.ts";
 
 export interface OpenSinkOptions {

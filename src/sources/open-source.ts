@@ -12,15 +12,15 @@ import { sourcesMax, streamBytesMax, streamFrameBytesMax } from "../limits.ts";
 import { nameProblem } from "../names.ts";
 import type { Clock, Source } from "../ports.ts";
 import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
-import { DirectorySource } from "./directory-source.ts";
-import { errorCode, errorText, quotePath } from "./file-errors.ts";
-import type { SourceProblem } from "./frame-files.ts";
-import { FrameNames } from "./frame-names.ts";
-import { MemoryStore } from "./memory-store.ts";
+import { DirectorySource } from "./directory/directory-source.ts";
+import { errorCode, errorText, quotePath } from "./files/file-errors.ts";
+import type { SourceProblem } from "./files/frame-files.ts";
 import { PacedSource } from "./paced-source.ts";
-import { Spool } from "./spool.ts";
-import { StreamSource } from "./stream-source.ts";
-import { WatchedDirectory } from "./watched-directory.ts";
+import { FrameNames } from "./stream/frame-names.ts";
+import { MemoryStore } from "./stream/memory-store.ts";
+import { Spool } from "./stream/spool.ts";
+import { StreamSource } from "./stream/stream-source.ts";
+import { WatchedDirectory } from "./watch/watched-directory.ts";
 
 export interface OpenSourcesOptions {
   readonly clock: Clock;

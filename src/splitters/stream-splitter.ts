@@ -10,9 +10,9 @@
  * its end is known; only an endless one is reported in parts, so that a person whose stream is no such stream is told.
  */
 import { MiB } from "../limits.ts";
-import { Gap } from "./gap.ts";
 import { PieceQueue } from "./piece-queue.ts";
 import type { SkipReason, Split, Splitter } from "./split.ts";
+import { Gap } from "./stretch.ts";
 import type { Walk } from "./walk.ts";
 
 /** The first part of a stretch that has no end; each further part is twice as long, until there is a frame. */

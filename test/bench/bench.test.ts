@@ -4,10 +4,10 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BenchOptions, runBench } from "../../scripts/bench/bench.ts";
-import { compareContent } from "../../scripts/bench/content.ts";
 import { type Contender, movedAll } from "../../scripts/bench/contender.ts";
 import { contenders } from "../../scripts/bench/contenders.ts";
 import { cp } from "../../scripts/bench/contenders/cp.ts";
+import { compareContent } from "../../scripts/bench/content.ts";
 import { alignTable, median, percentile, shownNumber } from "../../scripts/bench/figures.ts";
 import type { FrameSetSpec } from "../../scripts/bench/frame-sets.ts";
 import { describeReport } from "../../scripts/bench/report.ts";

@@ -8,8 +8,8 @@ import {
 import { describeReceived, describeSent, type SendSummary } from "../../src/cli/summary.ts";
 import type { Level } from "../../src/cli/terminal.ts";
 import { ProtocolCode } from "../../src/errors.ts";
+import type { ReceiverEvent, SenderEvent } from "../../src/events.ts";
 import type { SourceTotals } from "../../src/frame.ts";
-import type { ReceiverEvent, SenderEvent } from "../../src/observe/events.ts";
 
 const totals: SourceTotals = { frames: 2000, stored: 1990, already: 5, conflicts: 1, refused: 3, skipped: 1 };
 const peer = "127.0.0.1:8000";

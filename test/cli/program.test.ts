@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { helpText } from "../../src/cli/help.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { helpText } from "../../src/cli/help.ts";
 
 const main = join(import.meta.dir, "..", "..", "src", "main.ts");
 let folder = "";

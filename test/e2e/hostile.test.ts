@@ -5,8 +5,8 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
 import { runArticleClient } from "../support/lockstep-peers.ts";
+import { filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
 import { badNames } from "../vectors/names.ts";
 import { encode, Fields, kinds, looseUtf8, WirePeer } from "./wire-peer.ts";
 

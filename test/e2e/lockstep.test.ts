@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
-import { differences, filesBelow, openPlace, setting } from "../support/processes.ts";
 import { runArticleClient, startArticleServer } from "../support/lockstep-peers.ts";
+import { differences, filesBelow, openPlace, setting } from "../support/processes.ts";
 
 const picture = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes));
 

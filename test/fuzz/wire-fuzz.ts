@@ -7,11 +7,20 @@
  */
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { AssertionError, ProtocolError } from "../../src/errors.ts";
-import { WireReceiver } from "../../src/session/receiver.ts";
-import { SenderSession } from "../../src/session/sender.ts";
+import { WireReceiver } from "../../src/protocols/wire/receiver.ts";
+import { SenderSession } from "../../src/protocols/wire/sender.ts";
+import {
+  badHeads,
+  cases,
+  concat,
+  encoded,
+  hello,
+  putPayload,
+  rawMessage,
+  roundTrips,
+} from "../protocols/wire/cases.ts";
+import { plain } from "../protocols/wire/pair.ts";
 import { Random } from "../support/random.ts";
-import { plain } from "../session/pair.ts";
-import { badHeads, cases, concat, encoded, hello, putPayload, rawMessage, roundTrips } from "../wire/cases.ts";
 
 const conversation = concat(
   encoded((w, o) => {

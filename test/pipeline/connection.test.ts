@@ -1,13 +1,13 @@
 /** One connection of a receiver on a link that the test holds in its hand. */
 import { describe, expect, test } from "bun:test";
 import { crc32 } from "../../src/bytes/checksum.ts";
+import type { ReceiverEvent } from "../../src/events.ts";
 import { idleMs } from "../../src/limits.ts";
-import type { ReceiverEvent } from "../../src/observe/events.ts";
 import type { Link, LinkHandlers } from "../../src/ports.ts";
-import { MemorySink } from "../../src/sinks/memory-sink.ts";
-import { Kind } from "../../src/wire/constants.ts";
+import { Kind } from "../../src/protocols/wire/constants.ts";
+import { MemorySink } from "../../src/sinks/testing/memory-sink.ts";
+import { concat, encoded, hello, putPayload } from "../protocols/wire/cases.ts";
 import type { SimClock } from "../simulation/sim-clock.ts";
-import { concat, encoded, hello, putPayload } from "../wire/cases.ts";
 import { openHub } from "./open-hub.ts";
 
 class HeldLink implements Link {

@@ -4,7 +4,7 @@ import type { FrameEntry } from "../../src/frame.ts";
 import { runReceiver } from "../../src/pipeline/receive.ts";
 import { runSender } from "../../src/pipeline/send.ts";
 import type { Listed, OpenedFrame, Source } from "../../src/ports.ts";
-import { NullSink } from "../../src/sinks/null-sink.ts";
+import { NullSink } from "../../src/sinks/null/null-sink.ts";
 
 const framesMax = 10_000;
 

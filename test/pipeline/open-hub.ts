@@ -1,6 +1,6 @@
 /** A receiver's hub over `sink`, under a clock that the test moves. */
-import type { ReceiverEvent } from "../../src/observe/events.ts";
-import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import type { ReceiverEvent } from "../../src/events.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver.ts";
 import type { Clock, Sink } from "../../src/ports.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
 

@@ -1,10 +1,10 @@
 /** Stopping a receiver in the middle of a stream that never pauses, on the simulated disk and network. */
 import { expect, test } from "bun:test";
-import type { ReceiverEvent } from "../../src/observe/events.ts";
-import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import type { ReceiverEvent } from "../../src/events.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver.ts";
 import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
 import { DirectorySink } from "../../src/sinks/directory/directory-sink.ts";
-import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
+import { Layout, layoutDefault } from "../../src/sinks/store/layout.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
 import { SimCatalogue, SimDisk } from "../simulation/sim-disk.ts";
 import { SimNetwork } from "../simulation/sim-network.ts";

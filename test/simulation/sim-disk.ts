@@ -20,7 +20,7 @@ import {
   ownFolder,
   type StoredFrame,
 } from "../../src/sinks/directory/catalogue.ts";
-import type { Disk, Look } from "../../src/sinks/directory/disk.ts";
+import type { Disk, Look } from "../../src/system/file-system.ts";
 import type { Random } from "../support/random.ts";
 
 class SimFile {

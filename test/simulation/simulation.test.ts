@@ -3,8 +3,8 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Sink } from "../../src/ports.ts";
-import { MessageParser } from "../../src/wire/parser.ts";
-import { SourceLedger } from "../../src/session/source-ledger.ts";
+import { SourceLedger } from "../../src/protocols/source-ledger.ts";
+import { MessageParser } from "../../src/protocols/wire/parser.ts";
 import { CommitGroup } from "../../src/sinks/directory/commit-group.ts";
 import { type SimulationOptions, type SimulationReport, simulate } from "./simulation.ts";
 

@@ -10,14 +10,14 @@
  */
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { UserError } from "../../src/errors.ts";
+import type { ReceiverEvent, SenderEvent } from "../../src/events.ts";
 import type { Outcome, SourceTotals } from "../../src/frame.ts";
-import type { ReceiverEvent, SenderEvent } from "../../src/observe/events.ts";
-import { ReceiverHub } from "../../src/pipeline/receiver-hub.ts";
+import { ReceiverHub } from "../../src/pipeline/receiver.ts";
 import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
 import type { Clock, Sink } from "../../src/ports.ts";
-import type { SendingOrder } from "../../src/session/source-ledger.ts";
+import type { SendingOrder } from "../../src/protocols/source-ledger.ts";
 import { DirectorySink } from "../../src/sinks/directory/directory-sink.ts";
-import { Layout, layoutDefault } from "../../src/sinks/directory/layout.ts";
+import { Layout, layoutDefault } from "../../src/sinks/store/layout.ts";
 import { Random } from "../support/random.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimCatalogue, SimDisk } from "./sim-disk.ts";

@@ -6,8 +6,8 @@ import { ExitStatus, UserError } from "../../src/errors.ts";
 import { sourcesMax } from "../../src/limits.ts";
 import type { OpenedSources, OpenSourcesOptions } from "../../src/sources/open-source.ts";
 import { openSources } from "../../src/sources/open-source.ts";
-import { frameNameDefault } from "../../src/sources/frame-names.ts";
-import { systemClock } from "../../src/transport/system-clock.ts";
+import { frameNameDefault } from "../../src/sources/stream/frame-names.ts";
+import { systemClock } from "../../src/system/system-clock.ts";
 
 let root = "";
 

@@ -1,9 +1,9 @@
 /** The article's loop: two processes that speak lockstep in the original's way, Nagle's algorithm and all. */
 import { join } from "node:path";
 import { linkSync, mkdirSync } from "node:fs";
+import { root } from "../../project.ts";
 import type { Contender } from "../contender.ts";
 import { throughLink } from "../link.ts";
-import { root } from "../../project.ts";
 
 const peers = join(root, "test", "support", "lockstep-peers.ts");
 const linkSender = join(import.meta.dir, "..", "article-sender.ts");

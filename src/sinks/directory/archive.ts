@@ -1,10 +1,10 @@
 /** Makes a directory an archive, or finds that it is one: our folder in it, the catalogue, no temporary leftovers. */
 import { dirname, join, resolve } from "node:path";
 import { ExitStatus, UserError } from "../../errors.ts";
+import { describe, errorCode } from "../../system/errno.ts";
+import { type Disk } from "../../system/file-system.ts";
 import { ownFolder, temporaryFolder } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
-import { type Disk, errorCode } from "./disk.ts";
-import { describe } from "./storage-error.ts";
 
 /** Makes the directory, those above it and our own folders, where they are missing. Throws UserError. */
 export function makeArchive(disk: Disk, directory: string, directories: Directories): void {

@@ -5,8 +5,8 @@ import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ExitStatus, UserError } from "../../errors.ts";
 import type { GapReason } from "../../frame.ts";
+import { errorCode } from "../../system/errno.ts";
 import { catalogueFile, catalogueVersion } from "./catalogue.ts";
-import { errorCode } from "./disk.ts";
 import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
 
 /** How long a read waits for another program, such as a receiver that ends and tidies up. */

@@ -3,9 +3,7 @@
  * CATALOGUE.md describes it for everybody else: it is public, so a change of a table is a new version.
  */
 import type { Frame, Gap, Origin, SourceEnd } from "../../frame.ts";
-
-/** When stored means that it survives a power loss: synced in groups, frame by frame, or left to the system. */
-export type SyncMode = "batch" | "each" | "never";
+import type { SyncMode } from "../store/sync-mode.ts";
 
 /** A stored frame, as far as it takes to recognise it. */
 export interface StoredFrame {

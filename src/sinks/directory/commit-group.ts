@@ -7,13 +7,15 @@
  * before the rows leaves files that nobody knows; when their frames are sent again they are adopted, not stored twice.
  */
 import { assert } from "../../errors.ts";
-import type { Frame, Gap, Outcome, RefusalReason, SourceEnd, StoredOutcome } from "../../frame.ts";
+import type { Frame, Gap, Outcome, RefusalReason, SourceEnd } from "../../frame.ts";
 import type { Settle } from "../../ports.ts";
-import type { Catalogue, FrameRow, SyncMode } from "./catalogue.ts";
+import { isNameError } from "../../system/errno.ts";
+import type { Disk } from "../../system/file-system.ts";
+import { outcomeOf } from "../store/duplicates.ts";
+import { numberedPath } from "../store/layout.ts";
+import type { SyncMode } from "../store/sync-mode.ts";
+import type { Catalogue, FrameRow } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
-import type { Disk } from "./disk.ts";
-import { numberedPath } from "./layout.ts";
-import { isNameError } from "./storage-error.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
 
 /** Numbered names tried for one frame. Thousands of different pictures of one name are a broken camera. */
@@ -42,12 +44,6 @@ export interface CommitGroupOptions {
   readonly directories: Directories;
   readonly catalogue: Catalogue;
   readonly wallNs: () => bigint;
-}
-
-/** What a frame that is stored already, under `number`, is to the session that sent it again. */
-export function outcomeOf(storedBy: string, number: number, asking: string): StoredOutcome {
-  if (storedBy !== asking) return "already";
-  return number === 1 ? "stored" : "conflict";
 }
 
 export class CommitGroup {

@@ -4,7 +4,8 @@
  * is not known, so its parent is synced even if nothing was made.
  */
 import { dirname, join } from "node:path";
-import { type Disk, errorCode } from "./disk.ts";
+import { errorCode } from "../../system/errno.ts";
+import { type Disk } from "../../system/file-system.ts";
 
 /** Folders remembered as sound. A layout by date and hour makes a few per hour and source. */
 const knownMax = 4096;

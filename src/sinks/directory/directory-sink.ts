@@ -12,14 +12,17 @@ import { assert, SinkError } from "../../errors.ts";
 import type { Frame, FrameEntry, Gap, Origin, RefusalReason, SourceEnd, Verdict } from "../../frame.ts";
 import { nameProblem } from "../../names.ts";
 import type { Clock, FrameWriter, Settle, Sink } from "../../ports.ts";
+import { describe, errorCode, isExhaustion, isNameError } from "../../system/errno.ts";
+import { type Disk } from "../../system/file-system.ts";
+import { FreeSpace } from "../../system/free-space.ts";
+import { outcomeOf } from "../store/duplicates.ts";
+import type { Layout } from "../store/layout.ts";
+import { sinkError } from "../store/storage-error.ts";
+import type { SyncMode } from "../store/sync-mode.ts";
 import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
-import { type Catalogue, catalogueFile, type OpenCatalogue, type SyncMode, temporaryFolder } from "./catalogue.ts";
-import { CommitGroup, outcomeOf, type StagedItem } from "./commit-group.ts";
+import { type Catalogue, catalogueFile, type OpenCatalogue, temporaryFolder } from "./catalogue.ts";
+import { CommitGroup, type StagedItem } from "./commit-group.ts";
 import { Directories } from "./directories.ts";
-import { type Disk, errorCode } from "./disk.ts";
-import { FreeSpace } from "./free-space.ts";
-import type { Layout } from "./layout.ts";
-import { describe, isExhaustion, isNameError, sinkError } from "./storage-error.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 
 /**

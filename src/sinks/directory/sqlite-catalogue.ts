@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { ExitStatus, UserError } from "../../errors.ts";
 import type { Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
+import { describe, errorCode, isDamage } from "../../system/errno.ts";
+import type { SyncMode } from "../store/sync-mode.ts";
 import {
   type Catalogue,
   type CatalogueBatch,
@@ -16,11 +18,8 @@ import {
   catalogueVersion,
   lockFile,
   type StoredFrame,
-  type SyncMode,
 } from "./catalogue.ts";
-import { errorCode } from "./disk.ts";
 import { LastNames } from "./last-names.ts";
-import { describe, isDamage } from "./storage-error.ts";
 
 /** The log is cut back to this after a checkpoint; a checkpoint starts at 4 MiB, a slow reader can hold it up. */
 const journalBytesMax = 16 * MiB;

@@ -3,7 +3,7 @@
  * Until it has been moved nobody can take it for a frame.
  */
 import { SinkError } from "../../errors.ts";
-import type { Disk } from "./disk.ts";
+import type { Disk } from "../../system/file-system.ts";
 
 export class TemporaryFile {
   readonly #disk: Disk;

@@ -9,10 +9,10 @@ import { lstatSync, opendirSync } from "node:fs";
 import { join } from "node:path";
 import type { GapReason } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
-import { ownFolder } from "./catalogue.ts";
+import { describe, errorCode } from "../../system/errno.ts";
+import { nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
-import { errorCode, nodeDisk } from "./disk.ts";
-import { describe } from "./storage-error.ts";
+import { ownFolder } from "./catalogue.ts";
 
 export interface FoundFrame {
   readonly device: string;

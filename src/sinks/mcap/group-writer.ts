@@ -8,10 +8,8 @@
  * touched but that one head.
  */
 import { McapRecordBuilder } from "@mcap/core";
-import { MiB } from "../../limits.ts";
-import type { NewFrame } from "../appending-sink.ts";
-import type { ArchiveFile } from "../archive-file.ts";
-import type { Channels } from "./channels.ts";
+import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
+import type { Channels } from "../../archive-formats/mcap/channels.ts";
 import {
   encodeSchemas,
   type Fact,
@@ -21,10 +19,12 @@ import {
   imageFormatOf,
   imageHead,
   logTime,
-} from "./format.ts";
-import { GrowingChunk } from "./growing-chunk.ts";
-import { encodeGrowingHead, encodeMessageHead, messageHeadBytes } from "./records.ts";
-import type { Tail } from "./scan.ts";
+} from "../../archive-formats/mcap/format.ts";
+import { GrowingChunk } from "../../archive-formats/mcap/growing-chunk.ts";
+import { encodeGrowingHead, encodeMessageHead, messageHeadBytes } from "../../archive-formats/mcap/records.ts";
+import type { Tail } from "../../archive-formats/mcap/scan.ts";
+import { MiB } from "../../limits.ts";
+import type { NewFrame } from "../store/appending-sink.ts";
 
 /** Written at once: system calls for small frames are shared. */
 const writeBytes: number = MiB;

@@ -6,22 +6,23 @@
  * summary (ending.ts), which the next receiver takes off again before its first commit. A file that has vanished is
  * waited for and never made anew.
  */
+import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
+import type { Channels } from "../../archive-formats/mcap/channels.ts";
+import { endFact, gapFact, logTime, messageBytesMax, newArchiveId } from "../../archive-formats/mcap/format.ts";
+import { PromptWriter } from "../../archive-formats/mcap/prompt-writer.ts";
+import { encodeGrowingHead, encodeStart, isStart, magic, startBytes } from "../../archive-formats/mcap/records.ts";
+import { type Archive, hasLaterGroup, scanArchive, type Tail } from "../../archive-formats/mcap/scan.ts";
+import { writeEnding } from "../../archive-formats/mcap/summary.ts";
 import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock, Sink } from "../../ports.ts";
-import { type Appender, AppendingSink, type Demand, type NewItem } from "../appending-sink.ts";
-import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
-import { ArchiveSpace } from "../archive-space.ts";
-import type { SyncMode } from "../directory/catalogue.ts";
-import type { Layout } from "../directory/layout.ts";
-import { FrameIndex } from "../frame-index.ts";
-import type { Channels } from "./channels.ts";
-import { writeEnding } from "./ending.ts";
-import { endFact, gapFact, logTime, messageBytesMax, newArchiveId } from "./format.ts";
+import { type OpenArchiveFile, temporaryPathBeside } from "../archive/archive-file.ts";
+import { ArchiveSpace } from "../archive/archive-space.ts";
+import { type Appender, AppendingSink, type Demand, type NewItem } from "../store/appending-sink.ts";
+import { FrameIndex } from "../store/frame-index.ts";
+import type { Layout } from "../store/layout.ts";
+import type { SyncMode } from "../store/sync-mode.ts";
 import { GroupWriter } from "./group-writer.ts";
-import { PromptWriter } from "./prompt-writer.ts";
-import { encodeGrowingHead, encodeStart, isStart, magic, startBytes } from "./records.ts";
-import { type Archive, hasLaterGroup, scanArchive, type Tail } from "./scan.ts";
 
 /** Frames of a file that is opened are put into the index so many at a time. */
 const restoredMax = 2_000;

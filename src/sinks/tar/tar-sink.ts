@@ -8,19 +8,20 @@
  * commit the archive is whole, and a crash leaves at most a torn group behind the last acknowledged one, which the next
  * receiver cuts off. An archive that has vanished is waited for and never made anew.
  */
+import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
+import { frameFacts, type GroupFacts, recordFacts } from "../../archive-formats/tar/facts.ts";
+import { encodeHead, endBytes, paddingBytes } from "../../archive-formats/tar/format.ts";
+import { type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import type { SinkError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock, Sink } from "../../ports.ts";
-import { type Appender, AppendingSink, type Demand, type NewFrame, type NewItem } from "../appending-sink.ts";
-import { type ArchiveFile, type OpenArchiveFile, temporaryPathBeside } from "../archive-file.ts";
-import { ArchiveSpace } from "../archive-space.ts";
-import type { SyncMode } from "../directory/catalogue.ts";
-import type { Layout } from "../directory/layout.ts";
-import { FrameIndex } from "../frame-index.ts";
-import { frameFacts, type GroupFacts, recordFacts } from "./tar-facts.ts";
-import { encodeHead, endBytes, paddingBytes } from "./tar-format.ts";
-import { type ScannedArchive, scanTar } from "./tar-scan.ts";
+import { type OpenArchiveFile, temporaryPathBeside } from "../archive/archive-file.ts";
+import { ArchiveSpace } from "../archive/archive-space.ts";
+import { type Appender, AppendingSink, type Demand, type NewFrame, type NewItem } from "../store/appending-sink.ts";
+import { FrameIndex } from "../store/frame-index.ts";
+import type { Layout } from "../store/layout.ts";
+import type { SyncMode } from "../store/sync-mode.ts";
 
 /** Written with one call. */
 const writeBytesMax: number = 8 * MiB;

@@ -1,0 +1,24 @@
+/** One file that frames are appended to, as a port: so that tests can let it fail where a disk does. */
+
+/** Everything throws, or rejects with, an `Error` with a `code` such as ENOSPC. */
+export interface ArchiveFile {
+  /** Where it is, links followed. */
+  readonly path: string;
+  /** Its size when it was opened. */
+  readonly bytes: number;
+  /** Fills `into` from `position` on and returns the count, which is less than asked only at the end of the file. */
+  read(into: Uint8Array, position: number): number;
+  /** Writes all views, one behind the other. They must not change until then. */
+  write(views: readonly Uint8Array[], position: number): Promise<void>;
+  /** Writes zeros, without waiting, to see whether anything can be written there. */
+  probe(bytes: number, position: number): void;
+  /** Shorter: cuts the end off. Longer: adds zeros, for which a disk needs no room. */
+  resize(bytes: number): void;
+  /** Brings its bytes to the device, and the first time its name too. */
+  sync(): Promise<void>;
+  /** The same, and returns when it is done: before what was found in it may be called stored. */
+  syncNow(): void;
+  /** It is still what is at its path. */
+  inPlace(): boolean;
+  close(): void;
+}

@@ -1,0 +1,111 @@
+/**
+ * What happened, for a person or a machine. The pipelines emit these; the command line turns them into a progress
+ * display, plain lines or JSON lines. The same words as in DESIGN section 2. Times are added by the printer.
+ */
+import type { GapReason, RefusalReason, SourceTotals } from "./frame.ts";
+
+export type SenderEvent =
+  | { readonly event: "connecting"; readonly peer: string }
+  | { readonly event: "connected"; readonly peer: string; readonly agent: string }
+  /** The connection is gone and will be tried again in `retryMs`. Emitted once per outage, not per attempt. */
+  | { readonly event: "disconnected"; readonly peer: string; readonly reason: string; readonly retryMs: number }
+  /** The receiver cannot store for now (disk full, gone). */
+  | { readonly event: "held"; readonly reason: string }
+  | { readonly event: "resumed" }
+  /** A file, folder or frame that cannot be sent; the rest goes on. */
+  | {
+      readonly event: "skipped";
+      readonly source: string;
+      readonly name: string;
+      readonly count: number;
+      readonly reason: GapReason;
+      readonly detail: string;
+    }
+  | {
+      readonly event: "refused";
+      readonly source: string;
+      readonly name: string;
+      readonly reason: RefusalReason;
+      readonly detail: string;
+    }
+  /** Stored under a numbered name because the name held other bytes. */
+  | { readonly event: "conflict"; readonly source: string; readonly name: string }
+  | { readonly event: "source-ended"; readonly source: string; readonly totals: SourceTotals }
+  | { readonly event: "finished"; readonly interrupted: boolean; readonly unsettled: number };
+
+export type ReceiverEvent =
+  | { readonly event: "listening"; readonly address: string; readonly out: readonly string[] }
+  | {
+      readonly event: "session-started";
+      readonly session: string;
+      readonly peer: string;
+      readonly device: string;
+      readonly protocol: "wire" | "lockstep";
+      /** This session had a connection before: the sender came back. */
+      readonly again: boolean;
+    }
+  | {
+      readonly event: "session-ended";
+      readonly session: string;
+      readonly device: string;
+      readonly interrupted: boolean;
+      readonly storedFrames: number;
+      readonly storedBytes: number;
+    }
+  | { readonly event: "connection-lost"; readonly peer: string; readonly device: string; readonly reason: string }
+  /** Not one of our peers, or one that broke the protocol: closed. */
+  | { readonly event: "connection-refused"; readonly peer: string; readonly reason: string }
+  | {
+      readonly event: "rejected";
+      readonly device: string;
+      readonly source: string;
+      readonly name: string;
+      readonly reason: RefusalReason;
+      readonly detail: string;
+    }
+  | { readonly event: "conflict"; readonly device: string; readonly source: string; readonly name: string }
+  | {
+      readonly event: "gap";
+      readonly device: string;
+      readonly source: string;
+      readonly name: string;
+      readonly count: number;
+      readonly reason: GapReason;
+      readonly detail: string;
+    }
+  | { readonly event: "source-ended"; readonly device: string; readonly source: string; readonly totals: SourceTotals }
+  | { readonly event: "held"; readonly reason: string }
+  | { readonly event: "resumed" };
+
+/** Per source, for the progress display. Plain counters, updated in place; read a few times a second. */
+export interface SourceProgress {
+  readonly source: string;
+  /** Frames listed so far; the end of the listing makes it the total. */
+  listedFrames: number;
+  listedBytes: number;
+  listingDone: boolean;
+  /** Frames acknowledged or already there or given up: nothing is left to do for them. */
+  settledFrames: number;
+  settledBytes: number;
+  storedFrames: number;
+  alreadyFrames: number;
+  conflictFrames: number;
+  refusedFrames: number;
+  skippedFrames: number;
+  /** Payload bytes handed to the link, resends included. */
+  sentBytes: number;
+}
+
+/** Per origin at the receiver. */
+export interface OriginProgress {
+  readonly device: string;
+  readonly source: string;
+  storedFrames: number;
+  storedBytes: number;
+  alreadyFrames: number;
+  conflictFrames: number;
+  rejectedFrames: number;
+  gapFrames: number;
+  /** Payload bytes received, stored or not. */
+  receivedBytes: number;
+}

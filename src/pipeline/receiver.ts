@@ -1,0 +1,241 @@
+/**
+ * What all connections of a receiver share: the sink and its one commit at a time, the sessions, and the hold when the
+ * destination cannot take anything.
+ *
+ *     connection --staged--> sink --commit--> settle each frame --> acks of every connection
+ *
+ * Groups make themselves: while one commit waits for the disk, what arrives is staged for the next, so a slow disk
+ * gets large groups and a fast one gets prompt acks. When a group is full nothing more is read, which the sender
+ * feels as a closed window. A failure holds everybody: nothing is read until the sink is ready again. That it stores
+ * again is said when it has: a destination may look well until it is used.
+ */
+import type { SinkError } from "../errors.ts";
+import type { OriginProgress, ReceiverEvent } from "../events.ts";
+import type { Origin } from "../frame.ts";
+import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
+import type { Clock, LinkHandlers, Sink } from "../ports.ts";
+import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
+
+export interface HubOptions {
+  readonly sink: Sink;
+  readonly clock: Clock;
+  readonly agent: string;
+  readonly frameBytesMax: number;
+  readonly connectionsMax: number;
+  /** 32 hexadecimal digits, new at each call: for lockstep clients, which have no session of their own. */
+  readonly newSession: () => string;
+  readonly onEvent: (event: ReceiverEvent) => void;
+  /** A session has ended and its connection is gone. `complete`: every frame of it was stored. */
+  readonly onSessionEnd?: (complete: boolean) => void;
+  /** Something that waiting does not heal. Nothing is read any more. */
+  readonly onFailure?: (error: Error) => void;
+}
+
+/** How many sessions are remembered, to say of a sender that it came back. */
+const sessionsMax = 4096;
+/** Devices and sources that are counted one by one: more than anybody watches, few enough to be kept for months. */
+const originsMax = 1024;
+
+export class ReceiverHub implements ConnectionHub {
+  readonly options: HubOptions;
+  /** Per device and source, for the progress display. */
+  readonly progress: Map<string, OriginProgress> = new Map<string, OriginProgress>();
+  /** Counts for all origins beyond the limit together. */
+  #others: OriginProgress | undefined;
+  readonly #connections = new Set<ReceivingConnection>();
+  /** The connection of each session that is known; undefined: it is gone for now. */
+  readonly #sessions = new Map<string, ReceivingConnection | undefined>();
+  #committing = false;
+  #commitPlanned = false;
+  #committedAtMs = Number.NEGATIVE_INFINITY;
+  #held: SinkError | undefined;
+  /** It was said that it is held, and not yet that it stores again. */
+  #heldTold = false;
+  #failed = false;
+  #stopping = false;
+  #stopped: ((unstoredFrames: number) => void) | undefined;
+  #dontGiveUp: (() => void) | undefined;
+  /** Nothing is waited for any more. */
+  #givenUp = false;
+
+  constructor(options: HubOptions) {
+    this.options = options;
+  }
+
+  /** A connection was accepted: who listens to it. */
+  accept(): LinkHandlers {
+    const connection = new ReceivingConnection(this);
+    const busy = this.#connections.size >= this.options.connectionsMax;
+    this.#connections.add(connection);
+    if (busy) connection.refuseBusy(this.options.connectionsMax);
+    else if (this.#stopping) connection.refuseStopping();
+    return connection;
+  }
+
+  /** Frames of any connection may be taken now. */
+  get open(): boolean {
+    return !this.#stopping && !this.#failed && this.#held === undefined && !this.full;
+  }
+
+  /** A group is written and not yet committed: its files are open and its frames are in nobody's catalogue. */
+  get full(): boolean {
+    const { sink } = this.options;
+    return sink.stagedFrames >= groupFramesMax || sink.stagedBytes >= groupBytesMax;
+  }
+
+  get heldFor(): SinkError | undefined {
+    return this.#held;
+  }
+
+  /**
+   * This connection speaks for `session` from now on; the one before it, dead or not, is closed. True if it was
+   * known.
+   */
+  adopt(session: string, connection: ReceivingConnection): boolean {
+    const known = this.#sessions.has(session);
+    this.#sessions.get(session)?.replace();
+    this.#sessions.delete(session);
+    this.#sessions.set(session, connection);
+    if (this.#sessions.size > sessionsMax) {
+      for (const [oldest, owner] of this.#sessions) {
+        if (owner !== undefined) continue;
+        this.#sessions.delete(oldest);
+        break;
+      }
+    }
+    return known;
+  }
+
+  /** The connection is gone. */
+  remove(connection: ReceivingConnection): void {
+    this.#connections.delete(connection);
+    const { session } = connection;
+    if (session !== undefined && this.#sessions.get(session) === connection) {
+      if (connection.ended === undefined) this.#sessions.set(session, undefined);
+      else this.#sessions.delete(session);
+    }
+    if (connection.ended !== undefined) this.options.onSessionEnd?.(connection.ended === "complete");
+    this.#maybeStopped();
+  }
+
+  progressOf(origin: Origin): OriginProgress {
+    const key = `${origin.device}\n${origin.source}`;
+    let progress = this.progress.get(key) ?? (this.progress.size >= originsMax ? this.#others : undefined);
+    if (progress === undefined) {
+      const rest = this.progress.size === originsMax - 1;
+      progress = {
+        device: rest ? "others" : origin.device,
+        source: rest ? "" : origin.source,
+        storedFrames: 0,
+        storedBytes: 0,
+        alreadyFrames: 0,
+        conflictFrames: 0,
+        rejectedFrames: 0,
+        gapFrames: 0,
+        receivedBytes: 0,
+      };
+      this.progress.set(key, progress);
+      if (rest) this.#others = progress;
+    }
+    return progress;
+  }
+
+  /** Commits what is staged, at once after a pause, else when the group has had its time to grow. */
+  commitSoon(): void {
+    if (this.#committing || this.#commitPlanned || this.#givenUp || this.options.sink.stagedFrames === 0) return;
+    const { clock } = this.options;
+    const waitMs = this.#committedAtMs + groupMs - clock.nowMs();
+    if (waitMs <= 0) return this.commit();
+    this.#commitPlanned = true;
+    clock.after(waitMs, () => {
+      this.#commitPlanned = false;
+      this.commit();
+    });
+  }
+
+  /** Commits what is staged, unless a commit is under way: then it follows that one. */
+  commit(): void {
+    const { sink, clock } = this.options;
+    while (!this.#committing && !this.#givenUp && sink.stagedFrames > 0) {
+      this.#committing = true;
+      let returned = false;
+      sink.commit((failure) => {
+        this.#committing = false;
+        this.#committedAtMs = clock.nowMs();
+        if (failure !== undefined) this.hold(failure);
+        else this.#tellResumed();
+        for (const connection of this.#connections) connection.committed();
+        if (!returned) return;
+        this.commitSoon();
+        this.#maybeStopped();
+      });
+      returned = true;
+    }
+    this.#maybeStopped();
+  }
+
+  /** The destination cannot take anything. Said once to everybody; looked at again until it can. */
+  hold(failure: SinkError): void {
+    if (!failure.retryable) {
+      this.#failed = true;
+      this.options.onFailure?.(failure);
+      return;
+    }
+    if (this.#held !== undefined) return;
+    this.#held = failure;
+    if (!this.#heldTold) this.options.onEvent({ event: "held", reason: failure.message });
+    this.#heldTold = true;
+    for (const connection of this.#connections) connection.hold(failure.message);
+    this.#probeLater();
+  }
+
+  #tellResumed(): void {
+    if (!this.#heldTold || this.#held !== undefined) return;
+    this.#heldTold = false;
+    this.options.onEvent({ event: "resumed" });
+  }
+
+  #probeLater(): void {
+    this.options.clock.after(holdProbeMs, () => {
+      if (this.#stopped !== undefined) return;
+      let wantedBytes = 0;
+      for (const connection of this.#connections) wantedBytes = Math.max(wantedBytes, connection.waitingBytes);
+      if (this.options.sink.ready(wantedBytes) !== undefined) return this.#probeLater();
+      this.#held = undefined;
+      for (const connection of this.#connections) {
+        // What the first of them stores may be too much again; the others have not been told otherwise.
+        if (this.#held === undefined) connection.release();
+      }
+    });
+  }
+
+  /**
+   * Commits and acknowledges what is complete, then tells every peer that we stop. `stopped` is called when the last
+   * commit is done and the connections are closed. A commit that takes longer than `stopMs` is not waited for: then
+   * `stopped` is told how many frames, gaps and ends it leaves behind, of which nobody was told that they are stored.
+   */
+  stop(stopped: (unstoredFrames: number) => void): void {
+    this.#stopping = true;
+    this.#stopped = stopped;
+    this.#dontGiveUp = this.options.clock.after(stopMs, () => {
+      this.#givenUp = true;
+      this.#maybeStopped();
+    });
+    this.commit();
+    this.#maybeStopped();
+  }
+
+  #maybeStopped(): void {
+    if (this.#stopped === undefined) return;
+    const { sink } = this.options;
+    const waitsForCommit = this.#committing || (sink.stagedFrames > 0 && this.#held === undefined && !this.#failed);
+    if (waitsForCommit && !this.#givenUp) return;
+    for (const connection of this.#connections) connection.refuseStopping();
+    if (this.#connections.size > 0) return;
+    const stopped = this.#stopped;
+    this.#stopped = () => undefined;
+    this.#givenUp = true;
+    this.#dontGiveUp?.();
+    stopped(this.#committing ? sink.stagedFrames : 0);
+  }
+}

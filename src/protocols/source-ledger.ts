@@ -1,0 +1,282 @@
+/**
+ * What the sender knows of one source: a sliding span of frames from the lowest that is not settled to the last that
+ * was listed, and counters over all of them.
+ *
+ *     settled ... | base ... sendCursor ... offerCursor ... | not listed yet
+ *
+ * Frames are sent in that order; with `newest`, live ones go before all others and the newest of them first, but one
+ * that has fallen far behind has its turn.
+ *
+ * States of a frame: listed -> offered -> wanted -> sent -> settled, and gap -> gap-sent -> settled for one that will
+ * not arrive. A live frame begins as wanted. A lost connection turns offered, wanted and sent back into listed,
+ * gap-sent back into gap.
+ */
+import { assert } from "../errors.ts";
+import type { FrameEntry, GapReason, Outcome, SourceTotals } from "../frame.ts";
+import { agedFrames } from "../limits.ts";
+import { compareNatural } from "../names.ts";
+
+/** Which unsent frame goes first. */
+export type SendingOrder = "oldest" | "newest";
+
+export type FrameState = "listed" | "offered" | "wanted" | "sent" | "gap" | "gap-sent" | "settled";
+
+export interface FrameRecord {
+  entry: FrameEntry;
+  state: FrameState;
+  /** How often the receiver found it damaged. */
+  damaged: number;
+  /** Size as sent; the listed size before that. */
+  bytes: number;
+  /** What of it was sent on this connection and counts into the window. */
+  windowBytes: number;
+  crc32: number | undefined;
+  gapReason: GapReason | undefined;
+  gapDetail: string;
+  /** As how many frames the gap was told that begins here; 0: it was told with an earlier one; undefined: not yet. */
+  gapCount: number | undefined;
+}
+
+/** The frame whose bytes are on their way. */
+export interface OpenFrame {
+  readonly sequence: number;
+  readonly record: FrameRecord;
+  readonly bytes: number;
+  sentBytes: number;
+  crc32: number;
+}
+
+interface NumberedRecord {
+  readonly sequence: number;
+  readonly record: FrameRecord;
+}
+
+function isNewer(one: FrameEntry, other: FrameEntry): boolean {
+  if (one.capturedNs !== other.capturedNs) return one.capturedNs > other.capturedNs;
+  return compareNatural(one.name, other.name) > 0;
+}
+
+export class SourceLedger {
+  readonly source: string;
+  readonly index: number;
+  /** Named on the present connection. */
+  declared = false;
+  /** END was sent on the present connection, or ENDED has come. */
+  ended: "no" | "sent" | "confirmed" = "no";
+  open: OpenFrame | undefined;
+
+  // Counters, read by the progress display (events.ts SourceProgress).
+  listedFrames = 0;
+  listedBytes = 0;
+  listingDone = false;
+  settledFrames = 0;
+  settledBytes = 0;
+  storedFrames = 0;
+  alreadyFrames = 0;
+  conflictFrames = 0;
+  refusedFrames = 0;
+  skippedFrames = 0;
+  sentBytes = 0;
+
+  readonly #order: SendingOrder;
+  /** With `newest`: the live frames that may not have been sent, the newest last. */
+  readonly #fresh: NumberedRecord[] = [];
+  #records: FrameRecord[] = [];
+  /** Sequence number of `#records[#first]`. */
+  #base = 0;
+  #first = 0;
+  /** No frame below is to be offered. */
+  offerCursor = 0;
+  /** No frame below is to be sent. */
+  sendCursor = 0;
+
+  constructor(index: number, source: string, order: SendingOrder) {
+    this.index = index;
+    this.source = source;
+    this.#order = order;
+  }
+
+  /** Frames listed and not settled, including settled ones that wait for an earlier one. */
+  get spanFrames(): number {
+    return this.listedFrames - this.#base;
+  }
+
+  get base(): number {
+    return this.#base;
+  }
+
+  /** Everything that was listed is settled and there will be no more. */
+  get complete(): boolean {
+    return this.listingDone && this.#base === this.listedFrames;
+  }
+
+  /** Appends a frame; its sequence number is the count so far. A live one needs no offer, the first time. */
+  list(entry: FrameEntry, live: boolean): FrameRecord {
+    const record: FrameRecord = {
+      entry,
+      state: live ? "wanted" : "listed",
+      damaged: 0,
+      bytes: entry.bytes,
+      windowBytes: 0,
+      crc32: undefined,
+      gapReason: undefined,
+      gapDetail: "",
+      gapCount: undefined,
+    };
+    this.#records.push(record);
+    if (live && this.#order === "newest") this.#addFresh({ sequence: this.listedFrames, record });
+    this.listedFrames++;
+    this.listedBytes += entry.bytes;
+    return record;
+  }
+
+  /**
+   * A source lists the newest that it has first, and what there was no room for in the next listing, perhaps behind
+   * what is newer still. So the time decides, and where it is the same, the name.
+   */
+  #addFresh(frame: NumberedRecord): void {
+    let [from, to] = [0, this.#fresh.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (isNewer((this.#fresh[middle] as NumberedRecord).record.entry, frame.record.entry)) to = middle;
+      else from = middle + 1;
+    }
+    this.#fresh.splice(from, 0, frame);
+  }
+
+  /** Undefined outside the span: settled long ago, or never listed. */
+  record(sequence: number): FrameRecord | undefined {
+    if (sequence < this.#base) return undefined;
+    return this.#records[this.#first + sequence - this.#base];
+  }
+
+  /** The frame will not arrive. It is sent as a gap when its turn comes. */
+  turnIntoGap(sequence: number, record: FrameRecord, reason: GapReason, detail: string): void {
+    record.state = "gap";
+    record.gapReason = reason;
+    record.gapDetail = detail;
+    if (sequence < this.sendCursor) this.sendCursor = sequence;
+  }
+
+  sendAgain(sequence: number, record: FrameRecord): void {
+    record.state = "wanted";
+    if (sequence < this.sendCursor) this.sendCursor = sequence;
+  }
+
+  settle(sequence: number, record: FrameRecord, outcome: Outcome): void {
+    assert(record.state !== "settled", "a frame is settled once");
+    record.state = "settled";
+    this.settledFrames++;
+    this.settledBytes += record.bytes;
+    if (outcome === "stored") this.storedFrames++;
+    else if (outcome === "already") this.alreadyFrames++;
+    else if (outcome === "conflict") this.conflictFrames++;
+    else if (record.gapReason === "refused") this.refusedFrames++;
+    else this.skippedFrames++;
+    if (sequence === this.#base) this.#slide();
+  }
+
+  #slide(): void {
+    while (this.#first < this.#records.length && this.#records[this.#first]?.state === "settled") {
+      this.#first++;
+      this.#base++;
+    }
+    if (this.#first === this.#records.length) {
+      this.#records.length = 0;
+      this.#first = 0;
+    } else if (this.#first >= 1024 && this.#first * 2 >= this.#records.length) {
+      this.#records.splice(0, this.#first);
+      this.#first = 0;
+    }
+    if (this.offerCursor < this.#base) this.offerCursor = this.#base;
+    if (this.sendCursor < this.#base) this.sendCursor = this.#base;
+  }
+
+  /** The connection is gone: everything that is not settled starts over. */
+  rewind(): void {
+    this.declared = false;
+    if (this.ended === "sent") this.ended = "no";
+    this.open = undefined;
+    this.#fresh.length = 0;
+    this.offerCursor = this.#base;
+    this.sendCursor = this.#base;
+    for (let at = this.#first; at < this.#records.length; at++) {
+      const record = this.#records[at];
+      if (record === undefined || record.state === "settled") continue;
+      record.state = record.gapReason === undefined ? "listed" : "gap";
+    }
+  }
+
+  /** The next frames to offer: a run of consecutive listed ones. Moves the cursor past those that need no offer. */
+  nextOffer(max: number): FrameEntry[] {
+    const entries: FrameEntry[] = [];
+    while (this.offerCursor < this.listedFrames && this.record(this.offerCursor)?.state !== "listed")
+      this.offerCursor++;
+    for (let sequence = this.offerCursor; entries.length < max; sequence++) {
+      const record = this.record(sequence);
+      if (record?.state !== "listed") break;
+      entries.push(record.entry);
+    }
+    return entries;
+  }
+
+  /** The next frame or gap to send. In order, it stops at a frame whose answer has not come. */
+  nextToSend(): NumberedRecord | undefined {
+    return (this.spanFrames < agedFrames ? this.#freshest() : undefined) ?? this.#nextInOrder();
+  }
+
+  #freshest(): NumberedRecord | undefined {
+    for (let last = this.#fresh.at(-1); last !== undefined; last = this.#fresh.at(-1)) {
+      const { state } = last.record;
+      if (state === "wanted" || state === "gap") return last;
+      this.#fresh.pop();
+    }
+    return undefined;
+  }
+
+  #nextInOrder(): NumberedRecord | undefined {
+    for (; this.sendCursor < this.listedFrames; this.sendCursor++) {
+      const record = this.record(this.sendCursor);
+      if (record === undefined) continue;
+      if (record.state === "wanted" || record.state === "gap") return { sequence: this.sendCursor, record };
+      if (record.state === "listed" || record.state === "offered") return undefined;
+    }
+    return undefined;
+  }
+
+  /**
+   * The gap that begins at `sequence` is sent, together with those behind it that have the same reason and no name to
+   * lose. Returns how many frames that are. Sent again, it has the same bounds: the receiver knows it by its first.
+   */
+  gapSent(sequence: number, first: FrameRecord): number {
+    const count = first.gapCount ?? this.#gapRun(sequence, first);
+    for (let at = 0; at < count; at++) {
+      const record = this.record(sequence + at);
+      assert(record?.state === "gap", "a run of gaps is settled together");
+      record.state = "gap-sent";
+      record.gapCount = at === 0 ? count : 0;
+    }
+    return count;
+  }
+
+  #gapRun(sequence: number, first: FrameRecord): number {
+    let count = 1;
+    if (first.entry.name !== "") return count;
+    for (; ; count++) {
+      const record = this.record(sequence + count);
+      if (record?.state !== "gap" || record.gapCount !== undefined || record.entry.name !== "") return count;
+      if (record.gapReason !== first.gapReason || record.gapDetail !== first.gapDetail) return count;
+    }
+  }
+
+  totals(): SourceTotals {
+    return {
+      frames: this.listedFrames,
+      stored: this.storedFrames,
+      already: this.alreadyFrames,
+      conflicts: this.conflictFrames,
+      refused: this.refusedFrames,
+      skipped: this.skippedFrames,
+    };
+  }
+}

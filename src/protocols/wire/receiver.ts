@@ -1,0 +1,418 @@
+/**
+ * The receiver's engine for one connection: PROTOCOL.md from the side that stores, without any I/O. Bytes in, events
+ * out (receiver-session.ts); what the driver decides is encoded into `outbox`. Nothing here survives the connection: what
+ * was received is known to the sink, and what was not is offered again.
+ */
+import { crc32 } from "../../bytes/checksum.ts";
+import { Outbox } from "../../bytes/outbox.ts";
+import { assert, ProtocolCode, ProtocolError, unreachable } from "../../errors.ts";
+import type { Frame, Origin, Outcome, RefusalReason, Verdict } from "../../frame.ts";
+import {
+  ackRangesMax,
+  handshakeMs,
+  idleMs,
+  openFramesMax,
+  pingMs,
+  progressMs,
+  sourcesMax,
+  windowBytesMax,
+  windowFramesMax,
+} from "../../limits.ts";
+import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../receiver-session.ts";
+import { flagLast, type KindName, kindName, version } from "./constants.ts";
+import { Liveness } from "./keepalive.ts";
+import { MessageReader } from "./message-reader.ts";
+import { MessageWriter } from "./message-writer.ts";
+import { type AckRange, fullMessageBytes, messageBytesMax } from "./messages.ts";
+import { MessageParser } from "./parser.ts";
+import { type ReceiverState, receiverTable } from "./states.ts";
+
+export interface ReceiverOptions {
+  readonly agent: string;
+  readonly frameBytesMax: number;
+  readonly wallNs: () => bigint;
+  /** When the connection was accepted: the handshake's time runs from then. */
+  readonly nowMs: number;
+}
+
+/** A source as named on this connection. */
+interface IncomingSource<Writer> {
+  readonly origin: Origin;
+  /** The frame in progress. */
+  incoming: (IncomingFrame<Writer> & { crc32: number }) | undefined;
+  /** Settled and not yet told, in ranges. */
+  ranges: AckRange[];
+}
+
+/** Answers are small but an offer's answer and its acks are not: room for some heads, grown when needed. */
+const outboxBytesMax = 16 * fullMessageBytes;
+
+export class WireReceiver<Writer> implements ReceivingSession<Writer> {
+  readonly outbox: Outbox = new Outbox(outboxBytesMax, 4096);
+  state: ReceiverState = "fresh";
+  reading = true;
+
+  readonly #options: ReceiverOptions;
+  readonly #writer = new MessageWriter(this.outbox);
+  readonly #reader = new MessageReader();
+  readonly #parser = new MessageParser();
+  readonly #liveness: Liveness;
+  readonly #sources = new Map<number, IncomingSource<Writer>>();
+  /** The source whose payload the parser is in; undefined: it is passed over. */
+  #payloadOf: IncomingSource<Writer> | undefined;
+  #payloadLast = false;
+  #payloadCrc = 0;
+  #session = "";
+  #device = "";
+  #receivedBytes = 0;
+  /** The sender wants to know how much has arrived. */
+  #reporting = false;
+  #reportedBytes = 0;
+  #reportedAtMs = 0;
+  /** Events that one message leads to beyond the first. */
+  readonly #pending: ReceivingEvent<Writer>[] = [];
+  /** Answers that found no room. */
+  readonly #deferred: (() => void)[] = [];
+  #failure: ProtocolError | undefined;
+
+  /** When a complete HELLO must be here; undefined once it is. */
+  #handshakeAtMs: number | undefined;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+    this.#liveness = new Liveness({ idleMs, pingMs, nowMs: options.nowMs });
+    this.#handshakeAtMs = options.nowMs + handshakeMs;
+  }
+
+  get full(): boolean {
+    return this.#parser.full;
+  }
+
+  push(chunk: Uint8Array, nowMs: number): void {
+    this.#liveness.received(nowMs);
+    this.#parser.push(chunk);
+  }
+
+  get tickAtMs(): number {
+    const reportAtMs = this.#reportDue ? this.#reportedAtMs + progressMs : Number.POSITIVE_INFINITY;
+    return Math.min(this.#liveness.tickAtMs, this.#handshakeAtMs ?? Number.POSITIVE_INFINITY, reportAtMs);
+  }
+
+  tick(nowMs: number): void {
+    if (this.state === "closed") return;
+    if (this.#handshakeAtMs !== undefined && nowMs >= this.#handshakeAtMs) {
+      throw new ProtocolError(ProtocolCode.timeout, `no complete greeting in ${handshakeMs / 1000} s`);
+    }
+    this.#report(nowMs);
+    if (this.reading) this.#liveness.check(nowMs);
+    else this.#liveness.excuse(nowMs);
+    if (!this.#liveness.pingDue(nowMs)) return;
+    if (this.state !== "fresh" && this.outbox.room >= messageBytesMax) this.#writer.ping(this.#options.wallNs());
+    this.#liveness.sent(nowMs);
+  }
+
+  next(nowMs: number): ReceivingEvent<Writer> | undefined {
+    for (let pending = this.#pending.shift(); pending !== undefined; pending = this.#pending.shift()) {
+      // The driver may have rejected the frame meanwhile.
+      if (pending.type !== "frame-end" || pending.incoming.writer !== undefined) return pending;
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.state === "closed") return undefined;
+    try {
+      return this.#parse(nowMs);
+    } catch (error) {
+      if (error instanceof ProtocolError) this.#failure = error;
+      throw error;
+    }
+  }
+
+  #parse(nowMs: number): ReceivingEvent<Writer> | undefined {
+    // A peer that does not read its answers is not read from: room for the largest of them must be free.
+    while (this.#deferred.length === 0 && this.outbox.room >= fullMessageBytes) {
+      if (this.#pending.length > 0) return this.next(nowMs);
+      const found = this.#parser.next();
+      if (found === "more") {
+        this.#liveness.inHead(this.#parser.inHead, nowMs);
+        this.#report(nowMs);
+        return undefined;
+      }
+      if (found === "message") this.#liveness.inHead(false, nowMs);
+      const event = found === "message" ? this.#message() : this.#payload();
+      if (event !== undefined) return event;
+    }
+    return undefined;
+  }
+
+  #message(): ReceivingEvent<Writer> | undefined {
+    const { kind, head } = this.#parser;
+    receiverTable.check(this.state, kind);
+    const name = kindName(kind) as KindName;
+    switch (name) {
+      case "hello": {
+        const hello = this.#reader.hello(head);
+        if (hello.versionLowest > version || hello.versionHighest < version) {
+          const spoken = `${hello.versionLowest} to ${hello.versionHighest}`;
+          throw new ProtocolError(ProtocolCode.version, `versions ${spoken} offered, expected ${version}`);
+        }
+        this.#handshakeAtMs = undefined;
+        this.#session = hello.session;
+        this.#device = hello.device;
+        this.#reporting = hello.progress;
+        return { type: "hello", session: hello.session, device: hello.device, agent: hello.agent };
+      }
+      case "source": {
+        const { sourceIndex, name: source } = this.#reader.source(head);
+        if (this.#sources.has(sourceIndex) || this.#sources.size >= sourcesMax) {
+          throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} named twice`);
+        }
+        const origin: Origin = { device: this.#device, source, session: this.#session };
+        this.#sources.set(sourceIndex, { origin, incoming: undefined, ranges: [] });
+        return { type: "source", origin };
+      }
+      case "offer": {
+        const { sourceIndex, firstSequence, entries } = this.#reader.offer(head);
+        const { origin } = this.#source(sourceIndex);
+        return { type: "offer", sourceIndex, origin, firstSequence, entries };
+      }
+      case "frame":
+        return this.#beginFrame(head);
+      case "chunk":
+        return this.#continueFrame(head);
+      case "gap": {
+        const { sourceIndex, ...message } = this.#reader.gap(head);
+        const source = this.#source(sourceIndex);
+        const { origin, incoming } = source;
+        const gap = { origin, ...message };
+        if (incoming?.frame.sequence === gap.firstSequence) {
+          source.incoming = undefined;
+          this.#pending.push({ type: "gap", sourceIndex, gap });
+          return { type: "frame-lost", incoming, reason: "abandoned" };
+        }
+        return { type: "gap", sourceIndex, gap };
+      }
+      case "end": {
+        const { sourceIndex, totals } = this.#reader.end(head);
+        return { type: "end", sourceIndex, end: { origin: this.#source(sourceIndex).origin, totals } };
+      }
+      case "ping":
+        this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
+        return undefined;
+      case "pong":
+        return undefined;
+      case "bye":
+        this.state = "closing";
+        return { type: "bye", interrupted: this.#reader.bye(head) };
+      case "welcome":
+      case "refuse":
+      case "want":
+      case "ack":
+      case "reject":
+      case "hold":
+      case "resume":
+      case "ended":
+      case "farewell":
+      case "progress":
+        throw new ProtocolError(ProtocolCode.unexpected, `${name.toUpperCase()} sent to a receiver`);
+      default:
+        unreachable(name);
+    }
+  }
+
+  #beginFrame(head: Uint8Array): ReceivingEvent<Writer> {
+    const { sourceIndex, sequence, name, bytes, capturedNs, crc32: crc } = this.#reader.frame(head);
+    const source = this.#source(sourceIndex);
+    if (source.incoming !== undefined) {
+      throw new ProtocolError(
+        ProtocolCode.malformed,
+        `frame ${sequence} begins inside frame ${source.incoming.frame.sequence}`,
+      );
+    }
+    const frame: Frame = { origin: source.origin, sequence, name, bytes, capturedNs };
+    if (this.#openCount() >= openFramesMax) {
+      throw new ProtocolError(ProtocolCode.limit, `more than ${openFramesMax} frames in progress`);
+    }
+    const incoming = { frame, sourceIndex, receivedBytes: 0, writer: undefined, crc32: 0 };
+    source.incoming = incoming;
+    this.#enterPayload(source, crc);
+    return { type: "frame", incoming };
+  }
+
+  #continueFrame(head: Uint8Array): ReceivingEvent<Writer> | undefined {
+    const { sourceIndex, sequence, offset, crc32: crc } = this.#reader.chunk(head);
+    const source = this.#source(sourceIndex);
+    const { incoming } = source;
+    if (incoming?.frame.sequence !== sequence) {
+      // A chunk that was on its way when its frame was rejected.
+      this.#payloadOf = undefined;
+      return undefined;
+    }
+    if (offset !== incoming.receivedBytes) {
+      throw new ProtocolError(
+        ProtocolCode.malformed,
+        `chunk of frame ${sequence} at ${offset}, expected ${incoming.receivedBytes}`,
+      );
+    }
+    this.#enterPayload(source, crc);
+    return undefined;
+  }
+
+  #openCount(): number {
+    let count = 0;
+    // Sources are a handful, except with a peer that means harm.
+    for (const { incoming } of this.#sources.values()) if (incoming !== undefined) count++;
+    return count;
+  }
+
+  /** The sizes must add up before a byte of them is passed on. An empty payload ends its frame at once. */
+  #enterPayload(source: IncomingSource<Writer>, crc: number): void {
+    const { incoming } = source;
+    assert(incoming !== undefined, "a payload belongs to a frame");
+    const { payloadBytes, flags } = this.#parser;
+    const total = incoming.receivedBytes + payloadBytes;
+    const last = (flags & flagLast) !== 0;
+    if (last ? total !== incoming.frame.bytes : total >= incoming.frame.bytes) {
+      const message = `frame ${incoming.frame.sequence} of ${incoming.frame.bytes} bytes has ${total}`;
+      throw new ProtocolError(ProtocolCode.malformed, message);
+    }
+    this.#payloadOf = source;
+    this.#payloadLast = last;
+    this.#payloadCrc = crc;
+    if (payloadBytes > 0 || !last) return;
+    source.incoming = undefined;
+    if (crc === incoming.crc32) this.#pending.push({ type: "frame-end", incoming, crc32: crc });
+    else this.#lose(incoming);
+  }
+
+  #payload(): ReceivingEvent<Writer> | undefined {
+    const { piece, payloadLeft } = this.#parser;
+    this.#receivedBytes += piece.length;
+    const source = this.#payloadOf;
+    const incoming = source?.incoming;
+    // The frame was rejected while this message arrived.
+    if (source === undefined || incoming === undefined) return undefined;
+    incoming.receivedBytes += piece.length;
+    incoming.crc32 = crc32(piece, incoming.crc32);
+    if (payloadLeft === 0 && this.#payloadLast) {
+      source.incoming = undefined;
+      this.#payloadOf = undefined;
+      if (incoming.crc32 === this.#payloadCrc) {
+        this.#pending.push({ type: "frame-end", incoming, crc32: incoming.crc32 });
+      } else {
+        this.#lose(incoming);
+        return undefined;
+      }
+    }
+    return { type: "payload", incoming, view: piece };
+  }
+
+  /** Complete, and its checksum does not hold. */
+  #lose(incoming: IncomingFrame<Writer>): void {
+    this.#pending.push({ type: "frame-lost", incoming, reason: "checksum" });
+    const { sourceIndex, frame } = incoming;
+    const text = "its bytes arrived damaged";
+    const { sequence } = frame;
+    this.#send(() => this.#writer.reject({ sourceIndex, reason: "checksum", again: true, sequence, text }));
+  }
+
+  welcome(wallNs: bigint): void {
+    assert(this.state === "fresh", "a session is welcomed once");
+    this.state = "running";
+    this.#writer.welcome({
+      progress: this.#reporting,
+      frameBytesMax: this.#options.frameBytesMax,
+      windowBytes: windowBytesMax,
+      windowFrames: windowFramesMax,
+      idleMs,
+      clockNs: wallNs,
+      agent: this.#options.agent,
+    });
+  }
+
+  refuse(code: ProtocolCode, text: string): void {
+    if (this.state === "closed") return;
+    this.state = "closed";
+    if (this.outbox.room >= messageBytesMax) this.#writer.refuse(code, text);
+  }
+
+  answer(sourceIndex: number, firstSequence: number, verdicts: readonly Verdict[]): void {
+    this.#send(() => this.#writer.want(sourceIndex, firstSequence, verdicts));
+  }
+
+  settle(sourceIndex: number, sequence: number, outcome: Outcome, count = 1): void {
+    const { ranges } = this.#source(sourceIndex);
+    const last = ranges.at(-1);
+    if (last !== undefined && last.outcome === outcome && last.firstSequence + last.count === sequence)
+      last.count += count;
+    else ranges.push({ firstSequence: sequence, count, outcome });
+  }
+
+  reject(incoming: IncomingFrame<Writer>, reason: RefusalReason, text: string, again: boolean): void {
+    const { sourceIndex, frame } = incoming;
+    const source = this.#source(sourceIndex);
+    incoming.writer = undefined;
+    if (source.incoming === incoming) source.incoming = undefined;
+    this.#send(() => this.#writer.reject({ sourceIndex, reason, again, sequence: frame.sequence, text }));
+  }
+
+  flushAcks(): void {
+    while (this.#deferred.length > 0 && this.outbox.room >= fullMessageBytes) this.#deferred.shift()?.();
+    if (this.#deferred.length > 0) return;
+    for (const [sourceIndex, source] of this.#sources) {
+      while (source.ranges.length > 0 && this.outbox.room >= fullMessageBytes) {
+        const ranges = source.ranges.splice(0, ackRangesMax);
+        this.#writer.ack({ sourceIndex, receivedBytes: this.#receivedBytes, ranges });
+      }
+    }
+  }
+
+  get #reportDue(): boolean {
+    return this.#reporting && this.#receivedBytes > this.#reportedBytes && this.state !== "closed";
+  }
+
+  /** Acks report progress as well, but they come after a commit. */
+  #report(nowMs: number): void {
+    if (!this.#reportDue || nowMs - this.#reportedAtMs < progressMs || this.outbox.room < messageBytesMax) return;
+    this.#reportedBytes = this.#receivedBytes;
+    this.#reportedAtMs = nowMs;
+    this.#writer.progress(this.#receivedBytes);
+  }
+
+  confirmEnd(sourceIndex: number): void {
+    this.#send(() => this.#writer.ended(sourceIndex));
+  }
+
+  hold(text: string): void {
+    this.#send(() => this.#writer.hold(text));
+  }
+
+  resume(): void {
+    this.#send(() => this.#writer.resume());
+  }
+
+  farewell(): void {
+    this.#send(() => this.#writer.farewell());
+    this.state = "closed";
+  }
+
+  /**
+   * Writes behind all acks so far, now if there is room, else when `flushAcks` finds some. While anything waits here
+   * nothing is parsed, so a peer that does not read its answers can make us keep only what it is owed already.
+   */
+  #send(write: () => void): void {
+    this.flushAcks();
+    if (this.#deferred.length === 0 && this.outbox.room >= fullMessageBytes) write();
+    else this.#deferred.push(write);
+  }
+
+  openFrames(): IncomingFrame<Writer>[] {
+    const open: IncomingFrame<Writer>[] = [];
+    for (const { incoming } of this.#sources.values()) if (incoming !== undefined) open.push(incoming);
+    return open;
+  }
+
+  #source(sourceIndex: number): IncomingSource<Writer> {
+    const source = this.#sources.get(sourceIndex);
+    if (source === undefined) throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} was never named`);
+    return source;
+  }
+}

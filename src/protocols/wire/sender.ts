@@ -1,0 +1,670 @@
+/**
+ * The sender's engine: PROTOCOL.md from the side that has frames, without any I/O. The driver owns the loop:
+ *
+ *     connected -> { receive(bytes)  next() until "wait" or "flush" }* -> disconnected -> connected ...
+ *
+ * Each step tells the driver one thing to do (list entries, open a frame, fill a chunk) or one thing that happened.
+ * Messages are encoded into `outbox`, file bytes are read straight behind their head, so a frame leaves in one write.
+ * What is not settled survives a lost connection here; nothing else does.
+ *
+ * Invariant: the window holds what was sent of the frames that are open or sent; a frame is settled exactly once.
+ */
+import { crc32 } from "../../bytes/checksum.ts";
+import { Outbox } from "../../bytes/outbox.ts";
+import { assert, ProtocolCode, ProtocolError, protocolCodeName, unreachable } from "../../errors.ts";
+import type { FrameEntry, GapReason, Outcome, RefusalReason, Verdict } from "../../frame.ts";
+import { aheadFramesMax, frameAttemptsMax, idleMs, offerEntriesMax, outboxBytes, pingMs } from "../../limits.ts";
+import { type FrameRecord, type OpenFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
+import { type KindName, kindName, versionHighest, versionLowest } from "./constants.ts";
+import { Liveness } from "./keepalive.ts";
+import { MessageReader } from "./message-reader.ts";
+import { MessageWriter } from "./message-writer.ts";
+import { fullMessageBytes, messageBytesMax, type Refuse } from "./messages.ts";
+import { MessageParser } from "./parser.ts";
+import { SendWindow } from "./send-window.ts";
+import { type SenderState, senderTable } from "./states.ts";
+
+/** How many entries one `list` step asks for; the first ones ask for less, so that the first answer comes soon. */
+const listFrames = 256;
+const listFramesFirst = 32;
+/** Offered frames ahead of the one being sent, below which listing goes before sending. */
+const aheadFramesLow = 256;
+
+export type SenderStep =
+  /**
+   * Ask the source for up to `max` entries; call `listed`, `listedNothing` or `listingDone`. `idle`: there is nothing
+   * to send before it; empty the outbox first and look for answers after it.
+   */
+  | {
+      readonly type: "list";
+      readonly sourceIndex: number;
+      readonly max: number;
+      readonly liveOnly: boolean;
+      readonly idle: boolean;
+    }
+  /** Open the frame; call `openFrame` with its size, and go on as it says, or `skipFrame`. */
+  | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
+  /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
+  | { readonly type: "chunk"; readonly sourceIndex: number; readonly bytes: number }
+  /** Close the open frame of this source: the receiver does not want its rest. */
+  | { readonly type: "close"; readonly sourceIndex: number }
+  /** The outbox must be emptied before anything else can be encoded. */
+  | { readonly type: "flush" }
+  /** Nothing to do until bytes arrive, a source is ready, or `tickAtMs`. */
+  | { readonly type: "wait" }
+  /** FAREWELL has come: everything is said. */
+  | { readonly type: "done" }
+  | { readonly type: "welcomed"; readonly agent: string }
+  /** `outcome` undefined: it is a gap, recorded at the receiver. */
+  | {
+      readonly type: "settled";
+      readonly sourceIndex: number;
+      readonly entry: FrameEntry;
+      readonly outcome: Outcome | undefined;
+      readonly crc32: number | undefined;
+    }
+  | {
+      readonly type: "refused";
+      readonly sourceIndex: number;
+      readonly entry: FrameEntry;
+      readonly reason: RefusalReason;
+      readonly text: string;
+    }
+  | { readonly type: "held"; readonly text: string }
+  | { readonly type: "resumed" }
+  | { readonly type: "source-ended"; readonly sourceIndex: number };
+
+export interface SenderOptions {
+  /** 32 hexadecimal digits, new for each run. */
+  readonly session: string;
+  readonly device: string;
+  readonly agent: string;
+  readonly sources: readonly { readonly name: string }[];
+  readonly order: SendingOrder;
+  /**
+   * Keep what is under way in the network short, so that a new frame arrives soon. Costs a little throughput where
+   * the link is faster than the progress reports.
+   */
+  readonly prompt: boolean;
+  /** Cap on the link, in bytes per millisecond. */
+  readonly rateMax: number | undefined;
+  readonly wallNs: () => bigint;
+}
+
+const waitStep: SenderStep = { type: "wait" };
+const flushStep: SenderStep = { type: "flush" };
+/** Something was encoded that the driver need not know of: look again. */
+const lookAgain = "again";
+
+export class SenderSession {
+  readonly outbox: Outbox = new Outbox(outboxBytes);
+  readonly ledgers: readonly SourceLedger[];
+  state: SenderState = "closed";
+  /** The receiver cannot store for now. */
+  held = false;
+
+  readonly #options: SenderOptions;
+  readonly #writer = new MessageWriter(this.outbox);
+  readonly #reader = new MessageReader();
+  #parser = new MessageParser();
+  #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
+  #connectedAtMs = 0;
+  /** Offers without an answer, oldest first, per source: first sequence number and count. */
+  #offers: { first: number; count: number }[][] = [];
+  readonly #window: SendWindow;
+  /** When the window opens by itself; infinite if it is open or waits for the receiver. */
+  #opensAtMs = Number.POSITIVE_INFINITY;
+  #nowMs = 0;
+  /** The source whose turn it is. */
+  #turn = 0;
+  /** Sources whose listing has nothing now, and those that have nothing live. */
+  readonly #quiet = new Set<number>();
+  readonly #quietLive = new Set<number>();
+  #notices: SenderStep[] = [];
+  #noticeAt = 0;
+  #chunkAt = 0;
+  #stopping = false;
+  #failure: ProtocolError | undefined;
+  /** Bytes have arrived that may not have been parsed. */
+  #arrived = false;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+    this.ledgers = options.sources.map(({ name }, index) => new SourceLedger(index, name, options.order));
+    this.#window = new SendWindow(options.rateMax);
+  }
+
+  /** A connection is there. Everything unsettled will be offered again. */
+  connected(nowMs: number): void {
+    assert(this.state === "closed", "connected once per connection");
+    this.state = "greeting";
+    this.#parser = new MessageParser();
+    this.#arrived = false;
+    this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
+    this.#connectedAtMs = nowMs;
+    this.#offers = this.ledgers.map(() => []);
+    this.#window.connected();
+    this.#failure = undefined;
+    this.outbox.clear();
+    for (const ledger of this.ledgers) ledger.rewind();
+    const { session, device, agent, wallNs, prompt: progress } = this.#options;
+    this.#writer.hello({ versionLowest, versionHighest, progress, session, clockNs: wallNs(), device, agent });
+  }
+
+  /** The connection is gone. Open frames must be closed by the driver. */
+  disconnected(): void {
+    this.state = "closed";
+    this.outbox.clear();
+    for (const ledger of this.ledgers) ledger.rewind();
+    if (this.held) this.#notice({ type: "resumed" });
+    this.held = false;
+  }
+
+  /** Takes ownership of `chunk`. */
+  receive(chunk: Uint8Array, nowMs: number): void {
+    this.#liveness.received(nowMs);
+    this.#parser.push(chunk);
+    this.#arrived = true;
+  }
+
+  /** Unparsed bytes are at their limit: pause the link. */
+  get full(): boolean {
+    return this.#parser.full;
+  }
+
+  /** Finish what is in hand, then say BYE. Nothing new is begun. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** Frames handed to the network and not yet acknowledged, and frames listed behind them. */
+  get unsettledFrames(): number {
+    return this.ledgers.reduce((sum, ledger) => sum + ledger.listedFrames - ledger.settledFrames, 0);
+  }
+
+  /** Every source is at its end and settled. */
+  get complete(): boolean {
+    return this.ledgers.every((ledger) => ledger.complete);
+  }
+
+  get tickAtMs(): number {
+    return Math.min(this.#liveness.tickAtMs, this.#opensAtMs);
+  }
+
+  /** Time passes. Throws ProtocolError (timeout). */
+  tick(nowMs: number): void {
+    if (this.state === "closed") return;
+    this.#liveness.check(nowMs);
+    if (this.state === "greeting" && nowMs - this.#connectedAtMs >= idleMs) {
+      throw new ProtocolError(ProtocolCode.timeout, `no welcome in ${idleMs / 1000} s`);
+    }
+    if (!this.#liveness.pingDue(nowMs)) return;
+    if (this.outbox.room >= messageBytesMax) this.#writer.ping(this.#options.wallNs());
+    this.#liveness.sent(nowMs);
+  }
+
+  /** The socket took bytes. */
+  sent(nowMs: number): void {
+    this.#liveness.sent(nowMs);
+  }
+
+  /** The source may list again after it had nothing. */
+  sourceReady(sourceIndex: number): void {
+    this.#quiet.delete(sourceIndex);
+    this.#quietLive.delete(sourceIndex);
+  }
+
+  /** The next thing to do. Throws ProtocolError when the peer breaks the protocol or refuses us. */
+  next(nowMs: number): SenderStep {
+    const notice = this.#takeNotice();
+    if (notice !== undefined) return notice;
+    if (this.state === "closed") return waitStep;
+    this.#nowMs = nowMs;
+    this.#parse(nowMs);
+    return this.#takeNotice() ?? this.#advance();
+  }
+
+  listed(sourceIndex: number, entry: FrameEntry, live: boolean): void {
+    this.#ledger(sourceIndex).list(entry, live);
+  }
+
+  /** Frames that cannot even be read: their numbers become a gap. */
+  listedGap(sourceIndex: number, name: string, reason: GapReason, detail: string, count: number): void {
+    const ledger = this.#ledger(sourceIndex);
+    const entry = { name, bytes: 0, capturedNs: 0n };
+    for (let at = 0; at < count; at++) {
+      const sequence = ledger.listedFrames;
+      ledger.turnIntoGap(sequence, ledger.list(entry, false), reason, detail);
+    }
+  }
+
+  /** Nothing now, or nothing live; `sourceReady` will be called. */
+  listedNothing(sourceIndex: number, liveOnly: boolean): void {
+    (liveOnly ? this.#quietLive : this.#quiet).add(sourceIndex);
+  }
+
+  listingDone(sourceIndex: number): void {
+    this.#ledger(sourceIndex).listingDone = true;
+  }
+
+  /**
+   * The frame of the last `open` step has `bytes` bytes. Returns how many of them to fill in at once, as after a
+   * `chunk` step; undefined: there will be one.
+   */
+  openFrame(sourceIndex: number, bytes: number): number | undefined {
+    const ledger = this.#ledger(sourceIndex);
+    const next = ledger.nextToSend();
+    assert(next !== undefined && next.record.state === "wanted", "a frame is opened after an open step");
+    assert(ledger.open === undefined, "one frame of a source is open at a time");
+    next.record.bytes = bytes;
+    next.record.state = "sent";
+    next.record.windowBytes = 0;
+    ledger.open = { sequence: next.sequence, record: next.record, bytes, sentBytes: 0, crc32: 0 };
+    this.#window.enter();
+    return this.#pieceBytes(ledger.open);
+  }
+
+  /** The next piece of a frame; undefined while there is no room for it. */
+  #pieceBytes(open: OpenFrame): number | undefined {
+    const bytes = Math.min(this.#window.pieceBytes, open.bytes - open.sentBytes);
+    return this.outbox.room < fullMessageBytes + messageBytesMax + bytes ? undefined : bytes;
+  }
+
+  /** The frame of the last `open` or `chunk` step cannot be read: it becomes a gap. The driver closes it. */
+  skipFrame(sourceIndex: number, reason: GapReason, detail: string): void {
+    const ledger = this.#ledger(sourceIndex);
+    const { open } = ledger;
+    if (open !== undefined) {
+      this.#leaveWindow(open.record);
+      ledger.open = undefined;
+      ledger.turnIntoGap(open.sequence, open.record, reason, detail);
+      return;
+    }
+    const next = ledger.nextToSend();
+    assert(next !== undefined, "a frame is skipped after an open step");
+    ledger.turnIntoGap(next.sequence, next.record, reason, detail);
+  }
+
+  /** The memory that the next piece of the open frame is read into: exactly as long as the step said. */
+  chunkView(sourceIndex: number, bytes: number): Uint8Array {
+    const { open } = this.#ledger(sourceIndex);
+    assert(open !== undefined, "a chunk belongs to an open frame");
+    const { sequence, record } = open;
+    if (open.sentBytes === 0) {
+      const { name, capturedNs } = record.entry;
+      this.#chunkAt = this.#writer.frame(
+        { sourceIndex, sequence, capturedNs, bytes: open.bytes, crc32: 0, name },
+        bytes,
+      );
+    } else {
+      this.#chunkAt = this.#writer.chunk({ sourceIndex, sequence, offset: open.sentBytes, crc32: 0 }, bytes);
+    }
+    return this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes);
+  }
+
+  /** The memory of `chunkView` is filled. Returns whether the frame is complete, and to be closed. */
+  commitChunk(sourceIndex: number, bytes: number): boolean {
+    const ledger = this.#ledger(sourceIndex);
+    const { open } = ledger;
+    assert(open !== undefined, "a chunk belongs to an open frame");
+    open.crc32 = crc32(this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes), open.crc32);
+    open.sentBytes += bytes;
+    open.record.windowBytes += bytes;
+    this.#window.handed(bytes, this.#nowMs);
+    ledger.sentBytes += bytes;
+    const last = open.sentBytes === open.bytes;
+    this.#writer.finishPayload(bytes, last ? open.crc32 : undefined);
+    if (!last) return false;
+    open.record.crc32 = open.crc32;
+    ledger.open = undefined;
+    return true;
+  }
+
+  // ---- what arrives
+
+  #parse(nowMs: number): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#arrived) return;
+    try {
+      // An answer may have to be written for each message, so there must be room for it.
+      while (this.outbox.room >= messageBytesMax) {
+        if (this.#parser.next() === "more") {
+          this.#liveness.inHead(this.#parser.inHead, nowMs);
+          this.#arrived = false;
+          return;
+        }
+        this.#liveness.inHead(false, nowMs);
+        const { kind } = this.#parser;
+        senderTable.check(this.state, kind);
+        this.#handle(kindName(kind) as KindName, this.#parser.head);
+        if (this.state === "closed") return;
+      }
+    } catch (error) {
+      if (error instanceof ProtocolError) this.#failure = error;
+      throw error;
+    }
+  }
+
+  #handle(kind: KindName, head: Uint8Array): void {
+    switch (kind) {
+      case "welcome": {
+        const welcome = this.#reader.welcome(head);
+        this.#window.welcomed(welcome);
+        this.state = "running";
+        return this.#notice({ type: "welcomed", agent: welcome.agent });
+      }
+      case "refuse": {
+        this.state = "closed";
+        throw refusal(this.#reader.refuse(head));
+      }
+      case "want":
+        return this.#handleWant(head);
+      case "ack":
+        return this.#handleAck(head);
+      case "reject":
+        return this.#handleReject(head);
+      case "hold":
+        this.held = true;
+        return this.#notice({ type: "held", text: this.#reader.hold(head) });
+      case "resume":
+        this.held = false;
+        return this.#notice({ type: "resumed" });
+      case "ping":
+        return this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
+      case "pong":
+        return;
+      case "progress":
+        return this.#window.arrived(this.#reader.progress(head), this.#nowMs);
+      case "ended": {
+        const sourceIndex = this.#reader.ended(head);
+        const ledger = this.#ledgerOfPeer(sourceIndex);
+        if (ledger.ended !== "sent")
+          throw new ProtocolError(ProtocolCode.unexpected, `ENDED for source ${sourceIndex}`);
+        ledger.ended = "confirmed";
+        return this.#notice({ type: "source-ended", sourceIndex });
+      }
+      case "farewell":
+        this.state = "closed";
+        return this.#notice({ type: "done" });
+      case "hello":
+      case "source":
+      case "offer":
+      case "frame":
+      case "chunk":
+      case "gap":
+      case "end":
+      case "bye":
+        throw new ProtocolError(ProtocolCode.unexpected, `${kind.toUpperCase()} sent to a sender`);
+      default:
+        unreachable(kind);
+    }
+  }
+
+  #handleWant(head: Uint8Array): void {
+    const want = this.#reader.want(head);
+    const ledger = this.#ledgerOfPeer(want.sourceIndex);
+    const offer = this.#offers[want.sourceIndex]?.shift();
+    if (offer === undefined || offer.first !== want.firstSequence || offer.count !== want.verdicts.length) {
+      throw new ProtocolError(ProtocolCode.malformed, `WANT from ${want.firstSequence} answers no offer`);
+    }
+    let sequence = want.firstSequence;
+    for (const verdict of want.verdicts) {
+      const record = ledger.record(sequence);
+      if (record?.state === "offered") this.#judge(ledger, sequence, record, verdict);
+      sequence++;
+    }
+  }
+
+  #judge(ledger: SourceLedger, sequence: number, record: FrameRecord, verdict: Verdict): void {
+    switch (verdict.kind) {
+      case "want":
+        record.state = "wanted";
+        return;
+      case "have":
+        return this.#settle(ledger, sequence, record, verdict.outcome, verdict.crc32);
+      case "refuse":
+        return this.#refuse(ledger, sequence, record, verdict.reason, "");
+      default:
+        unreachable(verdict);
+    }
+  }
+
+  #handleAck(head: Uint8Array): void {
+    const ack = this.#reader.ack(head);
+    const ledger = this.#ledgerOfPeer(ack.sourceIndex);
+    this.#window.arrived(ack.receivedBytes, this.#nowMs);
+    for (const range of ack.ranges) {
+      for (let at = 0; at < range.count; at++) {
+        const sequence = range.firstSequence + at;
+        const record = ledger.record(sequence);
+        const isGap = range.outcome === "recorded";
+        if (record?.state !== (isGap ? "gap-sent" : "sent") || ledger.open?.record === record) {
+          throw new ProtocolError(
+            ProtocolCode.unexpected,
+            `ACK ${range.outcome} of frame ${sequence} of ${ledger.source}`,
+          );
+        }
+        if (!isGap) this.#leaveWindow(record);
+        this.#settle(ledger, sequence, record, range.outcome, record.crc32);
+      }
+    }
+  }
+
+  #settle(
+    ledger: SourceLedger,
+    sequence: number,
+    record: FrameRecord,
+    outcome: Outcome,
+    crc: number | undefined,
+  ): void {
+    ledger.settle(sequence, record, outcome);
+    const isGap = outcome === "recorded";
+    this.#notice({
+      type: "settled",
+      sourceIndex: ledger.index,
+      entry: record.entry,
+      outcome: isGap ? undefined : outcome,
+      crc32: isGap ? undefined : crc,
+    });
+  }
+
+  #handleReject(head: Uint8Array): void {
+    const { sourceIndex, sequence, reason, again, text } = this.#reader.reject(head);
+    const ledger = this.#ledgerOfPeer(sourceIndex);
+    const record = ledger.record(sequence);
+    // It crossed our word that the frame cannot be sent.
+    if (record?.state === "gap" || record?.state === "gap-sent") return;
+    if (record?.state !== "sent") {
+      throw new ProtocolError(ProtocolCode.unexpected, `REJECT of frame ${sequence} of ${ledger.source}`);
+    }
+    this.#leaveWindow(record);
+    if (ledger.open?.record === record) {
+      ledger.open = undefined;
+      this.#notice({ type: "close", sourceIndex });
+    }
+    if (reason === "checksum") record.damaged++;
+    if (again && record.damaged < frameAttemptsMax) ledger.sendAgain(sequence, record);
+    else this.#refuse(ledger, sequence, record, reason, text);
+  }
+
+  #refuse(ledger: SourceLedger, sequence: number, record: FrameRecord, reason: RefusalReason, text: string): void {
+    ledger.turnIntoGap(sequence, record, "refused", text === "" ? reason : text);
+    this.#notice({ type: "refused", sourceIndex: ledger.index, entry: record.entry, reason, text });
+  }
+
+  // ---- what leaves
+
+  #advance(): SenderStep {
+    // Sources and offers do not wait for the WELCOME, which saves a round trip; frames do, for its limits.
+    while (this.state === "running" || this.state === "greeting") {
+      const openAtMs = this.#window.openAtMs(this.outbox.committedBytes, this.#nowMs);
+      this.#opensAtMs = openAtMs > this.#nowMs ? openAtMs : Number.POSITIVE_INFINITY;
+      // Only the rate has a time; without room in the network offers may go, they are small.
+      const paced = openAtMs > this.#nowMs;
+      const offersToo = !paced || openAtMs === Number.POSITIVE_INFINITY;
+      // Enough for any head, and what is left of it is enough to answer pings while the socket takes nothing.
+      if (this.outbox.room < 2 * fullMessageBytes) return flushStep;
+      const step =
+        this.#declareStep() ??
+        (offersToo ? this.#offerStep(aheadFramesLow, this.state === "greeting") : undefined) ??
+        (this.state === "running" && !paced ? this.#frameStep() : undefined) ??
+        (offersToo && this.#options.order === "oldest" ? this.#offerStep(aheadFramesMax, true) : undefined) ??
+        (this.state === "running" ? this.#endStep() : undefined) ??
+        waitStep;
+      if (step !== lookAgain) return step;
+    }
+    return waitStep;
+  }
+
+  /** Names the next source that this connection does not know. */
+  #declareStep(): typeof lookAgain | undefined {
+    for (const ledger of this.ledgers) {
+      if (ledger.declared) continue;
+      this.#writer.source({ sourceIndex: ledger.index, name: ledger.source });
+      ledger.declared = true;
+      return lookAgain;
+    }
+    return undefined;
+  }
+
+  /** Lists and offers, until `aheadFrames` are offered ahead of the one being sent. */
+  #offerStep(aheadFrames: number, idle: boolean): SenderStep | typeof lookAgain | undefined {
+    if (this.#stopping) return undefined;
+    const newest = this.#options.order === "newest";
+    for (const ledger of this.ledgers) {
+      if (ledger.offerCursor - ledger.sendCursor >= aheadFrames) {
+        const step = newest ? this.#listStep(ledger, true, idle) : undefined;
+        if (step !== undefined) return step;
+        continue;
+      }
+      const entries = ledger.nextOffer(offerEntriesMax);
+      if (entries.length > 0) {
+        this.#offer(ledger, entries);
+        return lookAgain;
+      }
+      const step = this.#listStep(ledger, false, idle);
+      if (step !== undefined) return step;
+    }
+    return undefined;
+  }
+
+  /** With the newest first, what is new is listed whatever waits before it. */
+  #listStep(ledger: SourceLedger, liveOnly: boolean, idle: boolean): SenderStep | undefined {
+    // What is listed must be offered whatever its number, or a lost connection would leave it lying.
+    if (ledger.listingDone || ledger.spanFrames > aheadFramesMax) return undefined;
+    if ((liveOnly ? this.#quietLive : this.#quiet).has(ledger.index)) return undefined;
+    const max = Math.min(listFrames, Math.max(listFramesFirst, ledger.listedFrames));
+    return { type: "list", sourceIndex: ledger.index, max, liveOnly, idle };
+  }
+
+  #offer(ledger: SourceLedger, entries: readonly FrameEntry[]): void {
+    const first = ledger.offerCursor;
+    const count = this.#writer.offer(ledger.index, first, entries);
+    this.#offers[ledger.index]?.push({ first, count });
+    ledger.offerCursor = first + count;
+    for (let sequence = first; sequence < first + count; sequence++) {
+      const record = ledger.record(sequence);
+      assert(record !== undefined, "an offered frame is in the span");
+      record.state = "offered";
+    }
+  }
+
+  /** One message of the source whose turn it is: a piece of its open frame, its next frame, or a gap. */
+  #frameStep(): SenderStep | typeof lookAgain | undefined {
+    const count = this.ledgers.length;
+    for (let tried = 0; tried < count; tried++) {
+      const ledger = this.ledgers[this.#turn % count] as SourceLedger;
+      this.#turn = (this.#turn + 1) % count;
+      if (ledger.open !== undefined) {
+        const bytes = this.#pieceBytes(ledger.open);
+        if (bytes === undefined) return this.#keepTurn(flushStep);
+        return { type: "chunk", sourceIndex: ledger.index, bytes };
+      }
+      if (this.#stopping) continue;
+      const next = ledger.nextToSend();
+      if (next === undefined) continue;
+      if (next.record.state === "gap") {
+        this.#sendGap(ledger, next.sequence, next.record);
+        return lookAgain;
+      }
+      if (!this.#window.mayBegin) continue;
+      return { type: "open", sourceIndex: ledger.index, entry: next.record.entry };
+    }
+    return undefined;
+  }
+
+  #keepTurn(step: SenderStep): SenderStep {
+    this.#turn = (this.#turn + this.ledgers.length - 1) % this.ledgers.length;
+    return step;
+  }
+
+  #leaveWindow(record: FrameRecord): void {
+    this.#window.leave(record.windowBytes);
+    record.windowBytes = 0;
+  }
+
+  #sendGap(ledger: SourceLedger, sequence: number, record: FrameRecord): void {
+    assert(record.gapReason !== undefined, "a gap has a reason");
+    this.#writer.gap({
+      sourceIndex: ledger.index,
+      reason: record.gapReason,
+      firstSequence: sequence,
+      count: ledger.gapSent(sequence, record),
+      name: record.entry.name,
+      detail: record.gapDetail,
+    });
+  }
+
+  #endStep(): undefined {
+    let open = false;
+    for (const ledger of this.ledgers) {
+      if (ledger.complete && ledger.ended === "no") {
+        this.#writer.end({ sourceIndex: ledger.index, totals: ledger.totals() });
+        ledger.ended = "sent";
+      }
+      // When stopping, a source may stay unfinished, but the frame in hand is finished.
+      if (ledger.ended === "no" && (!this.#stopping || ledger.open !== undefined)) open = true;
+    }
+    if (open || !this.#window.empty) return;
+    this.#writer.bye(!this.complete);
+    this.state = "closing";
+  }
+
+  #notice(step: SenderStep): void {
+    this.#notices.push(step);
+  }
+
+  #takeNotice(): SenderStep | undefined {
+    const notice = this.#notices[this.#noticeAt];
+    if (notice === undefined) return undefined;
+    this.#noticeAt++;
+    if (this.#noticeAt === this.#notices.length) {
+      this.#notices = [];
+      this.#noticeAt = 0;
+    }
+    return notice;
+  }
+
+  #ledger(sourceIndex: number): SourceLedger {
+    const ledger = this.ledgers[sourceIndex];
+    assert(ledger !== undefined, "a source index of ours");
+    return ledger;
+  }
+
+  #ledgerOfPeer(sourceIndex: number): SourceLedger {
+    const ledger = this.ledgers[sourceIndex];
+    if (ledger === undefined) throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} was never named`);
+    return ledger;
+  }
+}
+
+/** What a REFUSE means for us. */
+function refusal(refuse: Refuse): ProtocolError {
+  let { code, text } = refuse;
+  if (code === ProtocolCode.version) {
+    text += ` (it speaks ${refuse.versionLowest} to ${refuse.versionHighest})`;
+    // A receiver that speaks our version and refuses it was sent a damaged header: that is no reason to give up.
+    if (refuse.versionLowest <= versionHighest && refuse.versionHighest >= versionLowest) code = ProtocolCode.damaged;
+  }
+  return new ProtocolError(code, `${protocolCodeName(code)}: ${text}`, "refused");
+}

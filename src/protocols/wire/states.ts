@@ -1,0 +1,48 @@
+/**
+ * The state tables of PROTOCOL.md section 3, for both roles: which kinds may be received in which state. The engines
+ * ask here, a test compares with the text. This file does not know what a message means.
+ */
+import { ProtocolCode, ProtocolError } from "../../errors.ts";
+import { Kind, kindName, type KindName } from "./constants.ts";
+
+export type SenderState = "greeting" | "running" | "closing" | "closed";
+export type ReceiverState = "fresh" | "running" | "closing" | "closed";
+
+/** What a sender may receive. */
+export const senderStates: Readonly<Record<SenderState, readonly KindName[]>> = {
+  greeting: ["welcome", "refuse", "ping"],
+  running: ["want", "ack", "reject", "hold", "resume", "ping", "pong", "ended", "refuse", "progress"],
+  closing: ["want", "ack", "ended", "ping", "pong", "farewell", "refuse", "hold", "resume", "progress"],
+  closed: [],
+};
+
+/** What a receiver may receive. */
+export const receiverStates: Readonly<Record<ReceiverState, readonly KindName[]>> = {
+  fresh: ["hello"],
+  running: ["source", "offer", "frame", "chunk", "gap", "end", "ping", "pong", "bye"],
+  closing: ["ping", "pong"],
+  closed: [],
+};
+
+/** One role's table as sets of numbers, so that the check per message is one bit test. */
+export class StateTable<State extends string> {
+  readonly #masks = new Map<State, number>();
+
+  constructor(table: Readonly<Record<State, readonly KindName[]>>) {
+    for (const state of Object.keys(table) as State[]) {
+      let mask = 0;
+      for (const name of table[state]) mask |= 1 << Kind[name];
+      this.#masks.set(state, mask);
+    }
+  }
+
+  /** Throws ProtocolError (unexpected) if `kind` may not be received in `state`. */
+  check(state: State, kind: number): void {
+    if (((this.#masks.get(state) ?? 0) & (1 << kind)) !== 0) return;
+    const name = (kindName(kind) ?? `kind ${kind}`).toUpperCase();
+    throw new ProtocolError(ProtocolCode.unexpected, `${name} in state ${state}`);
+  }
+}
+
+export const senderTable: StateTable<SenderState> = new StateTable(senderStates);
+export const receiverTable: StateTable<ReceiverState> = new StateTable(receiverStates);

@@ -1,0 +1,260 @@
+/**
+ * One file that a receiver appends frames to, as a port: so that tests can let it fail where a disk does.
+ *
+ * Only one receiver may use it. It holds an exclusive transaction on an empty SQLite database beside the archive, whose
+ * lock the operating system takes back when the process dies, however it dies; the same way as for a directory.
+ */
+import { Database } from "bun:sqlite";
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+  writev,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
+import { ExitStatus, UserError } from "../../errors.ts";
+import { describe, errorCode } from "../../system/errno.ts";
+import { nodeDisk } from "../../system/file-system.ts";
+
+/**
+ * Opens an archive for one receiver; makes it if `create` and nothing is there. Throws UserError for what cannot be
+ * opened or is in use.
+ */
+export type OpenArchiveFile = (path: string, create: boolean) => ArchiveFile;
+
+/**
+ * The start of names for temporary files beside an archive, links followed: on its disk. Throws UserError for a path at
+ * which nothing can be.
+ */
+export function temporaryPathBeside(path: string): string {
+  try {
+    const real = statSync(path, { throwIfNoEntry: false }) === undefined ? path : realpathSync(path);
+    return join(dirname(real), `.${basename(real)}.${crypto.randomUUID().slice(0, 8)}.`);
+  } catch (error) {
+    throw cannotOpen(path, error);
+  }
+}
+
+/** Buffers of one call; systems take at least 1,024. */
+const viewsMax = 512;
+
+/** The file system of this machine. */
+export function openNodeArchiveFile(path: string, create: boolean): ArchiveFile {
+  let handle: number | undefined;
+  try {
+    handle = openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o666);
+    if (!fstatSync(handle).isFile()) throw notAFile(path);
+    const real = realpathSync(path);
+    return new NodeArchiveFile(real, handle, lockBeside(path, real));
+  } catch (error) {
+    if (handle !== undefined) closeSync(handle);
+    if (!create && errorCode(error) === "ENOENT") {
+      throw new UserError(`${path} is gone; waiting for it to come back`, [], ExitStatus.failure);
+    }
+    throw cannotOpen(path, error);
+  }
+}
+
+function notAFile(path: string): UserError {
+  return new UserError(
+    `cannot store in ${path}: it is not a file`,
+    ["choose another name with --out"],
+    ExitStatus.failure,
+  );
+}
+
+function cannotOpen(path: string, error: unknown): unknown {
+  const code = errorCode(error);
+  if (error instanceof UserError || code === "") return error;
+  if (code === "EISDIR") return notAFile(path);
+  // Whoever opens it decides what a full disk means.
+  if (code === "ENOSPC" || code === "EDQUOT") return error;
+  const [what, hint] = explain(path, code) ?? [
+    describe(error),
+    `make '${path}' and its directory writable for this user, or choose another with --out`,
+  ];
+  return new UserError(`cannot store in ${path}: ${what}`, [hint], ExitStatus.failure);
+}
+
+/** What is wrong with the path itself, and what to do about it. */
+function explain(path: string, code: string): [string, string] | undefined {
+  const another = "choose another name with --out";
+  switch (code) {
+    case "ENOENT":
+      return [`there is no directory ${dirname(path)} (ENOENT)`, `make it: mkdir -p '${dirname(path)}'`];
+    case "ENOTDIR":
+      return [`a file stands where a directory is needed (ENOTDIR)`, another];
+    case "ELOOP":
+      return ["its symbolic links lead in a circle (ELOOP)", another];
+    case "ENAMETOOLONG":
+      // The lock's name is that of the archive and six bytes more.
+      return [
+        "its name is too long: a lock file has to lie beside it (ENAMETOOLONG)",
+        "choose a shorter name with --out",
+      ];
+    default:
+      return undefined;
+  }
+}
+
+/** Takes the archive at `real` for this process. Returns what gives it back. */
+function lockBeside(path: string, real: string): () => void {
+  const lockPath = join(dirname(real), `.${basename(real)}.lock`);
+  for (;;) {
+    // The last holder may remove the file while it is being opened here; then what would be locked is nobody's.
+    closeSync(openSync(lockPath, constants.O_RDWR | constants.O_CREAT, 0o666));
+    const before = nodeDisk.identity(lockPath);
+    const lock = new Database(lockPath);
+    try {
+      lock.run("PRAGMA locking_mode = EXCLUSIVE");
+      // Nothing is ever written, so no journal has to lie beside it.
+      lock.run("PRAGMA journal_mode = MEMORY");
+      lock.run("BEGIN EXCLUSIVE");
+    } catch (error) {
+      lock.close();
+      if (!errorCode(error).startsWith("SQLITE_BUSY")) throw error;
+      const hints = ["stop the other receiver, or give this one an archive of its own with --out"];
+      throw new UserError(`${path} is in use by another receiver`, hints, ExitStatus.failure);
+    }
+    if (before !== undefined && nodeDisk.identity(lockPath) === before) return () => release(lock, lockPath);
+    lock.close();
+  }
+}
+
+function release(lock: Database, lockPath: string): void {
+  try {
+    // While it is locked: nobody else can be using it.
+    unlinkSync(lockPath);
+  } catch {
+    // Its disk is gone, or this system lets no open file be removed; then it stays, empty.
+  }
+  lock.close();
+}
+
+class NodeArchiveFile implements ArchiveFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly #handle: number;
+  readonly #unlock: () => void;
+  readonly #identity: string;
+  #nameSynced = false;
+  #closed = false;
+
+  constructor(path: string, handle: number, unlock: () => void) {
+    this.path = path;
+    this.#handle = handle;
+    this.#unlock = unlock;
+    const { dev, ino, size } = fstatSync(handle, { bigint: true });
+    this.#identity = `${dev}:${ino}`;
+    this.bytes = Number(size);
+  }
+
+  read(into: Uint8Array, position: number): number {
+    let done = 0;
+    while (done < into.byteLength) {
+      const count = readSync(this.#handle, into, done, into.byteLength - done, position + done);
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  async write(views: readonly Uint8Array[], position: number): Promise<void> {
+    let rest = views.filter((view) => view.byteLength > 0);
+    let at = position;
+    while (rest.length > 0) {
+      const count = await this.#writeSome(rest.slice(0, viewsMax), at);
+      if (count === 0) throw nothingWritten();
+      at += count;
+      rest = viewsBehind(rest, count);
+    }
+  }
+
+  #writeSome(views: readonly Uint8Array[], position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      writev(this.#handle, views, position, (error, count) => (error === null ? resolve(count) : reject(error)));
+    });
+  }
+
+  probe(bytes: number, position: number): void {
+    if (writeSync(this.#handle, new Uint8Array(bytes), 0, bytes, position) < bytes) throw nothingWritten();
+  }
+
+  resize(bytes: number): void {
+    ftruncateSync(this.#handle, bytes);
+  }
+
+  async sync(): Promise<void> {
+    await settled((done) => fdatasync(this.#handle, done));
+    if (this.#nameSynced) return;
+    await settled((done) => nodeDisk.syncDirectories([dirname(this.path)], done));
+    this.#nameSynced = true;
+  }
+
+  syncNow(): void {
+    fdatasyncSync(this.#handle);
+    if (!this.#nameSynced) syncDirectoryNow(dirname(this.path));
+    this.#nameSynced = true;
+  }
+
+  inPlace(): boolean {
+    return nodeDisk.identity(this.path) === this.#identity;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      closeSync(this.#handle);
+    } catch {
+      // Its disk is gone; what counted was synced.
+    }
+    this.#unlock();
+  }
+}
+
+/** As `Disk.syncDirectories`: one that may not be read, or a file system that cannot do it, is left to the system. */
+function syncDirectoryNow(path: string): void {
+  let handle: number | undefined;
+  try {
+    handle = openSync(path, constants.O_RDONLY);
+    fsyncSync(handle);
+  } catch (error) {
+    if (!["EACCES", "EPERM", "EINVAL", "ENOTSUP", "EOPNOTSUPP"].includes(errorCode(error))) throw error;
+  } finally {
+    if (handle !== undefined) closeSync(handle);
+  }
+}
+
+/** What is left of `views` behind the first `count` bytes. For its test too: no disk writes half a view on demand. */
+export function viewsBehind(views: readonly Uint8Array[], count: number): Uint8Array[] {
+  let left = count;
+  let index = 0;
+  for (let view = views[0]; view !== undefined && view.byteLength <= left; view = views[index]) {
+    left -= view.byteLength;
+    index += 1;
+  }
+  const [first, ...others] = views.slice(index);
+  return first === undefined ? [] : [first.subarray(left), ...others];
+}
+
+function nothingWritten(): Error {
+  return Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+}
+
+function settled(run: (done: (failure: unknown) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    run((failure) => (failure === undefined || failure === null ? resolve() : reject(failure)));
+  });
+}

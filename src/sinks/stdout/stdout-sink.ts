@@ -1,0 +1,254 @@
+/**
+ * `--out -`: the frames themselves, one behind the other, for a player or another program.
+ *
+ * - Whole frames only, in the order in which they arrived complete. A frame is acknowledged when all of it was handed
+ *   to the pipe; there is no promise about what the reader does with it.
+ * - A reader that pauses stops the senders, not the receiver: writes wait in another thread.
+ * - JPEG, PNG and raw frames go out as they are. Every y4m frame is a file of its own, with a stream header; of these
+ *   only the first one is written, so that together they are one y4m stream. The first frame says what the stream is:
+ *   in a y4m stream any other frame, or one with another header, is refused, and in any other stream a y4m frame is,
+ *   for a player that read on would show garbage.
+ * - The same frame again, after a lost connection, is not written again, as long as it is among the last
+ *   `rememberedFrames`. Another run of the receiver knows nothing of this one.
+ * - When the reader has gone, `onClosed` is called, once; what was not written is not acknowledged.
+ */
+import { existsSync, fstatSync, ftruncateSync, write, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { ExitStatus, SinkError, UserError } from "../../errors.ts";
+import type { RefusalReason } from "../../frame.ts";
+import type { Clock, Sink } from "../../ports.ts";
+import { describe, errorCode } from "../../system/errno.ts";
+import { nodeDisk } from "../../system/file-system.ts";
+import { FreeSpace } from "../../system/free-space.ts";
+import { type Appender, AppendingSink, type Demand, type NewFrame, type NewItem } from "../store/appending-sink.ts";
+import { FrameIndex } from "../store/frame-index.ts";
+import type { GatheredFrame } from "../store/gathered-frame.ts";
+
+/** Many windows (4096 frames each) of many sources, in some 15 MB however long their names are. */
+const rememberedFrames = 100_000;
+/** Whoever shares the pipe has made it non-blocking and it is full: how long until the next try. */
+const fullPipeMs = 5;
+const probeBytes = 4096;
+const y4mMagic = "YUV4MPEG2 ";
+const newline = 0x0a;
+
+export interface StdoutSinkOptions {
+  /** 1, but for tests. It stays open. */
+  readonly descriptor: number;
+  readonly isTerminal: boolean;
+  readonly frameBytesMax: number;
+  readonly minFreeBytes: number;
+  /** This sink's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
+  readonly memoryBytesMax: number;
+  readonly cacheBytes: number;
+  /** Where frames that do not fit in memory are gathered; the system's folder for such files unless it is given. */
+  readonly temporaryDirectory?: string;
+  /** The reader has closed the pipe: nothing can be written any more, and the receiver should stop. */
+  readonly onClosed: () => void;
+  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+}
+
+/** Throws UserError for a terminal. */
+export function openStdoutSink(options: StdoutSinkOptions): Sink {
+  const { isTerminal, memoryBytesMax, clock } = options;
+  const temporaryPath = join(options.temporaryDirectory ?? tmpdir(), `framepipe-${crypto.randomUUID()}-`);
+  if (isTerminal) {
+    throw new UserError("--out -: standard output is a terminal, and frames would garble it", [
+      "send it to a program: framepipe --receive 8000 --out - | ffplay -",
+      "or store in a directory: --out captures",
+    ]);
+  }
+  return new AppendingSink({
+    place: "-",
+    open: () => new StreamAppender({ ...options, temporaryPath }),
+    oneByOne: true,
+    temporaryPath,
+    memoryBytesMax,
+    clock,
+  });
+}
+
+interface StreamAppenderOptions extends StdoutSinkOptions {
+  readonly temporaryPath: string;
+}
+
+/** What the first frame makes of the stream: y4m with this header, or anything else. */
+interface StreamFormat {
+  readonly y4mHeader: string | undefined;
+}
+
+class StreamAppender implements Appender {
+  readonly index: FrameIndex;
+  readonly #options: StreamAppenderOptions;
+  /** Of the disk for temporary files, and of the file that standard output goes to. */
+  readonly #temporarySpace: FreeSpace;
+  readonly #fileSpace: FreeSpace | undefined;
+  /** Standard output goes to a file: what was begun can be cut off again. */
+  readonly #isFile: boolean;
+  /** Where to write in that file; null: where the shell and we have left off. */
+  #position: number | null = null;
+  /** The file's size, and what the stream was, before the frame in hand. */
+  #startBytes = 0;
+  #startFormat: StreamFormat | undefined;
+  /** Written of the frame in hand. */
+  #writtenBytes = 0;
+  #appending = false;
+  /** Undefined until the first frame. */
+  #format: StreamFormat | undefined;
+
+  constructor(options: StreamAppenderOptions) {
+    this.#options = options;
+    try {
+      this.#isFile = fstatSync(options.descriptor).isFile();
+    } catch (error) {
+      throw new UserError(`--out -: cannot use standard output: ${describe(error)}`, [], ExitStatus.failure);
+    }
+    const { descriptor, frameBytesMax, cacheBytes, minFreeBytes, temporaryPath, clock } = options;
+    const space = { disk: nodeDisk, minFreeBytes, nowMs: () => clock.nowMs() };
+    this.#temporarySpace = new FreeSpace({ ...space, directory: dirname(temporaryPath) });
+    // Only Linux has a path by which its disk can be asked.
+    const directory = `/proc/self/fd/${descriptor}`;
+    if (this.#isFile && existsSync(directory)) {
+      this.#fileSpace = new FreeSpace({ ...space, directory, place: "standard output" });
+    }
+    this.index = new FrameIndex({
+      file: undefined,
+      layout: undefined,
+      frameBytesMax,
+      cacheBytes,
+      framesMax: rememberedFrames,
+    });
+  }
+
+  async refusal(content: GatheredFrame): Promise<RefusalReason | undefined> {
+    if (content.bytes === 0 || this.#format === undefined) return undefined;
+    const header = y4mHeaderOf(await startOf(content));
+    return header === this.#format.y4mHeader ? undefined : "format";
+  }
+
+  async append(items: readonly NewItem[]): Promise<void> {
+    // Gaps and ends have no place in a stream of frames; they are in the receiver's messages.
+    this.#appending = true;
+    try {
+      for (const item of items) if (item.kind === "frame") await this.#append(item);
+    } finally {
+      this.#appending = false;
+    }
+  }
+
+  async #append({ content }: NewFrame): Promise<void> {
+    if (this.#isFile) this.#startBytes = fstatSync(this.#options.descriptor).size;
+    this.#startFormat = this.#format;
+    this.#writtenBytes = 0;
+    let first = true;
+    try {
+      for await (const piece of content.pieces()) {
+        await this.#write(first ? this.#withoutRepeatedHeader(piece) : piece);
+        first = false;
+      }
+      this.#fileSpace?.wrote(this.#writtenBytes);
+    } catch (error) {
+      if (errorCode(error) === "EPIPE") {
+        this.#options.onClosed();
+        throw new SinkError("standard output was closed by its reader", { retryable: false, cause: error });
+      }
+      // What went into a pipe cannot be taken back, and nothing may follow half a frame.
+      if (this.#isFile || this.#writtenBytes === 0) throw error;
+      const message = `standard output broke off within a frame: ${describe(error)}`;
+      throw new SinkError(message, { retryable: false, cause: error });
+    }
+  }
+
+  /** Of a frame that fits the stream and begins with `piece`, only what the stream has not had yet. */
+  #withoutRepeatedHeader(piece: Uint8Array): Uint8Array {
+    const y4mHeader = y4mHeaderOf(piece);
+    if (this.#format !== undefined && y4mHeader !== undefined) return piece.subarray(y4mHeader.length + 1);
+    this.#format ??= { y4mHeader };
+    return piece;
+  }
+
+  async #write(view: Uint8Array): Promise<void> {
+    for (let done = 0; done < view.byteLength;) {
+      const count = await this.#writeSome(view, done);
+      if (count === 0) await Bun.sleep(fullPipeMs);
+      done += count;
+      this.#writtenBytes += count;
+      if (this.#position !== null) this.#position += count;
+    }
+  }
+
+  /** Resolves to the count that was taken, perhaps after a long time; 0 means that the pipe is full for now. */
+  #writeSome(view: Uint8Array, offset: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const { descriptor } = this.#options;
+      write(descriptor, view, offset, view.byteLength - offset, this.#position, (error, count) => {
+        if (error === null) resolve(count);
+        else if (errorCode(error) === "EAGAIN") resolve(0);
+        else reject(error);
+      });
+    });
+  }
+
+  retract(): void {
+    this.#format = this.#startFormat;
+    try {
+      this.#cutBack();
+    } catch {
+      // `heal` tries again.
+    }
+  }
+
+  #cutBack(): void {
+    if (!this.#isFile) return;
+    this.#position = this.#startBytes;
+    ftruncateSync(this.#options.descriptor, this.#startBytes);
+  }
+
+  check({ bytes, gatheredBytes, waitingBytes }: Demand): SinkError | undefined {
+    const [temporary, file] = [this.#temporarySpace, this.#fileSpace];
+    if (gatheredBytes > 0) {
+      if (temporary.stale) temporary.measure();
+      const lack = temporary.check(gatheredBytes);
+      if (lack !== undefined) return lack;
+    }
+    // While a frame is being written nobody knows how much of it is in the answer.
+    if (file?.stale === true && !this.#appending) file.measure();
+    return file?.check(bytes, waitingBytes);
+  }
+
+  gathered(bytes: number): void {
+    this.#temporarySpace.wrote(bytes);
+  }
+
+  heal(): boolean {
+    if (!this.#isFile) return true;
+    this.#cutBack();
+    try {
+      const count = writeSync(this.#options.descriptor, new Uint8Array(probeBytes), 0, probeBytes, this.#position);
+      if (count < probeBytes) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+    } finally {
+      this.#cutBack();
+    }
+    this.#fileSpace?.measure();
+    return true;
+  }
+
+  close(): void {
+    this.index.close();
+  }
+}
+
+/** The first line of a y4m frame, which is ASCII; undefined for any other. */
+function y4mHeaderOf(start: Uint8Array): string | undefined {
+  const text = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
+  if (text.toString("latin1", 0, y4mMagic.length) !== y4mMagic) return undefined;
+  const end = text.indexOf(newline);
+  return end === -1 ? undefined : text.toString("latin1", 0, end);
+}
+
+async function startOf(content: GatheredFrame): Promise<Uint8Array> {
+  if (content.memory !== undefined) return content.memory;
+  for await (const piece of content.pieces()) return piece;
+  return new Uint8Array(0);
+}

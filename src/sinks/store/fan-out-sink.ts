@@ -1,0 +1,192 @@
+/**
+ * Several destinations as one (`--out a --out b`): a frame is acknowledged when every one has stored it.
+ *
+ * - Each piece of a frame is given to all before `write` returns; a frame that one cannot take is taken by none.
+ * - The outcome is the most remarkable one: a failure, else a refusal, else `conflict` if any says so, else `stored` if
+ *   any stored it now, else `already`. A frame that one refuses counts as refused, and is named at both ends: it is not
+ *   stored everywhere. Refused for its name or size it is in none; refused for what is in it (`format`, which is only
+ *   known when it is complete), it stays in the others.
+ * - A frame is offered as held only if all hold the same bytes. One that some lack is sent to all, and is stored where
+ *   it was lacking.
+ * - While one cannot store, all wait. A frame that was stored in one and failed in another is sent again, and is then
+ *   known in the first.
+ */
+import { assert, type SinkError } from "../../errors.ts";
+import type {
+  Frame,
+  FrameEntry,
+  Gap,
+  Origin,
+  Outcome,
+  RefusalReason,
+  SourceEnd,
+  StoredOutcome,
+  Verdict,
+} from "../../frame.ts";
+import type { FrameWriter, Settle, Sink } from "../../ports.ts";
+
+type Result = Parameters<Settle>[0];
+
+interface StagedItem {
+  readonly bytes: number;
+  /** One of each sink, when its commit is done. */
+  readonly results: Result[];
+  readonly settle: Settle;
+}
+
+export class FanOutSink implements Sink {
+  readonly #sinks: readonly Sink[];
+  #staged: StagedItem[] = [];
+  #stagedFrames = 0;
+  #stagedBytes = 0;
+  #committing = false;
+
+  /** Owns the sinks, of which there is at least one. */
+  constructor(sinks: readonly Sink[]) {
+    assert(sinks.length > 0, "there is a sink");
+    this.#sinks = sinks;
+  }
+
+  get place(): string {
+    return this.#sinks.map(({ place }) => place).join(", ");
+  }
+
+  get stagedFrames(): number {
+    return this.#stagedFrames;
+  }
+
+  get stagedBytes(): number {
+    return this.#stagedBytes;
+  }
+
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
+    const answers = this.#sinks.map((sink) => sink.lookup(origin, entries));
+    return entries.map((_entry, index) => combinedVerdict(answers.flatMap((verdicts) => verdicts[index] ?? [])));
+  }
+
+  open(frame: Frame): FrameWriter | RefusalReason {
+    const writers: FrameWriter[] = [];
+    try {
+      for (const sink of this.#sinks) {
+        const writer = sink.open(frame);
+        if (typeof writer === "string") {
+          abortAll(writers);
+          return writer;
+        }
+        writers.push(writer);
+      }
+    } catch (error) {
+      abortAll(writers);
+      throw error;
+    }
+    return this.#newWriter(frame, writers);
+  }
+
+  #newWriter(frame: Frame, writers: readonly FrameWriter[]): FrameWriter {
+    return {
+      write: (view) => {
+        for (const writer of writers) writer.write(view);
+      },
+      finish: (crc32, settle) => {
+        // If one throws, those before it store the frame all the same, and nobody asks for their results.
+        const results: Result[] = [];
+        for (const writer of writers) writer.finish(crc32, (result) => results.push(result));
+        this.#stage({ bytes: frame.bytes, results, settle });
+      },
+      abort: () => abortAll(writers),
+    };
+  }
+
+  gap(gap: Gap, settle: Settle): void {
+    const results: Result[] = [];
+    for (const sink of this.#sinks) sink.gap(gap, (result) => results.push(result));
+    this.#stage({ bytes: 0, results, settle });
+  }
+
+  end(end: SourceEnd, settle: Settle): void {
+    const results: Result[] = [];
+    for (const sink of this.#sinks) sink.end(end, (result) => results.push(result));
+    this.#stage({ bytes: 0, results, settle });
+  }
+
+  #stage(item: StagedItem): void {
+    this.#staged.push(item);
+    this.#stagedFrames += 1;
+    this.#stagedBytes += item.bytes;
+  }
+
+  commit(done: (failure: SinkError | undefined) => void): void {
+    assert(!this.#committing, "one commit at a time");
+    this.#committing = true;
+    const items = this.#staged;
+    this.#staged = [];
+    const failures: SinkError[] = [];
+    let left = this.#sinks.length;
+    for (const sink of this.#sinks) {
+      sink.commit((failure) => {
+        if (failure !== undefined) failures.push(failure);
+        left -= 1;
+        if (left === 0) this.#settle(items, failures, done);
+      });
+    }
+  }
+
+  #settle(
+    items: readonly StagedItem[],
+    failures: readonly SinkError[],
+    done: (failure: SinkError | undefined) => void,
+  ): void {
+    for (const { bytes, results, settle } of items) {
+      assert(results.length === this.#sinks.length, "every sink has settled what was staged");
+      this.#stagedFrames -= 1;
+      this.#stagedBytes -= bytes;
+      settle(combinedResult(results));
+    }
+    this.#committing = false;
+    done(failures.find(({ retryable }) => !retryable) ?? failures[0]);
+  }
+
+  ready(bytes: number): SinkError | undefined {
+    // All are asked, because asking heals.
+    const lacks = this.#sinks.flatMap((sink) => sink.ready(bytes) ?? []);
+    return lacks.find(({ retryable }) => !retryable) ?? lacks[0];
+  }
+
+  dispose(): void {
+    for (const sink of this.#sinks) sink.dispose();
+    this.#staged = [];
+  }
+}
+
+function abortAll(writers: readonly FrameWriter[]): void {
+  for (const writer of writers) writer.abort();
+}
+
+function combinedVerdict(verdicts: readonly Verdict[]): Verdict {
+  const refused = verdicts.find(({ kind }) => kind === "refuse");
+  if (refused !== undefined) return refused;
+  const held = verdicts.flatMap((verdict) => (verdict.kind === "have" ? [verdict] : []));
+  const [first] = held;
+  if (first === undefined || held.length < verdicts.length) return { kind: "want" };
+  const { crc32 } = first;
+  if (held.some((other) => other.crc32 !== crc32)) return { kind: "want" };
+  return { kind: "have", outcome: combinedOutcome(held.map(({ outcome }) => outcome)), crc32 };
+}
+
+function combinedResult(results: readonly Result[]): Result {
+  const failure = results.find((result) => result instanceof Error);
+  if (failure !== undefined) return failure;
+  const outcomes = results.filter(isOutcome);
+  const refusal = results.find((result) => !isOutcome(result));
+  if (refusal !== undefined) return refusal;
+  return outcomes.includes("recorded") ? "recorded" : combinedOutcome(outcomes as StoredOutcome[]);
+}
+
+function combinedOutcome(outcomes: readonly StoredOutcome[]): StoredOutcome {
+  if (outcomes.includes("conflict")) return "conflict";
+  return outcomes.includes("stored") ? "stored" : "already";
+}
+
+function isOutcome(result: Result): result is Outcome {
+  return result === "stored" || result === "already" || result === "conflict" || result === "recorded";
+}

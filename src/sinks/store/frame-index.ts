@@ -1,0 +1,242 @@
+/**
+ * Which frames a sink holds that can only append (an archive file, a stream), and what becomes of one more: the rules
+ * of DESIGN section 4.3 in one place.
+ *
+ *     place each frame of a group -> append what is new -> keep (or forget, if appending failed)
+ *
+ * What is placed and not yet kept is seen by later frames of its group, never by `lookup`: a sender must not hear that
+ * a frame is stored before it is. The index is an SQLite database for this run only. For an archive it is a file
+ * without a name beside it, because a day of frames at 30 a second is two and a half million, and 250 bytes each would
+ * not fit the memory that is promised; it is built anew from the archive when that is opened. For a stream, which
+ * remembers some frames only, it is in memory, and a name of any length is known by a checksum of fixed length.
+ */
+import { Database, type Statement } from "bun:sqlite";
+import { unlinkSync } from "node:fs";
+import type { Frame, FrameEntry, HeldFrame, Origin, RefusalReason, StoredOutcome, Verdict } from "../../frame.ts";
+import { KiB, MiB } from "../../limits.ts";
+import { outcomeOf, refusalOf } from "./duplicates.ts";
+import { type Layout, numberedPath } from "./layout.ts";
+
+/** Numbered names tried for one frame, as in a directory. */
+const numberMax = 10_000;
+/** The database's own memory, of all sinks together. */
+export const indexCacheBytesMax: number = 8 * MiB;
+
+/** What is to be done with a frame: appended at `path`, or nothing, because it is held or cannot be. */
+export type Placement =
+  | {
+      readonly kind: "append";
+      readonly path: string;
+      readonly number: number;
+      readonly outcome: "stored" | "conflict";
+    }
+  | { readonly kind: "held"; readonly outcome: StoredOutcome }
+  | { readonly kind: "refuse"; readonly reason: RefusalReason };
+
+export interface FrameIndexOptions {
+  /** Where the database may be, a name that is free; undefined: in memory. */
+  readonly file: string | undefined;
+  /** Gives the paths; undefined: frames have none. */
+  readonly layout: Layout | undefined;
+  readonly frameBytesMax: number;
+  /** This sink's part of `indexCacheBytesMax`. */
+  readonly cacheBytes: number;
+  /** The newest so many are remembered; undefined: all. */
+  readonly framesMax?: number;
+}
+
+type Value = string | number | bigint | null;
+type AnyStatement = Statement<unknown, Value[]>;
+
+/** Everything but `refusal` and `forget` throws what the database throws, such as SQLITE_FULL. */
+export class FrameIndex {
+  readonly #options: FrameIndexOptions;
+  readonly #database: Database;
+  /** Only where an open file keeps its name. */
+  readonly #leftFile: string | undefined;
+  readonly #statements: AnyStatement[] = [];
+  readonly #offered: AnyStatement;
+  readonly #equal: AnyStatement;
+  readonly #named: AnyStatement;
+  readonly #atPath: AnyStatement;
+  readonly #add: AnyStatement;
+  readonly #trim: AnyStatement;
+  /** Placed and not yet kept, in that order. */
+  #pending: HeldFrame[] = [];
+  readonly #pendingByKey = new Map<string, HeldFrame[]>();
+  readonly #pendingPaths = new Set<string>();
+  #closed = false;
+
+  constructor(options: FrameIndexOptions) {
+    this.#options = options;
+    const { file } = options;
+    this.#database = new Database(file ?? ":memory:", { create: true, readwrite: true });
+    try {
+      // The file is nobody else's and does not outlive the process: no journal on the disk, no syncs.
+      this.#database.run("PRAGMA locking_mode = EXCLUSIVE");
+      this.#database.run("PRAGMA journal_mode = MEMORY");
+      this.#database.run("PRAGMA synchronous = OFF");
+      this.#database.run(`PRAGMA cache_size = -${Math.max(1, Math.floor(options.cacheBytes / KiB))}`);
+      this.#database.run(
+        `CREATE TABLE held (id INTEGER PRIMARY KEY, key TEXT, bytes INTEGER, crc32 INTEGER, captured INTEGER,
+         number INTEGER, session TEXT, path TEXT) STRICT`,
+      );
+      this.#database.run("CREATE INDEX held_by_key ON held (key, bytes, crc32)");
+      if (options.layout !== undefined) this.#database.run("CREATE INDEX held_by_path ON held (path)");
+    } catch (error) {
+      this.#database.close();
+      remove(file);
+      throw error;
+    }
+    this.#leftFile = remove(file) ? undefined : file;
+    // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
+    this.#offered = this.#prepare(
+      "SELECT session, number, crc32 FROM held WHERE key = ?1 AND bytes = ?2 AND captured = ?3",
+    );
+    this.#equal = this.#prepare(
+      "SELECT session, number FROM held WHERE key = ?1 AND bytes = ?2 AND crc32 = ?3 LIMIT 1",
+    );
+    this.#named = this.#prepare("SELECT 1 FROM held WHERE key = ?1 LIMIT 1");
+    this.#atPath = this.#prepare("SELECT 1 FROM held WHERE path = ?1 LIMIT 1");
+    this.#add = this.#prepare(
+      "INSERT INTO held (key, bytes, crc32, captured, number, session, path) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    );
+    this.#trim = this.#prepare("DELETE FROM held WHERE id <= (SELECT max(id) FROM held) - ?1");
+  }
+
+  /** What is held of these offers, one verdict each, in order. */
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
+    return entries.map((entry) => {
+      const reason = refusalOf(origin, entry, this.#options.frameBytesMax);
+      return reason === undefined ? this.#find(origin, entry) : { kind: "refuse", reason };
+    });
+  }
+
+  #find(origin: Origin, entry: FrameEntry): Verdict {
+    const rows = this.#offered.values(this.#keyOf(origin, entry.name), entry.bytes, entry.capturedNs) as [
+      string,
+      number,
+      number,
+    ][];
+    // Of several, the one that this very session stored is the one it asks about.
+    const row = rows.find(([session]) => session === origin.session) ?? rows[0];
+    if (row === undefined) return { kind: "want" };
+    const [session, number, crc32] = row;
+    return { kind: "have", outcome: outcomeOf(session, number, origin.session), crc32 };
+  }
+
+  /** Why a frame cannot be taken, before its bytes. */
+  refusal(frame: Frame): RefusalReason | undefined {
+    const reason = refusalOf(frame.origin, frame, this.#options.frameBytesMax);
+    if (reason !== undefined) return reason;
+    const { layout } = this.#options;
+    return layout !== undefined && layout.pathOf(frame) === undefined ? "name" : undefined;
+  }
+
+  /** Decides about one frame of a group, whose bytes have this checksum. */
+  place(frame: Frame, crc32: number): Placement {
+    const { origin, bytes } = frame;
+    const key = this.#keyOf(origin, frame.name);
+    const mates = this.#pendingByKey.get(key) ?? [];
+    const mate = mates.find((held) => held.frame.bytes === bytes && held.crc32 === crc32);
+    if (mate !== undefined) {
+      return { kind: "held", outcome: outcomeOf(mate.frame.origin.session, mate.number, origin.session) };
+    }
+    const [equal] = this.#equal.values(key, bytes, crc32) as [string, number][];
+    if (equal !== undefined) return { kind: "held", outcome: outcomeOf(...equal, origin.session) };
+    const free = this.#freePath(frame, key, mates.length > 0);
+    if (free === undefined) return { kind: "refuse", reason: "name" };
+    const { path, number } = free;
+    this.restore({ frame, path, number, crc32 });
+    return { kind: "append", path, number, outcome: number === 1 ? "stored" : "conflict" };
+  }
+
+  /** A stream has no use for the name itself, and 100,000 of the longest would take 800 MiB. */
+  #keyOf(origin: Origin, name: string): string {
+    const key = nameKey(origin, name);
+    return this.#options.layout === undefined ? nameDigest(key) : key;
+  }
+
+  #freePath(frame: Frame, key: string, hasMates: boolean): { path: string; number: number } | undefined {
+    const { layout } = this.#options;
+    // Nothing tells two frames of a stream apart, so the numbers of a name need not go on.
+    if (layout === undefined) return { path: "", number: hasMates || exists(this.#named, key) ? 2 : 1 };
+    const own = layout.pathOf(frame);
+    if (own === undefined) return undefined;
+    for (let number = 1; number <= numberMax; number += 1) {
+      const path = numberedPath(own, number);
+      if (!this.#pendingPaths.has(path) && !exists(this.#atPath, path)) return { path, number };
+    }
+    return undefined;
+  }
+
+  /** Adds what is found in the archive, as if placed: `keep` has to follow, after some thousands at most. */
+  restore(held: HeldFrame): void {
+    const key = this.#keyOf(held.frame.origin, held.frame.name);
+    this.#pending.push(held);
+    const mates = this.#pendingByKey.get(key);
+    if (mates === undefined) this.#pendingByKey.set(key, [held]);
+    else mates.push(held);
+    this.#pendingPaths.add(held.path);
+  }
+
+  /** What was placed is in the archive. If this throws, none of it is in the index, and `forget` is due. */
+  keep(): void {
+    const { framesMax } = this.#options;
+    this.#database.transaction(() => {
+      for (const { frame, path, number, crc32 } of this.#pending) {
+        const { origin, bytes, capturedNs } = frame;
+        this.#add.run(this.#keyOf(origin, frame.name), bytes, crc32, capturedNs, number, origin.session, path);
+      }
+      if (framesMax !== undefined && this.#pending.length > 0) this.#trim.run(framesMax);
+    })();
+    this.forget();
+  }
+
+  /** What was placed and not kept is not in the archive. */
+  forget(): void {
+    this.#pending = [];
+    this.#pendingByKey.clear();
+    this.#pendingPaths.clear();
+  }
+
+  /** May be called more than once. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const statement of this.#statements) statement.finalize();
+    this.#database.close();
+    remove(this.#leftFile);
+  }
+
+  #prepare(sql: string): AnyStatement {
+    const statement = this.#database.prepare<unknown, Value[]>(sql);
+    this.#statements.push(statement);
+    return statement;
+  }
+}
+
+/** 128 bits that nobody can make equal for two names. */
+function nameDigest(key: string): string {
+  return Bun.CryptoHasher.hash("sha256", key, "base64").slice(0, 22);
+}
+
+function exists(statement: AnyStatement, value: string): boolean {
+  return statement.values(value).length > 0;
+}
+
+/** False: some systems let no open file lose its name. */
+function remove(file: string | undefined): boolean {
+  if (file === undefined) return true;
+  try {
+    unlinkSync(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** One text for a device, a source and a name. */
+function nameKey(origin: Origin, name: string): string {
+  return `${origin.device}\0${origin.source}\0${name}`;
+}

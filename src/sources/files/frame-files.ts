@@ -1,0 +1,184 @@
+/**
+ * Which of the files below a directory are frames: every file that is not hidden, not below a hidden folder, and
+ * matches `include` if that is given.
+ *
+ * A link to a file is a frame, as it is when the user opens it. A link to a folder is reported and not followed: it
+ * may lead back to where we are, or make thousands of frames arrive twice. Pipes, sockets and devices are no frames.
+ */
+import { lstatSync, readdirSync, statSync, type BigIntStats } from "node:fs";
+import { basename } from "node:path";
+import type { FrameEntry } from "../../frame.ts";
+import { nameProblem } from "../../names.ts";
+import type { ListedGap } from "../../ports.ts";
+import { errorCode, errorText, failureReason, quotePath } from "./file-errors.ts";
+import { giveBack, nameBefore } from "./set-aside.ts";
+
+/** Something that is not the fate of one listed frame, and that the user should know. The source goes on. */
+export interface SourceProblem {
+  readonly source: string;
+  /** The file or folder, as a path the user can type. */
+  readonly path: string;
+  /**
+   * - `unreadable`: a folder could not be read, so frames may be missing (exit status 4)
+   * - `empty`: the source ended without a single frame (exit status 4)
+   * - `link`: a link to a folder was not followed
+   * - `kept`: a file was to be deleted after its ack and was left where it is
+   * - `missing`: the watched directory is not there; it is waited for
+   * - `unwatched`: the system tells nothing of changes in a folder; it is looked through every few seconds instead
+   * - `skipped`: bytes of a stream that are in no frame
+   */
+  readonly reason: "unreadable" | "empty" | "link" | "kept" | "missing" | "unwatched" | "skipped";
+  /** One line, without the path. */
+  readonly detail: string;
+  /** What the user can do, if anything. */
+  readonly hint?: string;
+}
+
+export interface FrameFilesOptions {
+  /** The source's name, for its problems. */
+  readonly name: string;
+  /** The directory, as the user wrote it. */
+  readonly root: string;
+  /** Patterns of which a file must match one: against its path below `root`, or its own name if it has no `/`. */
+  readonly include?: readonly string[] | undefined;
+  readonly onProblem?: ((problem: SourceProblem) => void) | undefined;
+}
+
+/**
+ * What is at a name. `unmatched` is a file that `include` leaves out, `other` nothing that could be a frame. A failure
+ * is `gone` if nothing has that name any more.
+ */
+export type Found =
+  | { readonly kind: "frame"; readonly entry: FrameEntry; readonly stats: BigIntStats }
+  | { readonly kind: "failure"; readonly failure: ListedGap; readonly gone: boolean }
+  | { readonly kind: "folder" | "unmatched" | "other" };
+
+interface Pattern {
+  readonly glob: Bun.Glob;
+  readonly wholePath: boolean;
+}
+
+const folder: Found = { kind: "folder" };
+const unmatched: Found = { kind: "unmatched" };
+const other: Found = { kind: "other" };
+
+/** 1970 … 2262: what the wire and the catalogue can hold. File systems can hold more, and cameras lose their clocks. */
+const capturedNsMax = 2n ** 63n - 1n;
+
+export class FrameFiles {
+  readonly #options: FrameFilesOptions;
+  /** Without a slash at its end, so that `${base}/${name}` is a path, for `/` too. */
+  readonly #base: string;
+  readonly #patterns: readonly Pattern[];
+  /** A folder may be read again and again. */
+  readonly #asideReported = new Set<string>();
+
+  constructor(options: FrameFilesOptions) {
+    this.#options = options;
+    this.#base = options.root.replace(/\/+$/, "");
+    this.#patterns = (options.include ?? []).map((text) => ({
+      glob: new Bun.Glob(text),
+      wholePath: text.includes("/"),
+    }));
+  }
+
+  /** The path of a frame or folder; an empty name is the root. */
+  path(name: string): string {
+    return `${this.#base}/${name}`;
+  }
+
+  /**
+   * The names in a folder that are not hidden, in no order. A file that a crash left set aside is given back first.
+   * Throws what `node:fs` throws.
+   */
+  names(prefix: string): string[] {
+    const all = readdirSync(this.path(prefix));
+    const names = all.filter((name) => !name.startsWith("."));
+    if (names.length === all.length) return names;
+    for (const aside of all) {
+      const before = nameBefore(aside);
+      const name = before === undefined ? undefined : this.#giveBack(prefix, aside, before);
+      if (name !== undefined && !names.includes(name)) names.push(name);
+    }
+    return names;
+  }
+
+  #giveBack(prefix: string, aside: string, name: string): string | undefined {
+    const path = this.path(prefix + aside);
+    try {
+      return basename(giveBack(path, this.path(prefix + name)));
+    } catch (error) {
+      if (failureReason(error) === "vanished" || this.#asideReported.has(path)) return undefined;
+      this.#asideReported.add(path);
+      this.report(path, "unreadable", `left by a crash, and cannot be given its name back: ${errorText(error)}`);
+      return undefined;
+    }
+  }
+
+  matches(name: string, baseName: string): boolean {
+    if (this.#patterns.length === 0) return true;
+    return this.#patterns.some(({ glob, wholePath }) => glob.match(wholePath ? name : baseName));
+  }
+
+  look(name: string, baseName: string): Found {
+    const path = this.path(name);
+    let stats: BigIntStats | undefined;
+    try {
+      stats = lstatSync(path, { bigint: true });
+      if (stats.isSymbolicLink()) {
+        stats = statSync(path, { bigint: true });
+        if (stats.isDirectory()) {
+          this.report(path, "link", "a link to a folder is not followed", "give that folder as an input of its own");
+          return other;
+        }
+      }
+    } catch (error) {
+      return this.matches(name, baseName) ? failed(name, error, stats !== undefined) : other;
+    }
+    if (stats.isDirectory()) return folder;
+    if (!stats.isFile()) return other;
+    if (!this.matches(name, baseName)) return unmatched;
+    const problem = nameProblem(name);
+    if (problem !== undefined) return nameless(name, problem);
+    return {
+      kind: "frame",
+      entry: { name, bytes: Number(stats.size), capturedNs: clampCaptured(stats.mtimeNs) },
+      stats,
+    };
+  }
+
+  report(path: string, reason: SourceProblem["reason"], detail: string, hint?: string): void {
+    const problem = { source: this.#options.name, path: path.replace(/(?<=.)\/$/, ""), reason, detail };
+    this.#options.onProblem?.(hint === undefined ? problem : { ...problem, hint });
+  }
+
+  reportUnreadable(prefix: string, error: unknown): void {
+    this.report(this.path(prefix), "unreadable", `the folder cannot be read: ${errorText(error)}`);
+  }
+}
+
+function failed(name: string, error: unknown, isLink: boolean): Found {
+  const missing = errorCode(error) === "ENOENT";
+  // Bun decodes names as UTF-8; bytes that are not cannot be turned back into the path they came from.
+  const undecoded = name.includes("\ufffd");
+  const gone = failureReason(error) === "vanished" && !isLink && !undecoded;
+  const problem = nameProblem(name);
+  if (problem !== undefined) return nameless(name, problem, gone);
+  if (isLink && missing) return unreadable(name, "a link to a file that is not there");
+  if (undecoded && missing) return unreadable(name, "its name is not valid UTF-8");
+  return { kind: "failure", failure: { name, failure: failureReason(error), detail: errorText(error) }, gone };
+}
+
+/** A file whose name no receiver would take has no frame name: the detail says which it is. */
+function nameless(name: string, problem: string, gone = false): Found {
+  return unreadable("", `the file ${quotePath(name)} cannot keep its name: ${problem}`, gone);
+}
+
+function unreadable(name: string, detail: string, gone = false): Found {
+  return { kind: "failure", failure: { name, failure: "unreadable", detail }, gone };
+}
+
+function clampCaptured(modifiedNs: bigint): bigint {
+  if (modifiedNs < 0n) return 0n;
+  return modifiedNs > capturedNsMax ? capturedNsMax : modifiedNs;
+}

@@ -1,0 +1,152 @@
+/**
+ * The files of a source as they are sent, and deleted after their acks if the user wants that.
+ *
+ * A file is only deleted if it still is what the receiver holds, and nobody has it open for writing: its state is the
+ * one that was read to send it, and the checksum, if the receiver said one, is the same. A frame the receiver had
+ * before we sent anything is read for that when its ack comes. So is one whose time of change (ctime) has moved: it may
+ * have been given other rights, or rewritten in place with its old size and time. It is compared again where nobody
+ * else finds it (set-aside.ts), and only then removed. That is 12 system calls a file, two of them for the names.
+ */
+import { closeSync, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { SourceError } from "../../errors.ts";
+import type { FrameEntry, Outcome } from "../../frame.ts";
+import { chunkBytes } from "../../limits.ts";
+import type { OpenedFrame } from "../../ports.ts";
+import { fileWriters } from "../../system/open-writers.ts";
+import { errorText, failureReason } from "./file-errors.ts";
+import type { FrameFiles } from "./frame-files.ts";
+import { type FileProof, type FileState, fileState, OpenedFile, readFlags, sameState } from "./opened-file.ts";
+import { giveBack, setAside } from "./set-aside.ts";
+
+/** What became of a file: it is gone, it stays, or it stays and is not what was sent. */
+export type SentFate = "gone" | "kept" | "changed";
+
+/** Files that were reported as being open are remembered, so that each is reported once; not endlessly many. */
+const openNamesMax = 4_096;
+
+export class SentFiles {
+  readonly #files: FrameFiles;
+  readonly #delete: boolean;
+  /** Told the name of each frame that could not be opened or read. */
+  readonly #failed: ((name: string) => void) | undefined;
+  /** What was read of the frames that are not settled yet: bounded by the window. */
+  readonly #proofs = new Map<string, FileProof>();
+  readonly #openNames = new Set<string>();
+
+  constructor(files: FrameFiles, deleteSent: boolean, failed?: (name: string) => void) {
+    this.#files = files;
+    this.#delete = deleteSent;
+    this.#failed = failed;
+  }
+
+  /** As `Source.open`. */
+  open(entry: FrameEntry): OpenedFrame {
+    const { name } = entry;
+    const path = this.#files.path(name);
+    this.#proofs.delete(name);
+    const prove = this.#delete ? (proof: FileProof): void => void this.#proofs.set(name, proof) : undefined;
+    try {
+      return new OpenedFile(path, prove, () => this.#failed?.(name));
+    } catch (error) {
+      this.#failed?.(name);
+      throw error;
+    }
+  }
+
+  /** As `Source.settled`. */
+  settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): SentFate {
+    if (!this.#delete) return "kept";
+    const stored = outcome === "stored" || outcome === "already" || outcome === "conflict";
+    const fate = stored ? this.#deleteSent(entry.name, crc32) : "kept";
+    this.#proofs.delete(entry.name);
+    return fate;
+  }
+
+  clear(): void {
+    this.#proofs.clear();
+    this.#openNames.clear();
+  }
+
+  #deleteSent(name: string, crc32: number | undefined): SentFate {
+    const path = this.#files.path(name);
+    try {
+      const fd = openSync(path, readFlags);
+      try {
+        return this.#deleteOpened(name, path, fd, crc32);
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      const reason = error instanceof SourceError ? error.reason : failureReason(error);
+      if (reason === "vanished") return "gone";
+      return this.#keep(path, error instanceof SourceError ? error.message : errorText(error));
+    }
+  }
+
+  /** `fd` is `path`, open for reading: it holds on to the file while its name changes. */
+  #deleteOpened(name: string, path: string, fd: number, crc32: number | undefined): SentFate {
+    if (fileWriters(fd) === "open") return this.#keepOpen(name, path);
+    const sent = this.#proofs.get(name) ?? (crc32 === undefined ? undefined : readThrough(path));
+    if (sent === undefined) return this.#keep(path, "it was not read here, and the receiver did not say its checksum");
+    if (crc32 !== undefined && sent.crc32 !== crc32) {
+      return this.#keep(path, "the receiver holds other bytes under this name");
+    }
+    if (!isStill(sent, fileState(fstatSync(fd)), path)) return this.#keepChanged(path);
+    const aside = setAside(path);
+    let isOpen = false;
+    try {
+      isOpen = fileWriters(fd) === "open";
+      if (!isOpen && sameState(sent, fileState(statSync(aside)))) {
+        unlinkSync(aside);
+        this.#openNames.delete(name);
+        return "gone";
+      }
+    } catch (error) {
+      giveBack(aside, path);
+      throw error;
+    }
+    giveBack(aside, path);
+    return isOpen ? this.#keepOpen(name, path) : this.#keepChanged(path);
+  }
+
+  #keepOpen(name: string, path: string): "kept" {
+    if (this.#openNames.has(name)) return "kept";
+    if (this.#openNames.size >= openNamesMax) this.#openNames.clear();
+    this.#openNames.add(name);
+    return this.#keep(path, "a program still has it open for writing");
+  }
+
+  #keepChanged(path: string): "changed" {
+    this.#keep(path, "it has changed since it was sent");
+    return "changed";
+  }
+
+  #keep(path: string, detail: string): "kept" {
+    this.#files.report(path, "kept", `stored by the receiver and not deleted here: ${detail}`);
+    return "kept";
+  }
+}
+
+/** Whether a file in the state `now` has the bytes that were sent; it is read if its states leave that open. */
+function isStill(sent: FileProof, now: FileState, path: string): boolean {
+  if (!sameState(sent, now)) return false;
+  if (sent.changedMs === now.changedMs) return true;
+  const proof = readThrough(path);
+  return proof !== undefined && proof.crc32 === sent.crc32 && sameState(sent, proof);
+}
+
+/** Reads a whole file for its proof. Synchronous, so a large one holds up everything else; it is rarely needed. */
+function readThrough(path: string): FileProof | undefined {
+  let proof: FileProof | undefined;
+  const file = new OpenedFile(path, (complete) => {
+    proof = complete;
+  });
+  try {
+    const scratch = new Uint8Array(chunkBytes);
+    let count = scratch.length;
+    while (count === scratch.length) count = file.read(scratch);
+  } finally {
+    file.close();
+  }
+  return proof;
+}

@@ -1,0 +1,206 @@
+/**
+ * Keeps the frames of one stream on disk, so that what the receiver does not have yet survives the end of this process,
+ * however it ends; the next run sends it first.
+ *
+ *     DIR/<source>/<frame name>.<bytes>      modified at capture time; `/` is written `%2F`, and `%` `%25`
+ *
+ * A file is not flushed: one whose ack comes within seconds is gone again before the system has written it, which is
+ * kind to memory cards. After a power loss the files of the last half minute may be empty or short; that is why their
+ * length is in their names, and such frames become a gap. What the receiver refused stays as `....refused`.
+ *
+ * A folder belongs to one process, by the same kind of lock as a receiver's directory. A folder that has files and not
+ * this lock file is somebody else's, and is not touched.
+ */
+import { Database } from "bun:sqlite";
+import { closeSync, futimesSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, unlinkSync } from "node:fs";
+import { writevSync } from "node:fs";
+import { join } from "node:path";
+import { SourceError, UserError } from "../../errors.ts";
+import type { FrameEntry } from "../../frame.ts";
+import { compareNatural, nameProblem } from "../../names.ts";
+import type { OpenedFrame } from "../../ports.ts";
+import { errorCode } from "../files/file-errors.ts";
+import { OpenedFile } from "../files/opened-file.ts";
+import type { FrameStore, Leftovers } from "./frame-store.ts";
+
+const lockFile = ".framepipe-spool";
+const unfinished = ".unfinished";
+/** More is an error of ours on some system and none on others. */
+const viewsMax = 1024;
+
+export class Spool implements FrameStore {
+  readonly leftovers: Leftovers;
+  readonly #folder: string;
+  readonly #lock: Database;
+  readonly #onProblem: (detail: string) => void;
+  /** That files cannot be removed was said, and has not changed. */
+  #stuck = false;
+
+  /** Throws UserError: the directory cannot be, or belongs to somebody else. */
+  constructor(directory: string, source: string, onProblem: (detail: string) => void) {
+    this.#folder = join(directory, encoded(source));
+    this.#onProblem = onProblem;
+    this.#lock = takeFolder(this.#folder);
+    try {
+      this.leftovers = this.#look();
+    } catch (error) {
+      this.#lock.close();
+      throw unusable(this.#folder, error);
+    }
+  }
+
+  #look(): Leftovers {
+    const frames: FrameEntry[] = [];
+    let broken = 0;
+    for (const file of readdirSync(this.#folder)) {
+      const [, name, bytes] = /^([^.].*)\.(\d+)$/.exec(file) ?? [];
+      const path = join(this.#folder, file);
+      // Begun by a run that did not live to finish it.
+      if (file === unfinished) unlinkSync(path);
+      if (name === undefined || nameProblem(decoded(name)) !== undefined) continue;
+      const stats = lstatSync(path, { bigint: true });
+      if (!stats.isFile()) continue;
+      if (stats.size === BigInt(bytes ?? "")) {
+        const capturedNs = wholeMicros(stats.mtimeNs + 500n);
+        frames.push({ name: decoded(name), bytes: Number(stats.size), capturedNs });
+      } else {
+        unlinkSync(path);
+        broken++;
+      }
+    }
+    return { frames: frames.toSorted((a, b) => compareNatural(a.name, b.name)), broken };
+  }
+
+  put(entry: FrameEntry, pieces: readonly Uint8Array[]): "kept" | "full" {
+    try {
+      try {
+        this.#write(entry, pieces);
+      } catch (error) {
+        if (errorCode(error) !== "ENOENT") throw error;
+        // Somebody removed the folder.
+        mkdirSync(this.#folder, { recursive: true });
+        this.#write(entry, pieces);
+      }
+      return "kept";
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "ENOSPC" || code === "EDQUOT") return "full";
+      throw new SourceError("dropped", `dropped: the spool cannot be written (${code})`, { cause: error });
+    }
+  }
+
+  #write(entry: FrameEntry, pieces: readonly Uint8Array[]): void {
+    const temporary = join(this.#folder, unfinished);
+    try {
+      const fd = openSync(temporary, "w");
+      try {
+        writeAll(fd, pieces, entry.bytes);
+        const seconds = Number(entry.capturedNs / 1_000n) / 1e6;
+        futimesSync(fd, seconds, seconds);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(temporary, this.#path(entry));
+    } catch (error) {
+      attempt(() => unlinkSync(temporary));
+      throw error;
+    }
+  }
+
+  open(entry: FrameEntry): OpenedFrame {
+    return new OpenedFile(this.#path(entry));
+  }
+
+  remove(entry: FrameEntry): boolean {
+    const failure = attempt(() => unlinkSync(this.#path(entry)));
+    const stuck = failure !== undefined && errorCode(failure) !== "ENOENT";
+    if (stuck && !this.#stuck) {
+      this.#onProblem(`frames that are settled cannot be removed from the spool (${errorCode(failure)})`);
+    }
+    this.#stuck = stuck;
+    return !stuck;
+  }
+
+  setAside(entry: FrameEntry): void {
+    const path = this.#path(entry);
+    attempt(() => renameSync(path, `${path}.refused`));
+  }
+
+  close(): void {
+    this.#lock.close();
+  }
+
+  #path(entry: FrameEntry): string {
+    return join(this.#folder, `${encoded(entry.name)}.${entry.bytes}`);
+  }
+}
+
+/** Makes the folder if it is not there, and takes it for this process. Throws UserError. */
+function takeFolder(folder: string): Database {
+  let lock: Database | undefined;
+  try {
+    mkdirSync(folder, { recursive: true });
+    const files = readdirSync(folder);
+    if (files.length > 0 && !files.includes(lockFile)) {
+      throw new UserError(`--spool: ${folder} has files in it and is not a spool`, ["choose another directory"]);
+    }
+    lock = new Database(join(folder, lockFile), { create: true });
+    lock.run("PRAGMA locking_mode = EXCLUSIVE");
+    // Nothing is ever written, so no journal has to lie beside it.
+    lock.run("PRAGMA journal_mode = MEMORY");
+    lock.run("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock?.close();
+    if (error instanceof UserError) throw error;
+    if (errorCode(error).startsWith("SQLITE_BUSY")) {
+      throw new UserError(`--spool: ${folder} is in use by another sender`, ["give each sender a spool of its own"]);
+    }
+    throw unusable(folder, error);
+  }
+}
+
+function unusable(folder: string, error: unknown): UserError {
+  const reason = errorCode(error) || (error instanceof Error ? error.message : String(error));
+  return new UserError(`--spool: ${folder} cannot be used (${reason})`, [
+    "it has to be a directory that this user may write to",
+  ]);
+}
+
+function writeAll(fd: number, pieces: readonly Uint8Array[], bytes: number): void {
+  let left = pieces.filter((piece) => piece.length > 0);
+  for (let written = 0; written < bytes;) {
+    // Taking less than was given is not an error: the system says how much it took.
+    let taken = writevSync(fd, left.slice(0, viewsMax));
+    if (taken === 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+    written += taken;
+    let at = 0;
+    for (; at < left.length && taken >= (left[at]?.length ?? 0); at++) taken -= left[at]?.length ?? 0;
+    left = left.slice(at);
+    const [first] = left;
+    if (first !== undefined && taken > 0) left[0] = first.subarray(taken);
+  }
+}
+
+/** What `step` throws, or `undefined`. */
+function attempt(step: () => void): unknown {
+  try {
+    step();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function encoded(name: string): string {
+  return name.replace(/[%/]/g, (sign) => (sign === "%" ? "%25" : "%2F"));
+}
+
+function decoded(file: string): string {
+  return file.replaceAll("%2F", "/").replaceAll("%25", "%");
+}
+
+/** Times of files are set through a double, which holds microseconds of our century and no more. */
+function wholeMicros(ns: bigint): bigint {
+  return (ns / 1_000n) * 1_000n;
+}

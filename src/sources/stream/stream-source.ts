@@ -1,0 +1,277 @@
+/**
+ * Frames from a stream: standard input or a named pipe. A splitter cuts them out, a store keeps them until they are
+ * settled. Captured is when a frame was complete here: nothing in the stream says more.
+ *
+ * When the store is full there are two ways. `block`: the stream is not read, so whoever writes it waits.
+ * `drop-oldest`: the frame that has waited longest is forgotten and its number becomes a gap. What was listed already
+ * is told as a gap when its turn comes; what was not is only counted, so an outage of days takes no memory.
+ *
+ * Stopping ends the reading: what is kept can still be sent, what is in the pipe is its writer's matter.
+ *
+ * Invariant: `#kept` has every frame that is in the store, the oldest first; `#unlisted` those of them that were not
+ * listed, in the same order.
+ */
+import { assert, SourceError } from "../../errors.ts";
+import type { FrameEntry, Outcome } from "../../frame.ts";
+import type { Clock, Listed, ListedFrame, ListedGap, OpenedFrame, Source } from "../../ports.ts";
+import type { Splitter } from "../../splitters/splitter.ts";
+import { errorText } from "../files/file-errors.ts";
+import type { SourceProblem } from "../files/frame-files.ts";
+import type { FrameNames } from "./frame-names.ts";
+import type { FrameStore } from "./frame-store.ts";
+
+/** What is needed of a `ReadableStreamDefaultReader`. Each piece is a new one. */
+export interface StreamReader {
+  /** Without a value: the stream has ended. */
+  read(): Promise<{ readonly value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+
+export interface StreamSourceOptions {
+  readonly name: string;
+  /** For messages: `-` or the path. */
+  readonly path: string;
+  readonly reader: StreamReader;
+  readonly splitter: Splitter;
+  readonly names: FrameNames;
+  readonly store: FrameStore;
+  /** Bytes of frames in the store above which it is full. One frame is always kept, however large. */
+  readonly keptBytesMax: number;
+  /** What is in the store is lost when this process ends. */
+  readonly fleeting: boolean;
+  readonly whenFull: "block" | "drop-oldest";
+  /** Which of the unlisted frames is listed first. */
+  readonly order: "oldest" | "newest";
+  readonly clock: Clock;
+  readonly onProblem: (problem: SourceProblem) => void;
+}
+
+/** What a frame takes beside its bytes: its name, its entry here and in the ledger, or a block of the disk. */
+const frameOverheadBytes = 1024;
+/** Frames in the store, at half a kilobyte of memory for each, wherever their bytes are. */
+const keptFramesMax = 1_000_000;
+/** Gaps of different kinds that are told apart. */
+const gapKindsMax = 1000;
+/** A stream is taken apart in slices of this length. */
+const sliceMs = 10;
+/** Gaps are listed in runs of at most this many, because each is remembered until it is recorded. */
+const gapRunMax = 4096;
+const tooSlow = "dropped: the link was slower than the camera";
+const noSpace = "dropped: no space left in the spool";
+
+export class StreamSource implements Source {
+  readonly name: string;
+  readonly live = true;
+  onReady?: () => void;
+  readonly #options: StreamSourceOptions;
+  readonly #kept = new Map<string, ListedFrame>();
+  #keptBytes = 0;
+  /** From `#next` on. */
+  #unlisted: ListedFrame[] = [];
+  #next = 0;
+  /** Frames that will not arrive, to be listed before all others. */
+  readonly #gaps: { failure: ListedGap["failure"]; detail: string; count: number }[] = [];
+  /** Frames that the stream has given, for their names. */
+  #frames = 0;
+  /** The stream has ended. */
+  #over = false;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+
+  constructor(options: StreamSourceOptions) {
+    this.name = options.name;
+    this.#options = options;
+    const { frames, broken } = options.store.leftovers;
+    for (const entry of frames) this.#keep(entry);
+    if (broken > 0) {
+      this.#gaps.push({ failure: "dropped", detail: "dropped: left incomplete by a power loss", count: broken });
+    }
+    void this.#read();
+  }
+
+  get unlistedFrames(): number | undefined {
+    if (!this.#over) return undefined;
+    return this.#unlisted.length - this.#next + this.#gaps.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  get heldFrames(): number | undefined {
+    return this.#options.fleeting ? this.#kept.size : undefined;
+  }
+
+  list(max: number, liveOnly = false): Listed[] | undefined {
+    const [gap] = this.#gaps;
+    if (gap !== undefined) {
+      const count = Math.min(gap.count, gapRunMax);
+      gap.count -= count;
+      if (gap.count === 0) this.#gaps.shift();
+      return [{ name: "", failure: gap.failure, detail: gap.detail, count }];
+    }
+    const listed: ListedFrame[] = [];
+    const newest = this.#options.order === "newest";
+    while (listed.length < max && this.#next < this.#unlisted.length) {
+      const entry = newest ? this.#unlisted.at(-1) : this.#unlisted[this.#next];
+      if (entry === undefined || (liveOnly && entry.live !== true)) break;
+      if (newest) this.#unlisted.pop();
+      else this.#next++;
+      listed.push(entry);
+    }
+    this.#compact();
+    return this.#over && this.#unlisted.length === 0 && listed.length === 0 ? undefined : listed;
+  }
+
+  open(entry: FrameEntry): OpenedFrame {
+    if (!this.#kept.has(entry.name)) throw new SourceError("dropped", tooSlow);
+    return this.#options.store.open(entry);
+  }
+
+  settled(entry: FrameEntry, outcome: Outcome | undefined): void {
+    if (!this.#kept.has(entry.name)) return;
+    const { store } = this.#options;
+    if (outcome === undefined) store.setAside(entry);
+    else store.remove(entry);
+    this.#forget(entry);
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#wake?.();
+    // Whoever writes the stream learns of it by a closed pipe.
+    this.#options.reader.cancel().catch(() => undefined);
+  }
+
+  dispose(): void {
+    this.stop();
+    this.#options.store.close();
+  }
+
+  // ---- what comes in
+
+  async #read(): Promise<void> {
+    const { reader, splitter, onProblem, path } = this.#options;
+    try {
+      for (;;) {
+        const { value } = await reader.read();
+        if (this.#stopped) return;
+        if (value === undefined) break;
+        splitter.push(value);
+        await this.#take();
+      }
+    } catch (error) {
+      if (this.#stopped) return;
+      onProblem({ source: this.name, path, reason: "unreadable", detail: `the stream ended: ${errorText(error)}` });
+    }
+    splitter.end();
+    await this.#take();
+    if (this.#stopped) return;
+    if (this.#frames === 0 && this.#kept.size === 0 && this.#gaps.length === 0) {
+      const hint = "the formats are those of --format; raw frames have to be asked for";
+      onProblem({ source: this.name, path, reason: "empty", detail: "the stream ended without a frame", hint });
+    }
+    this.#over = true;
+    this.onReady?.();
+  }
+
+  /** Takes what the splitter has, and waits while there is no room for more. */
+  async #take(): Promise<void> {
+    const { splitter, whenFull, clock } = this.#options;
+    let sinceMs = clock.nowMs();
+    for (let split = splitter.next(); split !== undefined && !this.#stopped; split = splitter.next()) {
+      if (split.kind === "skipped") this.#skipped(split);
+      else this.#add(split.pieces, split.bytes, split.extension);
+      if (whenFull === "block") await this.#room();
+      if (clock.nowMs() - sinceMs < sliceMs) continue;
+      // The rest of the program has its turn, however much there is in the stream.
+      await new Promise<void>((resolve) => void clock.after(0, resolve));
+      sinceMs = clock.nowMs();
+    }
+  }
+
+  async #room(): Promise<void> {
+    while (this.#full && !this.#stopped) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  #add(pieces: readonly Uint8Array[], bytes: number, extension: string): void {
+    const { clock, names, store, whenFull } = this.#options;
+    const capturedNs = (clock.wallNs() / 1_000n) * 1_000n;
+    const name = names.name(capturedNs, this.#frames++, extension);
+    const entry = { name, bytes, capturedNs, live: true } as const;
+    try {
+      // A full disk: older frames make room for newer ones.
+      while (store.put(entry, pieces) === "full") {
+        if (!this.#dropOldest(noSpace)) throw new SourceError("dropped", noSpace);
+      }
+      this.#keep(entry);
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      this.#gap("dropped", error.message);
+    }
+    if (whenFull === "drop-oldest") while (this.#full && this.#dropOldest(tooSlow));
+    this.onReady?.();
+  }
+
+  #skipped(split: Extract<ReturnType<Splitter["next"]>, { kind: "skipped" }>): void {
+    if (split.reason === "padding") return;
+    const { onProblem, path } = this.#options;
+    // Garbage is no frame; anything else was one, and is told as one.
+    if (split.reason === "garbage") {
+      onProblem({ source: this.name, path, reason: "skipped", detail: split.detail });
+      return;
+    }
+    this.#gap("unreadable", split.detail);
+    this.onReady?.();
+  }
+
+  // ---- what is kept
+
+  get #full(): boolean {
+    return this.#keptBytes > this.#options.keptBytesMax || this.#kept.size > keptFramesMax;
+  }
+
+  #keep(entry: ListedFrame): void {
+    this.#kept.set(entry.name, entry);
+    this.#keptBytes += entry.bytes + frameOverheadBytes;
+    this.#unlisted.push(entry);
+  }
+
+  #forget(entry: FrameEntry): void {
+    this.#kept.delete(entry.name);
+    this.#keptBytes -= entry.bytes + frameOverheadBytes;
+    assert(this.#keptBytes >= 0, "what is forgotten was kept");
+    if (this.#full) return;
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  /** Forgets the frame that has waited longest, unless it is the only one. */
+  #dropOldest(why: string): boolean {
+    const [oldest] = this.#kept.values();
+    // The last one that is there would only make room for itself.
+    if (oldest === undefined || (this.#kept.size === 1 && why === tooSlow)) return false;
+    if (!this.#options.store.remove(oldest)) return false;
+    this.#forget(oldest);
+    if (this.#unlisted[this.#next] === oldest) {
+      this.#next++;
+      this.#compact();
+      this.#gap("dropped", why);
+    }
+    return true;
+  }
+
+  #gap(failure: ListedGap["failure"], detail: string): void {
+    const last = this.#gaps.at(-1);
+    const same = last?.failure === failure && last.detail === detail;
+    if (last !== undefined && (same || this.#gaps.length >= gapKindsMax)) last.count++;
+    else this.#gaps.push({ failure, detail, count: 1 });
+  }
+
+  #compact(): void {
+    if (this.#next < 1024 && this.#next < this.#unlisted.length) return;
+    this.#unlisted.splice(0, this.#next);
+    this.#next = 0;
+  }
+}

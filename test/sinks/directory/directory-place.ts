@@ -1,0 +1,93 @@
+/** A real directory for the directory sink, with the levers that its tests pull. */
+import { Database } from "bun:sqlite";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Catalogue } from "../../../src/sinks/directory/catalogue.ts";
+import { catalogueFile, ownFolder, temporaryFolder } from "../../../src/sinks/directory/catalogue.ts";
+import { DirectorySink, type DirectorySinkOptions } from "../../../src/sinks/directory/directory-sink.ts";
+import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
+import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
+import { nodeDisk } from "../../../src/system/file-system.ts";
+import { frameBytesMax, type SinkPlace } from "../suite.ts";
+
+export class DirectoryPlace implements SinkPlace {
+  readonly parent: string = mkdtempSync(join(tmpdir(), "framepipe-"));
+  readonly directory: string = join(this.parent, "captures");
+  readonly #options: Partial<DirectorySinkOptions>;
+  /** Virtual, so that nothing waits for healing and free space. */
+  nowMs = 0;
+  #broken = false;
+
+  constructor(options: Partial<DirectorySinkOptions> = {}) {
+    this.#options = options;
+  }
+
+  open(changes: Partial<DirectorySinkOptions> = {}): DirectorySink {
+    return new DirectorySink({
+      directory: this.directory,
+      layout: new Layout(layoutDefault),
+      sync: "batch",
+      frameBytesMax,
+      minFreeBytes: 0,
+      disk: nodeDisk,
+      clock: { nowMs: () => (this.nowMs += 10), wallNs: () => 1_800_000_000_000_000_001n },
+      openCatalogue: (directory, sync) => this.#breakable(openSqliteCatalogue(directory, sync)),
+      ...this.#options,
+      ...changes,
+    });
+  }
+
+  stored(): Map<string, string> {
+    return new Map(
+      readdirSync(this.directory, { recursive: true, encoding: "utf8" })
+        .filter((path) => !path.startsWith(ownFolder) && statSync(join(this.directory, path)).isFile())
+        .map((path) => [path, readFileSync(join(this.directory, path), "utf8")]),
+    );
+  }
+
+  temporaryFiles(): string[] {
+    return readdirSync(join(this.directory, temporaryFolder));
+  }
+
+  /** Rows of the catalogue, read by a connection of its own. */
+  query(sql: string): unknown[] {
+    const database = new Database(join(this.directory, catalogueFile), { readonly: true });
+    const statement = database.prepare(sql);
+    try {
+      return statement.values();
+    } finally {
+      statement.finalize();
+      database.close();
+    }
+  }
+
+  breakCommits(broken: boolean): void {
+    this.#broken = broken;
+  }
+
+  recordedGaps(): number {
+    return this.query("SELECT * FROM gaps").length;
+  }
+
+  recordedEnds(): number {
+    return this.query("SELECT * FROM sources").length;
+  }
+
+  remove(): void {
+    rmSync(this.parent, { recursive: true, force: true });
+  }
+
+  #breakable(catalogue: Catalogue): Catalogue {
+    return {
+      reading: (run) => catalogue.reading(run),
+      find: (origin, name, capturedNs) => catalogue.find(origin, name, capturedNs),
+      holds: (path) => catalogue.holds(path),
+      record: (batch) => {
+        if (this.#broken) throw Object.assign(new Error("broken for a test"), { code: "SQLITE_FULL" });
+        catalogue.record(batch);
+      },
+      close: () => catalogue.close(),
+    };
+  }
+}

@@ -1,0 +1,188 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { appendFileSync, cpSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { UserError } from "../../../src/errors.ts";
+import { catalogueFile } from "../../../src/sinks/directory/catalogue.ts";
+import type { DirectorySink } from "../../../src/sinks/directory/directory-sink.ts";
+import { type Finding, verify, type VerifyReport } from "../../../src/sinks/directory/verify.ts";
+import { commit, frameOf, inSession, otherSession, session, someEnd, someGap, stage, store } from "../suite.ts";
+import { DirectoryPlace } from "./directory-place.ts";
+
+describe("verify", () => {
+  let place: DirectoryPlace;
+  let sink: DirectorySink;
+  const at = (path: string): string => join(place.directory, path);
+
+  beforeEach(async () => {
+    place = new DirectoryPlace();
+    sink = place.open();
+    for (const name of ["1.jpg", "2.jpg", "day/3.jpg"]) stage(sink, frameOf(name, name), name);
+    sink.end(someEnd, () => {});
+    await commit(sink);
+  });
+
+  afterEach(() => {
+    sink.dispose();
+    place.remove();
+  });
+
+  async function check(directory = place.directory): Promise<{ report: VerifyReport; findings: Finding[] }> {
+    const findings: Finding[] = [];
+    const report = await verify({ directory, found: (finding) => findings.push(finding), settleMs: 0 });
+    return { report, findings };
+  }
+
+  test("a sound directory is clean, while the receiver runs and after it has ended", async () => {
+    const expected = { device: "rig", source: "visible", frames: 3, bytes: 19, conflicts: 0 };
+    for (const running of [true, false]) {
+      if (!running) sink.dispose();
+      const { report, findings } = await check();
+      expect(findings).toEqual([]);
+      expect(report).toEqual({
+        sources: [{ ...expected, missing: 0, changed: 0, gapFrames: 0, ended: true }],
+        frames: 3,
+        bytes: 19,
+        missing: 0,
+        changed: 0,
+        unknown: 0,
+        gapFrames: 0,
+        clean: true,
+      });
+    }
+    expect(await store((sink = place.open()), frameOf("4.jpg", "4"), "4")).toBe("stored");
+  });
+
+  test("finds what is missing and what has changed", async () => {
+    unlinkSync(at("rig/visible/1.jpg"));
+    writeFileSync(at("rig/visible/2.jpg"), "2.jgp");
+    appendFileSync(at("rig/visible/day/3.jpg"), "!");
+    await store(sink, frameOf("4.jpg", "4"), "4");
+    await store(sink, frameOf("5.jpg", "5"), "5");
+    unlinkSync(at("rig/visible/4.jpg"));
+    symlinkSync(at("rig/visible/5.jpg"), at("rig/visible/4.jpg"));
+    unlinkSync(at("rig/visible/5.jpg"));
+    mkdirSync(at("rig/visible/5.jpg"));
+    const { report, findings } = await check();
+    const frame = (name: string) => ({ device: "rig", source: "visible", name, path: `rig/visible/${name}` });
+    const changed = (name: string, detail: string) => ({ kind: "changed", ...frame(name), detail });
+    expect(findings.filter(({ kind }) => kind !== "unended") as unknown[]).toEqual([
+      { kind: "missing", ...frame("1.jpg") },
+      changed("2.jpg", "has other bytes than were stored"),
+      changed("day/3.jpg", "has 10 bytes, stored were 9"),
+      changed("4.jpg", "is a symbolic link now"),
+      changed("5.jpg", "is not a file any more"),
+    ]);
+    expect([report.missing, report.changed, report.clean]).toEqual([1, 4, false]);
+    expect(report.sources[0]).toMatchObject({ frames: 5, missing: 1, changed: 4 });
+  });
+
+  test("finds a whole folder that is missing", async () => {
+    rmSync(at("rig"), { recursive: true });
+    expect((await check()).report).toMatchObject({ missing: 3, changed: 0, unknown: 0 });
+  });
+
+  test("finds what is not in the catalogue, but not what is ours", async () => {
+    writeFileSync(at("notes.txt"), "by hand");
+    writeFileSync(at("rig/visible/day/.hidden"), "");
+    symlinkSync("1.jpg", at("rig/visible/link.jpg"));
+    mkdirSync(at("empty/folder"), { recursive: true });
+    writeFileSync(at(".framepipe/tmp/77"), "half a fra");
+    const { report, findings } = await check();
+    const paths = findings.flatMap((finding) => (finding.kind === "unknown" ? [finding.path] : []));
+    expect(paths.toSorted()).toEqual(["notes.txt", "rig/visible/day/.hidden", "rig/visible/link.jpg"]);
+    expect([report.unknown, report.missing, report.clean]).toEqual([3, 0, false]);
+  });
+
+  test("a file that gets its row while the check runs is not unknown", async () => {
+    const results = stage(sink, frameOf("4.jpg", "4"), "4");
+    writeFileSync(at("rig/visible/4.jpg"), "4");
+    const findings: Finding[] = [];
+    const checking = verify({ directory: place.directory, found: (finding) => findings.push(finding), settleMs: 300 });
+    await commit(sink);
+    expect(results).toEqual(["stored"]);
+    await checking;
+    expect(findings.filter(({ kind }) => kind === "unknown")).toEqual([]);
+  });
+
+  test("tells gaps that are still open", async () => {
+    const ignore = (): void => {};
+    sink.gap(someGap, ignore);
+    sink.gap({ ...someGap, firstSequence: 6, count: 1, name: "1.jpg" }, ignore);
+    sink.gap(
+      { ...someGap, firstSequence: 7, count: 10, name: "", reason: "dropped", detail: "the link was slower" },
+      ignore,
+    );
+    await commit(sink);
+    const { report, findings } = await check();
+    const gap = { kind: "gap", device: "rig", source: "visible" };
+    expect(findings as unknown[]).toEqual([
+      { ...gap, name: "lost.jpg", firstSequence: 4, count: 2, reason: "vanished", detail: "it was there before" },
+      { ...gap, name: "", firstSequence: 7, count: 10, reason: "dropped", detail: "the link was slower" },
+    ]);
+    expect([report.gapFrames, report.clean]).toEqual([12, false]);
+    await store(sink, frameOf("lost.jpg", "found"), "found");
+    expect((await check()).report.gapFrames).toBe(10);
+  });
+
+  test("notes a source whose latest session has not ended, which is no difference", async () => {
+    const infrared = { origin: { device: "rig", source: "infrared", session } };
+    await store(sink, frameOf("1.png", "1", infrared), "1");
+    const { report, findings } = await check();
+    expect(findings).toEqual([{ kind: "unended", device: "rig", source: "infrared", session }]);
+    expect(report.clean).toBe(true);
+    expect(report.sources.map(({ source, ended }) => [source, ended])).toEqual([
+      ["visible", true],
+      ["infrared", false],
+    ]);
+    // A later session that did end makes up for the one that was cut off.
+    sink.end({ ...someEnd, origin: { device: "rig", source: "infrared", session: otherSession } }, () => {});
+    await commit(sink);
+    expect((await check()).findings).toEqual([]);
+  });
+
+  test("a later session that has not ended is noted", async () => {
+    sink.dispose();
+    sink = place.open({ clock: { nowMs: () => 0, wallNs: () => 1_900_000_000_000_000_000n } });
+    await store(sink, frameOf("9.jpg", "9", inSession(otherSession)), "9");
+    expect((await check()).findings).toEqual([
+      { kind: "unended", device: "rig", source: "visible", session: otherSession },
+    ]);
+  });
+
+  test("reads more rows and files than it holds at a time", async () => {
+    for (let index = 0; index < 1200; index += 1) stage(sink, frameOf(`many/${index}.jpg`, "x"), "x");
+    await commit(sink);
+    unlinkSync(at("rig/visible/many/1100.jpg"));
+    const { report } = await check();
+    expect([report.frames, report.missing, report.unknown]).toEqual([1203, 1, 0]);
+  });
+
+  test("reads the catalogue that a killed receiver left, with its log", async () => {
+    const copy = join(place.parent, "copy");
+    cpSync(place.directory, copy, { recursive: true });
+    rmSync(join(copy, `${catalogueFile}-shm`));
+    expect((await check(copy)).report).toMatchObject({ frames: 3, clean: true });
+  });
+
+  test("can be ended", async () => {
+    const reason = new Error("enough");
+    const checking = verify({
+      directory: place.directory,
+      found: () => {},
+      settleMs: 0,
+      signal: AbortSignal.abort(reason),
+    });
+    await expect(checking).rejects.toBe(reason);
+  });
+
+  test("a directory without a catalogue, and a catalogue that is none, are user errors", async () => {
+    await expect(check(place.parent)).rejects.toThrow("has no catalogue");
+    const other = join(place.parent, "other");
+    mkdirSync(join(other, ".framepipe"), { recursive: true });
+    writeFileSync(join(other, catalogueFile), "no database ".repeat(100));
+    await expect(check(other)).rejects.toThrow("damaged or no catalogue");
+    writeFileSync(join(other, catalogueFile), "");
+    await expect(check(other)).rejects.toThrow("holds no tables");
+    await expect(check(other)).rejects.toBeInstanceOf(UserError);
+  });
+});

@@ -1,0 +1,212 @@
+/** Several sinks as one: the suite, and what happens when they do not agree. */
+import { afterEach, describe, expect, test } from "bun:test";
+import { crc32 } from "../../../src/bytes/checksum.ts";
+import { SinkError } from "../../../src/errors.ts";
+import type { Sink } from "../../../src/ports.ts";
+import { NullSink } from "../../../src/sinks/null/null-sink.ts";
+import { FanOutSink } from "../../../src/sinks/store/fan-out-sink.ts";
+import { MemorySink } from "../../../src/sinks/testing/memory-sink.ts";
+import { DirectoryPlace } from "../directory/directory-place.ts";
+import {
+  commit,
+  frameBytesMax,
+  frameOf,
+  inSession,
+  openWriter,
+  otherSession,
+  type Result,
+  session,
+  sinkSuite,
+  someEnd,
+  someGap,
+  stage,
+  store,
+} from "../suite.ts";
+import { TarPlace } from "../tar/tar-place.ts";
+
+const broken = new SinkError("memory: broken for a test", { retryable: true });
+
+// One of the two commits later than the other, and either of them fails.
+for (const failing of ["directory", "tar"] as const) {
+  sinkSuite(`a directory and an archive, the ${failing} fails`, true, () => {
+    const directory = new DirectoryPlace();
+    const tar = new TarPlace();
+    return {
+      open: () => new FanOutSink([directory.open(), tar.open()]),
+      stored: () => {
+        const stored = directory.stored();
+        expect(Object.fromEntries(tar.stored())).toEqual(Object.fromEntries(stored));
+        return stored;
+      },
+      breakCommits: (isBroken) => (failing === "tar" ? tar : directory).breakCommits(isBroken),
+      recordedGaps: () => {
+        expect(tar.recordedGaps()).toBe(directory.recordedGaps());
+        return tar.recordedGaps();
+      },
+      recordedEnds: () => {
+        expect(tar.recordedEnds()).toBe(directory.recordedEnds());
+        return tar.recordedEnds();
+      },
+      remove: () => {
+        directory.remove();
+        tar.remove();
+      },
+    };
+  });
+}
+
+sinkSuite("one that keeps and one that does not", false, () => {
+  const unused = (): never => {
+    throw new Error("not asked for");
+  };
+  return {
+    open: () => new FanOutSink([new MemorySink({ frameBytesMax }), new NullSink({ frameBytesMax })]),
+    stored: unused,
+    breakCommits: unused,
+    recordedGaps: unused,
+    recordedEnds: unused,
+    remove: () => {},
+  };
+});
+
+const origin = { device: "rig", source: "visible", session };
+const sinks: Sink[] = [];
+afterEach(() => {
+  for (const sink of sinks.splice(0)) sink.dispose();
+});
+
+function makePair(): { first: MemorySink; second: MemorySink; both: FanOutSink } {
+  const [first, second] = [new MemorySink({ frameBytesMax }), new MemorySink({ frameBytesMax })];
+  const both = new FanOutSink([first, second]);
+  sinks.push(both);
+  return { first, second, both };
+}
+
+const contentsOf = ({ frames }: MemorySink): string[] =>
+  [...frames.values()].map(({ bytes }) => Buffer.from(bytes).toString());
+
+describe("fan-out", () => {
+  test("a frame that one has and another lacks is sent, and stored where it was lacking", async () => {
+    const { first, second, both } = makePair();
+    await store(first, frameOf("1.jpg", "one"), "one");
+    await store(second, frameOf("2.jpg", "two", inSession(otherSession)), "two");
+    const offers = [frameOf("1.jpg", "one"), frameOf("2.jpg", "two")];
+    expect(both.lookup(origin, offers)).toEqual([{ kind: "want" }, { kind: "want" }]);
+    const results = stage(both, frameOf("1.jpg", "one", inSession(otherSession)), "one");
+    stage(both, frameOf("2.jpg", "two"), "two", results);
+    await commit(both);
+    // Already in one, now in both.
+    expect(results).toEqual(["stored", "stored"]);
+    expect([first, second].map(contentsOf)).toEqual([
+      ["one", "two"],
+      ["two", "one"],
+    ]);
+    expect(both.lookup(origin, offers).map(({ kind }) => kind)).toEqual(["have", "have"]);
+    expect(await store(both, frameOf("1.jpg", "one", inSession("c".repeat(32))), "one")).toBe("already");
+  });
+
+  test("what they hold under one name need not be the same: a conflict in any is one", async () => {
+    const { first, second, both } = makePair();
+    await store(first, frameOf("1.jpg", "one"), "one");
+    await store(second, frameOf("1.jpg", "two"), "two");
+    expect(both.lookup(origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "want" }]);
+    expect(await store(both, frameOf("1.jpg", "one", inSession(otherSession)), "one")).toBe("conflict");
+    expect([first, second].map(contentsOf)).toEqual([["one"], ["two", "one"]]);
+    const conflict = { kind: "have", outcome: "conflict", crc32: crc32(Buffer.from("one")) };
+    const asking = { ...origin, session: otherSession };
+    expect(both.lookup(asking, [frameOf("1.jpg", "one")])).toEqual([conflict] as ReturnType<Sink["lookup"]>);
+  });
+
+  test("a frame that failed in one is sent again, and known in the other", async () => {
+    const { first, second, both } = makePair();
+    const results = stage(both, frameOf("1.jpg", "one"), "one");
+    both.gap(someGap, (result) => results.push(result));
+    second.failure = broken;
+    expect(await commit(both)).toBe(broken);
+    expect(results).toEqual([broken, broken]);
+    expect([first, second].map(contentsOf)).toEqual([["one"], []]);
+    expect(both.ready(1)).toBe(broken);
+    expect(both.lookup(origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "want" }]);
+    second.failure = undefined;
+    expect(both.ready(1)).toBeUndefined();
+    expect(await store(both, frameOf("1.jpg", "one"), "one")).toBe("stored");
+    expect([first, second].map(contentsOf)).toEqual([["one"], ["one"]]);
+  });
+
+  test("what cannot be begun or written in one is begun in none", async () => {
+    const { first, second, both } = makePair();
+    second.failure = broken;
+    expect(() => both.open(frameOf("1.jpg", "one"))).toThrow(broken);
+    second.failure = undefined;
+    const writer = openWriter(both, frameOf("1.jpg", "one"));
+    second.failure = broken;
+    expect(() => writer.write(Buffer.from("one"))).toThrow(broken);
+    writer.abort();
+    second.failure = undefined;
+    expect(both.stagedFrames).toBe(0);
+    await commit(both);
+    expect([first, second].map(contentsOf)).toEqual([[], []]);
+  });
+
+  test("nothing is left in those before the one that cannot begin a frame", () => {
+    const place = new DirectoryPlace();
+    try {
+      const second = new MemorySink({ frameBytesMax: 2 });
+      const both = new FanOutSink([place.open(), second]);
+      expect(both.open(frameOf("1.jpg", "one"))).toBe("too-large");
+      second.failure = broken;
+      expect(() => both.open(frameOf("1.jpg", "1"))).toThrow(broken);
+      expect(place.temporaryFiles()).toEqual([]);
+      both.dispose();
+    } finally {
+      place.remove();
+    }
+  });
+
+  test("a refusal of one is the answer of all", async () => {
+    const first = new MemorySink({ frameBytesMax });
+    const small = new MemorySink({ frameBytesMax: 2 });
+    const both = new FanOutSink([first, small]);
+    sinks.push(both);
+    expect(both.open(frameOf("1.jpg", "one"))).toBe("too-large");
+    expect(both.lookup(origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "refuse", reason: "too-large" }]);
+    await commit(both);
+    expect(first.frames.size).toBe(0);
+  });
+
+  test("the failure that nothing heals is the one that is told", async () => {
+    const { first, second, both } = makePair();
+    const hopeless = new SinkError("gone for good", { retryable: false });
+    stage(both, frameOf("1.jpg", "one"), "one");
+    [first.failure, second.failure] = [broken, hopeless];
+    expect(await commit(both)).toBe(hopeless);
+    expect(both.ready(1)).toBe(hopeless);
+  });
+
+  test("nothing is told before the slowest is done", async () => {
+    const quick = new MemorySink({ frameBytesMax });
+    const slow = new MemorySink({ frameBytesMax });
+    const { promise: waiting, resolve: goOn } = Promise.withResolvers<void>();
+    const slowCommit = slow.commit.bind(slow);
+    slow.commit = async (done) => {
+      await waiting;
+      slowCommit(done);
+    };
+    const both = new FanOutSink([quick, slow]);
+    sinks.push(both);
+    const results: Result[] = stage(both, frameOf("1.jpg", "one"), "one");
+    both.end(someEnd, (result) => results.push(result));
+    const done = commit(both);
+    await Bun.sleep(5);
+    expect(quick.frames.size).toBe(1);
+    expect([results, both.stagedFrames, both.stagedBytes]).toEqual([[], 2, 3]);
+    goOn();
+    await done;
+    expect([results, both.stagedFrames, both.stagedBytes]).toEqual([["stored", "recorded"], 0, 0]);
+  });
+
+  test("is called by all its places", () => {
+    const sink = new FanOutSink([new MemorySink({ frameBytesMax }), new NullSink({ frameBytesMax })]);
+    expect(sink.place).toBe("memory, /dev/null");
+  });
+});

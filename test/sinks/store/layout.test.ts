@@ -1,0 +1,89 @@
+import { expect, test } from "bun:test";
+import { UserError } from "../../../src/errors.ts";
+import { nameProblem } from "../../../src/names.ts";
+import { Layout, layoutDefault, numberedPath } from "../../../src/sinks/store/layout.ts";
+import { frameOf, session } from "../suite.ts";
+
+test("fills every field, dates in UTC", () => {
+  // 2023-11-14T22:13:20.123456789Z
+  const frame = frameOf("day/17.jpg", "x", { sequence: 42 });
+  const cases = [
+    [layoutDefault, "rig/visible/day/17.jpg"],
+    ["{date}/{hour}/{device}-{source}-{name}", "2023-11-14/22/rig-visible-day/17.jpg"],
+    ["all/{session}/{sequence}.jpg", `all/${session}/42.jpg`],
+    ["{sequence}{name}", "42day/17.jpg"],
+  ] as const;
+  for (const [template, path] of cases) expect(new Layout(template).pathOf(frame)).toBe(path);
+});
+
+test("the hour follows the capture time, also backwards and before 1970", () => {
+  const layout = new Layout("{date}/{hour}/{name}");
+  const hourNs = 3_600_000_000_000n;
+  const paths = [0n, hourNs - 1n, hourNs, 0n, -1n].map((capturedNs) => layout.pathOf(frameOf("1", "", { capturedNs })));
+  expect(paths).toEqual([
+    "1970-01-01/00/1",
+    "1970-01-01/00/1",
+    "1970-01-01/01/1",
+    "1970-01-01/00/1",
+    "1969-12-31/23/1",
+  ]);
+});
+
+test("a template that cannot work is a usage error with the fields in its hint", () => {
+  const bad = [
+    "{device}/{source}",
+    "{name",
+    "name}",
+    "{}",
+    "{Name}",
+    "{camera}/{name}",
+    "",
+    "/{name}",
+    "../{name}",
+    ".hidden/{name}",
+    "a//{name}",
+  ];
+  for (const template of bad) {
+    const parse = (): Layout => new Layout(template);
+    expect(parse).toThrow(UserError);
+    expect(parse).toThrow(`--layout '${template}'`);
+    expect(hintsOf(parse)).toContain("{sequence}");
+  }
+});
+
+test("a path that is not safe is none", () => {
+  const layout = new Layout("{date}/x{name}");
+  expect(layout.pathOf(frameOf("1.jpg", ""))).toBe("2023-11-14/x1.jpg");
+  for (const name of ["a/../../b", "a\\b", "n".repeat(255)]) expect(layout.pathOf(frameOf(name, ""))).toBeUndefined();
+});
+
+test("numbered names keep the extension and the limits", () => {
+  const long = "n".repeat(255);
+  const accents = "é".repeat(127);
+  const deep = `${"d".repeat(200)}/`.repeat(5);
+  const cases = [
+    ["a/17.jpg", 1, "a/17.jpg"],
+    ["a/17.jpg", 2, "a/17~2.jpg"],
+    ["17", 3, "17~3"],
+    ["a.b/17", 3, "a.b/17~3"],
+    ["17.tar.gz", 12, "17.tar~12.gz"],
+    [long, 2, `${"n".repeat(253)}~2`],
+    [`${"n".repeat(251)}.jpg`, 10, `${"n".repeat(248)}~10.jpg`],
+    [accents, 2, `${"é".repeat(126)}~2`],
+    [`${deep}${"n".repeat(19)}`, 2, `${deep}${"n".repeat(17)}~2`],
+    [`x.${"e".repeat(253)}`, 2, `x.${"e".repeat(251)}~2`],
+  ] as const;
+  for (const [path, number, expected] of cases) {
+    expect(numberedPath(path, number)).toBe(expected);
+    expect(nameProblem(expected)).toBeUndefined();
+  }
+});
+
+function hintsOf(run: () => unknown): string {
+  try {
+    run();
+    return "";
+  } catch (error) {
+    return error instanceof UserError ? error.hints.join() : "";
+  }
+}

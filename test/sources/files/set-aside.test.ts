@@ -1,0 +1,81 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { DirectorySource } from "../../../src/sources/directory/directory-source.ts";
+import { giveBack, nameBefore, setAside } from "../../../src/sources/files/set-aside.ts";
+
+let root = "";
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "framepipe-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+function put(name: string, content = name): string {
+  const path = join(root, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+function contents(): Record<string, string> {
+  return Object.fromEntries(readdirSync(root).map((name) => [name, readFileSync(join(root, name), "utf8")]));
+}
+
+test("there and back, a link too", () => {
+  const path = put("1.jpg");
+  symlinkSync("1.jpg", join(root, "2.jpg"));
+  const before = contents();
+  for (const name of ["1.jpg", "2.jpg"]) {
+    const aside = setAside(join(root, name));
+    expect(nameBefore(basename(aside))).toBe(name);
+    expect(giveBack(aside, join(root, name))).toBe(join(root, name));
+  }
+  expect(contents()).toEqual(before);
+  expect(nameBefore(basename(path))).toBeUndefined();
+});
+
+test("back beside what has come meanwhile, again and again", () => {
+  for (const name of ["1.jpg", "none"]) {
+    const path = put(name, "old 1");
+    const first = setAside(path);
+    put(name, "old 2");
+    const second = setAside(path);
+    put(name, "new");
+    expect([giveBack(first, path), giveBack(second, path)].map((given) => basename(given))).toEqual(
+      name === "none" ? ["none-1", "none-2"] : ["1-1.jpg", "1-2.jpg"],
+    );
+  }
+  expect(contents()).toEqual({
+    "1.jpg": "new",
+    "1-1.jpg": "old 1",
+    "1-2.jpg": "old 2",
+    none: "new",
+    "none-1": "old 1",
+    "none-2": "old 2",
+  });
+});
+
+test("the longest names, and those of any writing", () => {
+  for (const name of [`${"x".repeat(251)}.jpg`, `${"é".repeat(125)}.jpg`, `${"x".repeat(200)}${".".repeat(48)}.jpg`]) {
+    const path = put(name, "old");
+    const aside = setAside(path);
+    put(name, "new");
+    const given = basename(giveBack(aside, path));
+    expect(given).toEndWith("-1.jpg");
+    expect(given).not.toStartWith(".");
+    rmSync(join(root, given));
+    expect(nameBefore(basename(setAside(path)))).toEndWith("jpg");
+  }
+});
+
+test("what a crash left is a frame again, once, whatever step it had come to", () => {
+  put("1.jpg");
+  setAside(join(root, "1.jpg"));
+  // Given back, and not yet removed.
+  linkSync(setAside(put("2.jpg")), join(root, "2.jpg"));
+  setAside(put("3.jpg", "old"));
+  put("3.jpg", "new");
+  const source = new DirectorySource({ name: "visible", root });
+  expect(source.list(10)?.map(({ name }) => name)).toEqual(["1.jpg", "2.jpg", "3-1.jpg", "3.jpg"]);
+  expect(contents()).toEqual({ "1.jpg": "1.jpg", "2.jpg": "2.jpg", "3-1.jpg": "old", "3.jpg": "new" });
+});
