@@ -1,6 +1,6 @@
 /**
- * The wire protocol a second time, from its PROTOCOL.md alone: nothing of src/ is used. It encodes whatever it is told, also
- * what no honest peer would say, and decodes without mercy. For hostile peers, and to listen in on a proxy.
+ * The wire protocol a second time, from its PROTOCOL.md alone: nothing of src/ is used. It encodes whatever it is
+ * told, also what no honest peer would say, and decodes without mercy. For hostile peers, and to listen in on a proxy.
  */
 import type { Socket } from "bun";
 import { crc32, patienceMs } from "../support/processes.ts";

@@ -1,6 +1,6 @@
 /**
- * An article-style client and server, written from section 2 of the lockstep PROTOCOL.md alone: nothing of src/ is used,
- * and nothing is done to help the other side. Each read is taken for one message, the last
+ * An article-style client and server, written from section 2 of the lockstep PROTOCOL.md alone: nothing of src/ is
+ * used, and nothing is done to help the other side. Each read is taken for one message, the last
  * `ok` is said before the file is written, and a message that is none of the expected ones is lost.
  *
  *     bun test/support/lockstep-peers.ts server PORT DIR [--read-bytes N] [--busy-ms N] [--slow-read-ms N]

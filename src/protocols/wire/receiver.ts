@@ -1,7 +1,7 @@
 /**
  * The receiver's engine for one connection: PROTOCOL.md from the side that stores, without any I/O. Bytes in, events
- * out (receiver-session.ts); what the driver decides is encoded into `outbox`. Nothing here survives the connection: what
- * was received is known to the sink, and what was not is offered again.
+ * out (receiver-session.ts); what the driver decides is encoded into `outbox`. Nothing here survives the connection:
+ * what was received is known to the sink, and what was not is offered again.
  */
 import { crc32 } from "../../bytes/checksum.ts";
 import { Outbox } from "../../bytes/outbox.ts";
