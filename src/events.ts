@@ -34,7 +34,13 @@ export type SenderEvent =
   | { readonly event: "finished"; readonly interrupted: boolean; readonly unsettled: number };
 
 export type ReceiverEvent =
-  | { readonly event: "listening"; readonly address: string; readonly out: readonly string[] }
+  | {
+      readonly event: "listening";
+      readonly address: string;
+      readonly out: readonly string[];
+      /** No destination keeps frames: an ack means that one was handed on. */
+      readonly keepsNothing: boolean;
+    }
   | {
       readonly event: "session-started";
       readonly session: string;
@@ -75,7 +81,15 @@ export type ReceiverEvent =
     }
   | { readonly event: "source-ended"; readonly device: string; readonly source: string; readonly totals: SourceTotals }
   | { readonly event: "held"; readonly reason: string }
-  | { readonly event: "resumed" };
+  | { readonly event: "resumed" }
+  | ViewEvent;
+
+/** Of a destination that is shown the frames beside those that keep them, and never waited for. */
+export type ViewEvent =
+  /** It takes frames more slowly than they come: from now on some are left out. */
+  | { readonly event: "view-behind"; readonly place: string }
+  | { readonly event: "view-resumed"; readonly place: string; readonly skippedFrames: number }
+  | { readonly event: "view-ended"; readonly place: string; readonly reason: string };
 
 /** Per source, for the progress display. Plain counters, updated in place; read a few times a second. */
 export interface SourceProgress {

@@ -123,6 +123,8 @@ export const backoffFirstMs = 100;
 export const backoffLastMs = 3_000;
 /** Time for a connection attempt. */
 export const connectMs = 10_000;
+/** How long a destination that is asked over a network may take to say what it holds; then it is asked again. */
+export const lookupMs = 60_000;
 /** While the destination is full or gone, how often it is looked at again. */
 export const holdProbeMs = 1_000;
 /** After the first signal, how long the window may take to be acknowledged. */

@@ -130,8 +130,12 @@ export interface OpenedFrame {
 export interface Sink {
   /** For messages: the path or `-`. */
   readonly place: string;
-  /** What the sink already holds of these offers; one verdict per entry, in order. Throws SinkError. */
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[];
+  readonly traits: SinkTraits;
+  /**
+   * What the sink already holds of these offers; one verdict per entry, in order. Throws, or rejects with, SinkError.
+   * A promise only where a destination has to be asked over a network; answers may come in any order.
+   */
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]>;
   /**
    * Begins a frame. Returns a writer, or why this frame cannot be taken (the session goes on).
    * Throws SinkError: the destination is unusable for now.
@@ -152,11 +156,24 @@ export interface Sink {
   commit(done: (failure: SinkError | undefined) => void): void;
   /**
    * Whether `bytes` more can be stored now. `undefined`: yes. A SinkError says why not, for a person.
-   * Called before each frame, so it is cheap when all is well. After a failure it tries to heal (reopen, recreate).
+   * Called before each frame, so it is cheap when all is well. After a failure it tries to make the destination usable
+   * again.
    */
   ready(bytes: number): SinkError | undefined;
   /** Waits for nothing: call after the last commit is done. Open writers are aborted. */
   dispose(): void;
+}
+
+/** What a destination can and cannot do. */
+export interface SinkTraits {
+  /** Frames cannot be taken out again one by one. */
+  readonly appendOnly?: boolean;
+  /** It is another machine's: what an ack means is that machine's word. */
+  readonly remote?: boolean;
+  /** It knows what it was given only until it is closed. */
+  readonly forgets?: boolean;
+  /** Frames are handed on or discarded: an ack does not mean that anything is kept. */
+  readonly keepsNothing?: boolean;
 }
 
 /**

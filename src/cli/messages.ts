@@ -71,8 +71,11 @@ export function describeSourceProblem(problem: SourceProblem): Report {
 
 export function describeReceiverEvent(event: ReceiverEvent): Report {
   switch (event.event) {
-    case "listening":
-      return { level: "info", event, text: `listening on ${event.address}, storing in ${event.out.join(", ")}` };
+    case "listening": {
+      const out = event.out.join(", ");
+      const storing = event.keepsNothing ? `keeping nothing: frames go to ${out}` : `storing in ${out}`;
+      return { level: "info", event, text: `listening on ${event.address}, ${storing}` };
+    }
     case "session-started": {
       const protocol = event.protocol === "lockstep" ? " (lockstep)" : "";
       const text = event.again
@@ -115,6 +118,14 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
       return { level: "warning", event, text: `waiting: cannot store now: ${event.reason}` };
     case "resumed":
       return { level: "info", event, text: "storing again" };
+    case "view-behind":
+      return { level: "info", event, text: `${event.place} is too slow: it is shown only some of the frames` };
+    case "view-resumed": {
+      const text = `${event.place} is shown every frame again: ${formatFrames(event.skippedFrames)} left out`;
+      return { level: "info", event, text };
+    }
+    case "view-ended":
+      return { level: "info", event, text: `${event.place} is shown nothing any more: ${event.reason}` };
   }
 }
 

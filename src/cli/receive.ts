@@ -19,12 +19,13 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
-  const onClosed = (): void => {
-    // What the reader was given is acknowledged, and nobody is left to complain to. Where frames are recorded besides,
-    // somebody relies on that: then it is the failure that the sink says it is.
-    if (command.out.length === 1) started?.stop();
-  };
-  const sink = openSinks(command.out, { ...command, outputIsTerminal: isTerminal(1), onClosed });
+  const sink = openSinks(command.out, {
+    ...command,
+    outputIsTerminal: isTerminal(1),
+    // What the reader was given is acknowledged, and nobody is left to complain to.
+    onClosed: () => started?.stop(),
+    onView: (event) => terminal.report(describeReceiverEvent(event)),
+  });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
   try {

@@ -76,6 +76,7 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     onFailure: (error) => end(ExitStatus.failure, error),
   });
   const listener = listen({ hostname, port, accept: () => hub.accept() });
-  onEvent({ event: "listening", address: listener.address, out });
+  const { keepsNothing = false } = sink.traits;
+  onEvent({ event: "listening", address: listener.address, out, keepsNothing });
   return { address: listener.address, progress: hub.progress, stop: () => end(ExitStatus.ok), done };
 }

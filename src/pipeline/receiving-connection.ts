@@ -7,13 +7,14 @@
  */
 import { ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
-import type { Frame, Origin, RefusalReason } from "../frame.ts";
+import type { Frame, Origin, RefusalReason, Verdict } from "../frame.ts";
 import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
 import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
 import { detectProtocol } from "../protocols/detect.ts";
 import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
 import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
+import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import { Deadline } from "./deadline.ts";
 
 /** What a connection knows of the hub that all connections share. */
@@ -59,6 +60,7 @@ export class ReceivingConnection implements LinkHandlers {
   #protocol: "wire" | "lockstep" = "wire";
   #receiving: ReceivingSession<FrameWriter> | undefined;
   readonly #deadline: Deadline;
+  readonly #answers: AnswerQueue;
   readonly #handshakeAtMs: number;
   /** First bytes, while they do not tell the protocol. */
   #prefix: Uint8Array | undefined;
@@ -97,6 +99,14 @@ export class ReceivingConnection implements LinkHandlers {
       () => this.#dueAtMs(),
       () => this.#tick(),
     );
+    this.#answers = new AnswerQueue({
+      sink: hub.options.sink,
+      clock,
+      answer: (offer, verdicts) => this.#answer(offer, verdicts),
+      // In its own turn: answers come inside calls of the sink.
+      answered: () => clock.after(0, () => this.#pump()),
+      failed: (error) => hub.hold(error),
+    });
   }
 
   get #clock(): Clock {
@@ -206,6 +216,7 @@ export class ReceivingConnection implements LinkHandlers {
         if (this.#hub.full) this.#hub.commit();
         if (!this.#hub.open) return;
       }
+      if (this.#answers.full) return;
       const event = this.#waiting ?? receiving.next(this.#clock.nowMs());
       if (event === undefined) return;
       this.#waiting = undefined;
@@ -238,7 +249,7 @@ export class ReceivingConnection implements LinkHandlers {
       case "source":
         return;
       case "offer":
-        return this.#answer(receiving, event);
+        return this.#answers.take(event);
       case "frame":
         return this.#open(receiving, event.incoming);
       case "payload": {
@@ -307,9 +318,7 @@ export class ReceivingConnection implements LinkHandlers {
     }
   }
 
-  #answer(receiving: ReceivingSession<FrameWriter>, offer: Extract<Event, { type: "offer" }>): void {
-    const { origin, entries, sourceIndex, firstSequence } = offer;
-    const verdicts = this.#hub.options.sink.lookup(origin, entries);
+  #answer({ origin, entries, sourceIndex, firstSequence }: Offer, verdicts: readonly Verdict[]): void {
     for (const [index, verdict] of verdicts.entries()) {
       const entry = entries[index];
       if (entry === undefined || verdict.kind === "want") continue;
@@ -319,7 +328,7 @@ export class ReceivingConnection implements LinkHandlers {
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
       }
     }
-    receiving.answer(sourceIndex, firstSequence, verdicts);
+    this.#receiving?.answer(sourceIndex, firstSequence, verdicts);
   }
 
   #open(receiving: ReceivingSession<FrameWriter>, incoming: Incoming): void {
@@ -427,6 +436,7 @@ export class ReceivingConnection implements LinkHandlers {
     if (this.#receiving === undefined || this.session === undefined || this.#closing) return;
     if (this.#heldTold) this.#receiving.resume();
     this.#heldTold = false;
+    this.#answers.askAgain();
     this.#pump();
   }
 
@@ -510,6 +520,7 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   #abortFrames(): void {
+    this.#answers.close();
     const receiving = this.#receiving;
     if (receiving === undefined) return;
     for (const incoming of receiving.openFrames()) {
@@ -551,7 +562,11 @@ export class ReceivingConnection implements LinkHandlers {
   #regulate(): void {
     const receiving = this.#receiving;
     if (receiving === undefined || this.#link === undefined) return;
-    const pause = receiving.full || this.#waiting !== undefined || (this.session !== undefined && !this.#hub.open);
+    const pause =
+      receiving.full ||
+      this.#waiting !== undefined ||
+      this.#answers.full ||
+      (this.session !== undefined && !this.#hub.open);
     if (pause === this.#paused) return;
     this.#paused = pause;
     receiving.reading = !pause;

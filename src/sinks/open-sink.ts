@@ -2,20 +2,24 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.ts";
+import type { ViewEvent } from "../events.ts";
 import type { Clock, Sink } from "../ports.ts";
 import { nodeDisk } from "../system/file-system.ts";
 import { openNodeArchiveFile } from "./archive/archive-file.ts";
-import { DirectorySink } from "./directory/directory-sink.ts";
+import { DirectoryStore } from "./directory/directory-store.ts";
 import { openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
-import { openMcapSink } from "./mcap/mcap-sink.ts";
-import { NullSink } from "./null/null-sink.ts";
-import { openStdoutSink } from "./stdout/stdout-sink.ts";
+import { openMcapStore } from "./mcap/mcap-store.ts";
+import { NullStore } from "./null/null-store.ts";
+import { openStdoutStore } from "./stdout/stdout-store.ts";
 import { FanOutSink } from "./store/fan-out-sink.ts";
 import { indexCacheBytesMax } from "./store/frame-index.ts";
 import { gatheredBytesMax } from "./store/gathered-frame.ts";
 import { Layout, layoutDefault } from "./store/layout.ts";
+import { StoreSink } from "./store/store-sink.ts";
+import type { Draft, Store } from "./store/store.ts";
 import type { SyncMode } from "./store/sync-mode.ts";
-import { openTarSink } from "./tar/tar-sink.ts";
+import { View } from "./store/view.ts";
+import { openTarStore } from "./tar/tar-store.ts";
 
 export interface OpenSinkOptions {
   /** `--layout`; undefined: the default. */
@@ -24,8 +28,9 @@ export interface OpenSinkOptions {
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
   readonly outputIsTerminal: boolean;
-  /** The reader of standard output has gone: the receiver should stop. */
+  /** The reader of standard output, which was the only destination, has gone: the receiver should stop. */
   readonly onClosed: () => void;
+  readonly onView: (event: ViewEvent) => void;
 }
 
 const clock: Pick<Clock, "nowMs" | "wallNs"> = {
@@ -39,14 +44,21 @@ export function openSinks(destinations: readonly string[], options: OpenSinkOpti
   const twice = destinations.find((_destination, index) => identities.indexOf(identities[index] ?? "") < index);
   if (twice !== undefined) throw new UserError(`--out ${twice} is given twice`, ["name each destination once"]);
   const sinks: Sink[] = [];
+  const views: View[] = [];
   try {
-    for (const destination of destinations) sinks.push(openSink(destination, options, destinations.length));
+    for (const destination of destinations) {
+      // Beside another destination, what goes to a player is a view. There is one, since no destination is given twice.
+      if (destinations.length > 1 && standardOutputs.has(destination)) {
+        const onClosed = (): void => views[0]?.end("its reader has closed it");
+        views.push(new View(openSink(destination, { ...options, onClosed }, destinations.length), options.onView));
+      } else sinks.push(openSink(destination, options, destinations.length));
+    }
   } catch (error) {
-    for (const sink of sinks) sink.dispose();
+    for (const opened of [...sinks, ...views]) opened.dispose();
     throw error;
   }
   const [first] = sinks;
-  return first !== undefined && sinks.length === 1 ? first : new FanOutSink(sinks);
+  return first !== undefined && destinations.length === 1 ? first : new FanOutSink(sinks, views);
 }
 
 const standardOutputs: ReadonlySet<string> = new Set(["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]);
@@ -77,17 +89,21 @@ export function openSink(destination: string, options: OpenSinkOptions, sinkCoun
   }
   // A layout that cannot work is said whatever the destination.
   const layout = new Layout(options.layout ?? layoutDefault);
+  return new StoreSink(openStore(destination, layout, options, sinkCount), { ...options, clock });
+}
+
+function openStore(destination: string, layout: Layout, options: OpenSinkOptions, sinkCount: number): Store<Draft> {
   const { sync, frameBytesMax, minFreeBytes, outputIsTerminal: isTerminal, onClosed } = options;
-  if (destination === "/dev/null") return new NullSink(options);
+  if (destination === "/dev/null") return new NullStore();
   const memory = { memoryBytesMax: gatheredBytesMax / sinkCount, cacheBytes: indexCacheBytesMax / sinkCount };
   if (standardOutputs.has(destination)) {
-    return openStdoutSink({ ...memory, descriptor: 1, isTerminal, frameBytesMax, minFreeBytes, onClosed, clock });
+    return openStdoutStore({ ...memory, descriptor: 1, isTerminal, minFreeBytes, onClosed, clock });
   }
-  const shared = { layout, sync, frameBytesMax, minFreeBytes, clock };
+  const shared = { layout, sync, minFreeBytes, clock };
   const file = { ...shared, ...memory, path: destination, openFile: openNodeArchiveFile };
-  if (/\.tar$/i.test(destination)) return openTarSink(file);
-  if (/\.mcap$/i.test(destination)) return openMcapSink(file);
-  return new DirectorySink({
+  if (/\.tar$/i.test(destination)) return openTarStore(file);
+  if (/\.mcap$/i.test(destination)) return openMcapStore({ ...file, frameBytesMax });
+  return new DirectoryStore({
     ...shared,
     directory: destination,
     disk: nodeDisk,

@@ -51,3 +51,9 @@ export function isNameError(error: unknown): boolean {
   const code = errorCode(error);
   return code === "ENAMETOOLONG" || code === "EINVAL" || code === "EILSEQ";
 }
+
+/** Whether a disk or a quota has no room left: it waits for somebody to make some. */
+export function isFull(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL";
+}

@@ -71,9 +71,25 @@ const sender: [SenderEvent, Level, string][] = [
 const session = "0".repeat(32);
 const receiver: [ReceiverEvent, Level, string][] = [
   [
-    { event: "listening", address: peer, out: ["captures"] },
+    { event: "listening", address: peer, out: ["captures"], keepsNothing: false },
     "info",
     "listening on 127.0.0.1:8000, storing in captures",
+  ],
+  [
+    { event: "listening", address: peer, out: ["-"], keepsNothing: true },
+    "info",
+    "listening on 127.0.0.1:8000, keeping nothing: frames go to -",
+  ],
+  [{ event: "view-behind", place: "-" }, "info", "- is too slow: it is shown only some of the frames"],
+  [
+    { event: "view-resumed", place: "-", skippedFrames: 1200 },
+    "info",
+    "- is shown every frame again: 1,200 frames left out",
+  ],
+  [
+    { event: "view-ended", place: "-", reason: "its reader has closed it" },
+    "info",
+    "- is shown nothing any more: its reader has closed it",
   ],
   [
     { event: "session-started", session, peer: "10.0.0.1:5", device, protocol: "wire", again: false },

@@ -5,9 +5,9 @@ import type { ReceiverEvent } from "../../src/events.ts";
 import { idleMs } from "../../src/limits.ts";
 import type { Link, LinkHandlers } from "../../src/ports.ts";
 import { Kind } from "../../src/protocols/wire/constants.ts";
-import { MemorySink } from "../../src/sinks/testing/memory-sink.ts";
 import { concat, encoded, hello, putPayload } from "../protocols/wire/cases.ts";
 import type { SimClock } from "../simulation/sim-clock.ts";
+import { MemorySink } from "../sinks/memory-sink.ts";
 import { openHub } from "./open-hub.ts";
 
 class HeldLink implements Link {

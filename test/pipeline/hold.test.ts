@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { SinkError } from "../../src/errors.ts";
 import { stopMs } from "../../src/limits.ts";
-import { MemorySink } from "../../src/sinks/testing/memory-sink.ts";
+import { MemorySink } from "../sinks/memory-sink.ts";
 import { frameOf, stage } from "../sinks/suite.ts";
 import { openHub } from "./open-hub.ts";
 

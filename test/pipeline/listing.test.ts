@@ -4,7 +4,8 @@ import type { FrameEntry } from "../../src/frame.ts";
 import { runReceiver } from "../../src/pipeline/receive.ts";
 import { runSender } from "../../src/pipeline/send.ts";
 import type { Listed, OpenedFrame, Source } from "../../src/ports.ts";
-import { NullSink } from "../../src/sinks/null/null-sink.ts";
+import { NullStore } from "../../src/sinks/null/null-store.ts";
+import { sinkOf } from "../sinks/suite.ts";
 
 const framesMax = 10_000;
 
@@ -37,7 +38,7 @@ test("the first frame is sent when a few have been listed", async () => {
   const receiver = runReceiver({
     hostname: "127.0.0.1",
     port: 0,
-    sink: new NullSink({ frameBytesMax: 1000 }),
+    sink: sinkOf(new NullStore()),
     out: [],
     agent: "",
     frameBytesMax: 1000,

@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import type { ReceiverEvent } from "../../src/events.ts";
 import { ReceiverHub } from "../../src/pipeline/receiver.ts";
 import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
-import { DirectorySink } from "../../src/sinks/directory/directory-sink.ts";
+import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import { Layout, layoutDefault } from "../../src/sinks/store/layout.ts";
+import { StoreSink } from "../../src/sinks/store/store-sink.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
 import { SimCatalogue, SimDisk } from "../simulation/sim-disk.ts";
 import { SimNetwork } from "../simulation/sim-network.ts";
@@ -17,16 +18,16 @@ test("a receiver that is told to stop reads nothing more, acknowledges what it h
   const random = new Random(1);
   const network = new SimNetwork(time, random, { delayMsMax: 2, capacityBytes: 1_000_000, damage: 0 });
   const disk = new SimDisk({ random, after: (delayMs, run) => clock.after(delayMs, run) });
-  const sink = new DirectorySink({
+  const options = { sync: "batch", frameBytesMax: 1e6, clock } as const;
+  const store = new DirectoryStore({
+    ...options,
     directory: "/archive",
     layout: new Layout(layoutDefault),
-    sync: "batch",
-    frameBytesMax: 1e6,
     minFreeBytes: 0,
     disk,
     openCatalogue: () => new SimCatalogue(disk),
-    clock,
   });
+  const sink = new StoreSink(store, options);
   const events: ReceiverEvent[] = [];
   const onEvent = (event: ReceiverEvent): void => void events.push(event);
   const newSession = (): string => "1".repeat(32);

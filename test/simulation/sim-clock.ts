@@ -2,6 +2,7 @@
  * Virtual time: a queue of calls ordered by time, then by the order in which they were asked for. Nothing happens
  * between them, so a run is a function of its seed.
  */
+import { drainMicrotasks } from "bun:jsc";
 import type { Clock } from "../../src/ports.ts";
 
 interface Call {
@@ -56,6 +57,8 @@ export class SimClock implements Clock {
       if (call.run === undefined) continue;
       this.#nowMs = call.atMs;
       call.run();
+      // What awaits goes on at this moment of virtual time.
+      drainMicrotasks();
       return true;
     }
   }

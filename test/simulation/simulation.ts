@@ -16,8 +16,9 @@ import { ReceiverHub } from "../../src/pipeline/receiver.ts";
 import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
 import type { Clock, Sink } from "../../src/ports.ts";
 import type { SendingOrder } from "../../src/protocols/source-ledger.ts";
-import { DirectorySink } from "../../src/sinks/directory/directory-sink.ts";
+import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import { Layout, layoutDefault } from "../../src/sinks/store/layout.ts";
+import { StoreSink } from "../../src/sinks/store/store-sink.ts";
 import { Random } from "../support/random.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimCatalogue, SimDisk } from "./sim-disk.ts";
@@ -208,16 +209,17 @@ class Simulation {
 
   #openSink(clock: Clock): Sink {
     const catalogue = new SimCatalogue(this.#disk);
-    return new DirectorySink({
+    const sync = this.#seed % 4 === 0 ? "each" : "batch";
+    const store = new DirectoryStore({
       directory,
       layout: new Layout(layoutDefault),
-      sync: this.#seed % 4 === 0 ? "each" : "batch",
-      frameBytesMax: 1_000_000,
+      sync,
       minFreeBytes: 0,
       disk: this.#disk,
       openCatalogue: () => catalogue,
       clock,
     });
+    return new StoreSink(store, { sync, frameBytesMax: 1_000_000, clock });
   }
 
   #startSender(): void {

@@ -7,14 +7,14 @@ import { crc32 } from "../../src/bytes/checksum.ts";
 import { KiB, MiB } from "../../src/limits.ts";
 import type { Sink } from "../../src/ports.ts";
 import { openNodeArchiveFile } from "../../src/sinks/archive/archive-file.ts";
-import { openMcapSink } from "../../src/sinks/mcap/mcap-sink.ts";
-import { openStdoutSink } from "../../src/sinks/stdout/stdout-sink.ts";
+import { openMcapStore } from "../../src/sinks/mcap/mcap-store.ts";
+import { openStdoutStore } from "../../src/sinks/stdout/stdout-store.ts";
 import { indexCacheBytesMax } from "../../src/sinks/store/frame-index.ts";
 import { gatheredBytesMax } from "../../src/sinks/store/gathered-frame.ts";
 import { Layout, layoutDefault } from "../../src/sinks/store/layout.ts";
-import { openTarSink } from "../../src/sinks/tar/tar-sink.ts";
+import { openTarStore } from "../../src/sinks/tar/tar-store.ts";
 import { mountSmall } from "../support/processes.ts";
-import { commit, frameOf, openWriter, type Result } from "./suite.ts";
+import { type Result, commit, frameOf, openWriter, sinkOf } from "./suite.ts";
 
 const diskBytes = 12 * MiB;
 const minFreeBytes = 2 * MiB;
@@ -44,21 +44,22 @@ function openOn(disk: string, kind: (typeof kinds)[number]): Sink {
     memoryBytesMax: gatheredBytesMax,
     cacheBytes: indexCacheBytesMax,
     clock: { nowMs: () => (nowMs += 100), wallNs: () => 1n },
-  };
+    sync: "batch",
+  } as const;
   if (kind === "stdout") {
     const descriptor = openSync(join(disk, "stream"), "w");
     cleanUps.push(() => closeSync(descriptor));
-    return openStdoutSink({ ...shared, descriptor, isTerminal: false, temporaryDirectory: disk, onClosed: () => {} });
+    const stream = { ...shared, descriptor, isTerminal: false, temporaryDirectory: disk, onClosed: () => {} };
+    return sinkOf(openStdoutStore(stream), shared);
   }
   const layout = new Layout(layoutDefault);
   const file = {
     ...shared,
     path: join(disk, `day.${kind}`),
     layout,
-    sync: "batch",
     openFile: openNodeArchiveFile,
-  } as const;
-  return kind === "tar" ? openTarSink(file) : openMcapSink(file);
+  };
+  return sinkOf(kind === "tar" ? openTarStore(file) : openMcapStore(file), shared);
 }
 
 /** Stages frames as a hub does, until the sink is not ready for another. Returns how many. */

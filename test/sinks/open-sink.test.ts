@@ -13,6 +13,7 @@ const options: OpenSinkOptions = {
   minFreeBytes: 0,
   outputIsTerminal: false,
   onClosed: () => {},
+  onView: () => {},
 };
 
 async function inTemporaryFolder(run: (parent: string) => Promise<void> | void): Promise<void> {

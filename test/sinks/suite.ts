@@ -2,8 +2,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { SinkError } from "../../src/errors.ts";
-import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd } from "../../src/frame.ts";
+import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "../../src/frame.ts";
 import type { FrameWriter, Sink } from "../../src/ports.ts";
+import { StoreSink, type StoreSinkOptions } from "../../src/sinks/store/store-sink.ts";
+import type { Draft, Store } from "../../src/sinks/store/store.ts";
 
 export const frameBytesMax = 10_000;
 
@@ -36,6 +38,24 @@ export function frameOf(name: string, content: string, changes: Partial<Frame> =
 
 export function inSession(other: string): Partial<Frame> {
   return { origin: { device: "rig", source: "visible", session: other } };
+}
+
+/** The sink of a store, as a receiver has it. */
+export function sinkOf<D extends Draft>(store: Store<D>, changes: Partial<StoreSinkOptions> = {}): StoreSink<D> {
+  const clock = { nowMs: () => performance.now(), wallNs: () => 1_800_000_000_000_000_001n };
+  return new StoreSink(store, { sync: "batch", frameBytesMax, clock, ...changes });
+}
+
+/** What a sink says of offers, at once or later. */
+export async function ask(sink: Sink, origin: Origin, entries: readonly FrameEntry[]): Promise<Verdict[]> {
+  return sink.lookup(origin, entries);
+}
+
+/** The same of a sink that has to ask nobody: it makes no promise. */
+export function lookupNow(sink: Sink, origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
+  const verdicts = sink.lookup(origin, entries);
+  if (verdicts instanceof Promise) throw new Error(`${sink.place} answers later`);
+  return verdicts;
 }
 
 export type Result = Outcome | RefusalReason | SinkError;
@@ -219,13 +239,13 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       ] as const;
       const [first] = offers;
       if (first === undefined) throw new Error("offers are listed above");
-      expect(sink.lookup(first.origin, offers)).toEqual([...expected]);
+      expect(await ask(sink, first.origin, offers)).toEqual([...expected]);
       expect(offers.slice(0, 6).map((frame): unknown => sink.open(frame))).toEqual([
         ...Array<string>(5).fill("name"),
         "too-large",
       ]);
       const hostile = { device: "../..", source: "visible", session };
-      expect(sink.lookup(hostile, [frameOf("1.jpg", "a")])).toEqual([name]);
+      expect(await ask(sink, hostile, [frameOf("1.jpg", "a")])).toEqual([name]);
       expect(sink.open(frameOf("1.jpg", "a", { origin: hostile }))).toBe("name");
       expect(await store(sink, frameOf("good.jpg", "a"), "a")).toBe("stored");
       expect(await store(sink, frameOf("full.jpg", "x".repeat(frameBytesMax)), "x".repeat(frameBytesMax))).toBe(
@@ -291,11 +311,11 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
         crc32: crc32(Buffer.from(content)),
       });
       const want = { kind: "want" };
-      const ask = (asking: string) =>
-        sink.lookup({ device: "rig", source: "visible", session: asking }, offers) as unknown[];
-      expect(ask(session)).toEqual([have("stored", "one"), want, want, have("conflict", "newer"), want]);
-      expect(ask(otherSession)).toEqual([have("already", "one"), want, want, have("already", "newer"), want]);
-      expect(sink.lookup({ device: "rig", source: "infrared", session }, offers.slice(0, 1))).toEqual([
+      const askIn = (asking: string): Promise<unknown[]> =>
+        ask(sink, { device: "rig", source: "visible", session: asking }, offers);
+      expect(await askIn(session)).toEqual([have("stored", "one"), want, want, have("conflict", "newer"), want]);
+      expect(await askIn(otherSession)).toEqual([have("already", "one"), want, want, have("already", "newer"), want]);
+      expect(await ask(sink, { device: "rig", source: "infrared", session }, offers.slice(0, 1))).toEqual([
         { kind: "want" },
       ]);
     });
@@ -319,7 +339,7 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       sink = place.open();
       expect(sink.stagedFrames).toBe(0);
       const offers = [frameOf("1.jpg", "one"), frameOf("2.jpg", "two"), frameOf("3.jpg", "three")];
-      expect(sink.lookup({ device: "rig", source: "visible", session }, offers).map(({ kind }) => kind)).toEqual([
+      expect((await ask(sink, { device: "rig", source: "visible", session }, offers)).map(({ kind }) => kind)).toEqual([
         "have",
         "want",
         "want",

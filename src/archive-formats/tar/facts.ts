@@ -26,9 +26,13 @@ export function newArchiveId(): string {
 }
 
 /** A frame that a member is written for. */
-type WrittenFrame = Omit<HeldFrame, "path"> & { readonly receivedNs: bigint };
+export type WrittenFrame = Omit<HeldFrame, "path" | "number"> & { readonly receivedNs: bigint };
 
-export function frameFacts({ frame, number, crc32, receivedNs }: WrittenFrame, { group, archive }: GroupFacts): string {
+export function frameFacts(
+  { frame, crc32, receivedNs }: WrittenFrame,
+  number: number,
+  { group, archive }: GroupFacts,
+): string {
   const { origin, name, sequence } = frame;
   const { device, source, session } = origin;
   const facts = JSON.stringify({

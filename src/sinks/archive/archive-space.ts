@@ -5,7 +5,7 @@ import { SinkError } from "../../errors.ts";
 import type { Clock } from "../../ports.ts";
 import { nodeDisk } from "../../system/file-system.ts";
 import { FreeSpace } from "../../system/free-space.ts";
-import type { Demand } from "../store/appending-sink.ts";
+import type { AppendRequest } from "../store/append-store.ts";
 
 export interface ArchiveSpaceOptions {
   /** As the user wrote it. */
@@ -28,7 +28,7 @@ export class ArchiveSpace {
   }
 
   /** As `Appender.check`. During an append nobody knows how much of it is in the answer, so the last one serves. */
-  check({ bytes, gatheredBytes, waitingBytes }: Demand, appending: boolean): SinkError | undefined {
+  check({ bytes, gatheredBytes, waitingBytes }: AppendRequest, appending: boolean): SinkError | undefined {
     if (this.#space.stale && !appending) {
       if (!this.#file.inPlace()) {
         throw new SinkError(`${this.#path} is gone; waiting for it to come back`, { retryable: true });

@@ -7,12 +7,12 @@
  * before the rows leaves files that nobody knows; when their frames are sent again they are adopted, not stored twice.
  */
 import { assert } from "../../errors.ts";
-import type { Frame, Gap, Outcome, RefusalReason, SourceEnd } from "../../frame.ts";
-import type { Settle } from "../../ports.ts";
+import type { Outcome, RefusalReason } from "../../frame.ts";
 import { isNameError } from "../../system/errno.ts";
 import type { Disk } from "../../system/file-system.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import { numberedPath } from "../store/layout.ts";
+import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import type { Catalogue, FrameRow } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
@@ -21,21 +21,7 @@ import type { TemporaryFile } from "./temporary-file.ts";
 /** Numbered names tried for one frame. Thousands of different pictures of one name are a broken camera. */
 const numberMax = 10_000;
 
-export interface StagedFrame {
-  readonly kind: "frame";
-  readonly frame: Frame;
-  readonly file: TemporaryFile;
-  /** Its own path below the directory, by the layout. */
-  readonly path: string;
-  readonly crc32: number;
-  readonly receivedNs: bigint;
-  readonly settle: Settle;
-}
-
-export type StagedItem =
-  | StagedFrame
-  | { readonly kind: "gap"; readonly gap: Gap; readonly settle: Settle }
-  | { readonly kind: "end"; readonly end: SourceEnd; readonly settle: Settle };
+type Staged = StagedFrame<TemporaryFile>;
 
 export interface CommitGroupOptions {
   readonly root: string;
@@ -48,8 +34,8 @@ export interface CommitGroupOptions {
 
 export class CommitGroup {
   readonly #options: CommitGroupOptions;
-  readonly #items: readonly StagedItem[];
-  readonly #results: (Outcome | RefusalReason)[] = [];
+  readonly #items: readonly StagedItem<TemporaryFile>[];
+  readonly #results: Result[] = [];
   readonly #rows: FrameRow[] = [];
   /** Rows of this group by name, of any source: the catalogue does not have them yet. */
   readonly #rowsByName = new Map<string, FrameRow[]>();
@@ -57,34 +43,29 @@ export class CommitGroup {
   /** Files that an earlier run left behind, open until they are synced. */
   readonly #adopted: number[] = [];
 
-  constructor(items: readonly StagedItem[], options: CommitGroupOptions) {
+  constructor(items: readonly StagedItem<TemporaryFile>[], options: CommitGroupOptions) {
     this.#items = items;
     this.#options = options;
   }
 
   /**
-   * Runs the whole commit, then calls `done`: with the result of each item, or with what failed; then nothing of the
-   * group counts as stored. With sync mode `never` everything happens before it returns.
+   * The result of each item. Rejects with what failed; then nothing of the group counts as stored, and what has its
+   * final name already is adopted when its frame comes again.
    */
-  run(done: (failure: unknown, results: readonly (Outcome | RefusalReason)[]) => void): void {
+  async run(): Promise<readonly Result[]> {
     const { sync, disk, directories } = this.#options;
-    const record = (failure: unknown): void => {
-      const first = failure ?? failureOf(() => this.#record());
-      this.#release();
-      done(first, this.#results);
-    };
-    const syncFolders = (failure: unknown): void => {
-      if (failure !== undefined || sync === "never") record(failure);
-      else directories.sync(record);
-    };
-    const place = (failure: unknown): void => {
-      const first = failure ?? failureOf(() => this.#placeAll());
-      if (first === undefined && this.#adopted.length > 0) disk.sync(this.#adopted, syncFolders);
-      else syncFolders(first);
-    };
-    const handles = this.#items.flatMap((item) => (item.kind === "frame" ? [item.file.handle] : []));
-    if (sync !== "never" && handles.length > 0) disk.sync(handles, place);
-    else place(undefined);
+    const flushes = sync !== "never";
+    try {
+      const handles = this.#items.flatMap((item) => (item.kind === "frame" ? [item.draft.handle] : []));
+      if (flushes && handles.length > 0) await completed((done) => disk.sync(handles, done));
+      this.#placeAll();
+      if (this.#adopted.length > 0) await completed((done) => disk.sync(this.#adopted, done));
+      if (flushes) await completed((done) => directories.sync(done));
+      this.#record();
+      return this.#results;
+    } finally {
+      this.#closeAdopted();
+    }
   }
 
   #placeAll(): void {
@@ -94,11 +75,11 @@ export class CommitGroup {
   }
 
   /** Gives a frame its final name, unless it is stored already or cannot be. */
-  #place(staged: StagedFrame): Outcome | RefusalReason {
+  #place(staged: Staged): Outcome | RefusalReason {
     const { disk, root, catalogue, directories } = this.#options;
     const { frame, crc32 } = staged;
     const { session } = frame.origin;
-    staged.file.close();
+    staged.draft.close();
 
     const mate = this.#mate(staged);
     if (mate !== undefined) return outcomeOf(mate.frame.origin.session, mate.number, session);
@@ -116,11 +97,11 @@ export class CommitGroup {
     }
 
     // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
-    if (directories.prepare(staged.path) !== undefined) return "link";
+    if (directories.prepare(staged.draft.path) !== undefined) return "link";
     // A path that a row claims is left to the row's own frame, even if its file is missing; so it is not looked at.
     const claimed = new Set(rows.map((row) => row.path));
     for (let number = 1; number <= numberMax; number += 1) {
-      const path = numberedPath(staged.path, number);
+      const path = numberedPath(staged.draft.path, number);
       if (claimed.has(path) || this.#paths.has(path)) continue;
       const moved = this.#move(staged, path, number);
       if (moved !== undefined) return moved;
@@ -134,7 +115,7 @@ export class CommitGroup {
   }
 
   /** The row of the same frame with the same bytes, earlier in this group. */
-  #mate({ frame, crc32 }: StagedFrame): FrameRow | undefined {
+  #mate({ frame, crc32 }: Staged): FrameRow | undefined {
     const { device, source } = frame.origin;
     return this.#rowsByName.get(frame.name)?.find((row) => {
       const { bytes, origin } = row.frame;
@@ -143,9 +124,9 @@ export class CommitGroup {
   }
 
   /** Undefined: something has this name. */
-  #move(staged: StagedFrame, path: string, number: number): Outcome | RefusalReason | undefined {
+  #move(staged: Staged, path: string, number: number): Outcome | RefusalReason | undefined {
     try {
-      if (!staged.file.moveTo(`${this.#options.root}/${path}`)) return undefined;
+      if (!staged.draft.moveTo(`${this.#options.root}/${path}`)) return undefined;
     } catch (error) {
       if (isNameError(error)) return "name";
       throw error;
@@ -154,13 +135,13 @@ export class CommitGroup {
   }
 
   /** The same bytes without a row: left by a run that ended between naming and recording. */
-  #adopt(staged: StagedFrame, path: string, number: number): Outcome {
+  #adopt(staged: Staged, path: string, number: number): Outcome {
     const { disk, root, sync } = this.#options;
     if (sync !== "never") this.#adopted.push(disk.openForSync(`${root}/${path}`));
     return this.#addRow(staged, path, number);
   }
 
-  #addRow(staged: StagedFrame, path: string, number: number): Outcome {
+  #addRow(staged: Staged, path: string, number: number): Outcome {
     const { frame, crc32, receivedNs } = staged;
     const row = { frame, path, number, crc32, receivedNs };
     this.#rows.push(row);
@@ -180,9 +161,7 @@ export class CommitGroup {
     this.#options.catalogue.record({ frames: this.#rows, gaps, ends, nowNs: this.#options.wallNs() });
   }
 
-  /** Closes whatever is open and removes what got no final name. */
-  #release(): void {
-    for (const item of this.#items) if (item.kind === "frame") item.file.discard();
+  #closeAdopted(): void {
     for (const handle of this.#adopted) {
       try {
         this.#options.disk.close(handle);
@@ -193,12 +172,7 @@ export class CommitGroup {
   }
 }
 
-/** What `step` throws, or `undefined`. */
-function failureOf(step: () => void): unknown {
-  try {
-    step();
-    return undefined;
-  } catch (error) {
-    return error;
-  }
+/** A call of the disk that gives its failure to a callback, as a promise. */
+function completed(start: (done: (failure: unknown) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => start((failure) => (failure === undefined ? resolve() : reject(failure))));
 }

@@ -4,29 +4,35 @@
  */
 import { SinkError } from "../../errors.ts";
 import type { Disk } from "../../system/file-system.ts";
+import type { FreeSpace } from "../../system/free-space.ts";
+import type { Draft } from "../store/store.ts";
 
-export class TemporaryFile {
+export class TemporaryFile implements Draft {
+  /** The frame's own path below the directory, by the layout. */
+  readonly path: string;
   readonly #disk: Disk;
-  readonly #path: string;
+  readonly #space: FreeSpace;
+  readonly #temporaryPath: string;
   #handle: number | undefined;
   #there = true;
   #bytes = 0;
 
   /** Creates the file. Throws what the disk throws. */
-  constructor(disk: Disk, path: string) {
+  constructor(disk: Disk, space: FreeSpace, temporaryPath: string, path: string) {
     this.#disk = disk;
-    this.#path = path;
-    this.#handle = disk.create(path);
+    this.#space = space;
+    this.#temporaryPath = temporaryPath;
+    this.path = path;
+    this.#handle = disk.create(temporaryPath);
   }
 
-  /** Bytes written so far. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /** For syncing; only while it is open. */
   get handle(): number {
-    if (this.#handle === undefined) throw new SinkError(`${this.#path} was closed`, { retryable: true });
+    if (this.#handle === undefined) throw new SinkError(`${this.#temporaryPath} was closed`, { retryable: true });
     return this.#handle;
   }
 
@@ -39,6 +45,7 @@ export class TemporaryFile {
       done += count;
       this.#bytes += count;
     }
+    this.#space.wrote(view.byteLength);
   }
 
   close(): void {
@@ -51,7 +58,7 @@ export class TemporaryFile {
 
   /** Moves it to its final name. False: something is there already. */
   moveTo(path: string): boolean {
-    if (!this.#disk.renameNew(this.#path, path)) return false;
+    if (!this.#disk.renameNew(this.#temporaryPath, path)) return false;
     this.#there = false;
     return true;
   }
@@ -66,7 +73,7 @@ export class TemporaryFile {
     if (!this.#there) return;
     this.#there = false;
     try {
-      this.#disk.remove(this.#path);
+      this.#disk.remove(this.#temporaryPath);
     } catch {
       // The disk is gone or read-only.
     }

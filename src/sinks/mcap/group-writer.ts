@@ -24,7 +24,7 @@ import { GrowingChunk } from "../../archive-formats/mcap/growing-chunk.ts";
 import { encodeGrowingHead, encodeMessageHead, messageHeadBytes } from "../../archive-formats/mcap/records.ts";
 import type { Tail } from "../../archive-formats/mcap/scan.ts";
 import { MiB } from "../../limits.ts";
-import type { NewFrame } from "../store/appending-sink.ts";
+import type { NewFrame } from "../store/append-store.ts";
 
 /** Written at once: system calls for small frames are shared. */
 const writeBytes: number = MiB;
@@ -64,8 +64,9 @@ export class GroupWriter {
     this.#channelsWritten = tail.channelsWritten;
   }
 
-  async addFrame({ frame, path, number, crc32, receivedNs, content }: NewFrame): Promise<void> {
-    const pieces = content.pieces();
+  async addFrame({ staged, path, number }: NewFrame): Promise<void> {
+    const { frame, draft, crc32, receivedNs } = staged;
+    const pieces = draft.pieces();
     const first = await pieces.next();
     let piece = first.done === true ? undefined : first.value;
     const format = imageFormatOf(piece?.subarray(0, formatBytes) ?? new Uint8Array(0));
@@ -82,7 +83,7 @@ export class GroupWriter {
     while (piece !== undefined) {
       this.#putRecord(chunk, piece);
       // What is in memory stays as it is until the group is done; a piece of a file is read over by the next one.
-      if (content.memory === undefined || this.#viewsBytes >= writeBytes) await this.#write();
+      if (draft.memory === undefined || this.#viewsBytes >= writeBytes) await this.#write();
       const next = await pieces.next();
       piece = next.done === true ? undefined : next.value;
     }

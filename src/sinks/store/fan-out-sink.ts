@@ -10,6 +10,7 @@
  *   it was lacking.
  * - While one cannot store, all wait. A frame that was stored in one and failed in another is sent again, and is then
  *   known in the first.
+ * - Views are shown each frame, and have no say in any of this.
  */
 import { assert, type SinkError } from "../../errors.ts";
 import type {
@@ -23,7 +24,8 @@ import type {
   StoredOutcome,
   Verdict,
 } from "../../frame.ts";
-import type { FrameWriter, Settle, Sink } from "../../ports.ts";
+import type { FrameWriter, Settle, Sink, SinkTraits } from "../../ports.ts";
+import type { View } from "./view.ts";
 
 type Result = Parameters<Settle>[0];
 
@@ -36,19 +38,28 @@ interface StagedItem {
 
 export class FanOutSink implements Sink {
   readonly #sinks: readonly Sink[];
+  readonly #views: readonly View[];
+  readonly traits: SinkTraits;
   #staged: StagedItem[] = [];
   #stagedFrames = 0;
   #stagedBytes = 0;
   #committing = false;
 
-  /** Owns the sinks, of which there is at least one. */
-  constructor(sinks: readonly Sink[]) {
+  /** Owns the sinks, of which there is at least one, and the views. */
+  constructor(sinks: readonly Sink[], views: readonly View[] = []) {
     assert(sinks.length > 0, "there is a sink");
     this.#sinks = sinks;
+    this.#views = views;
+    this.traits = {
+      appendOnly: sinks.some(({ traits }) => traits.appendOnly === true),
+      remote: sinks.some(({ traits }) => traits.remote === true),
+      forgets: sinks.some(({ traits }) => traits.forgets === true),
+      keepsNothing: sinks.every(({ traits }) => traits.keepsNothing === true),
+    };
   }
 
   get place(): string {
-    return this.#sinks.map(({ place }) => place).join(", ");
+    return [...this.#sinks, ...this.#views].map(({ place }) => place).join(", ");
   }
 
   get stagedFrames(): number {
@@ -59,9 +70,23 @@ export class FanOutSink implements Sink {
     return this.#stagedBytes;
   }
 
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
-    const answers = this.#sinks.map((sink) => sink.lookup(origin, entries));
-    return entries.map((_entry, index) => combinedVerdict(answers.flatMap((verdicts) => verdicts[index] ?? [])));
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]> {
+    const combined = (answers: readonly Verdict[][]): Verdict[] =>
+      entries.map((_entry, index) => combinedVerdict(answers.flatMap((verdicts) => verdicts[index] ?? [])));
+    const now: Verdict[][] = [];
+    const later: Promise<Verdict[]>[] = [];
+    try {
+      for (const sink of this.#sinks) {
+        const verdicts = sink.lookup(origin, entries);
+        if (verdicts instanceof Promise) later.push(verdicts);
+        else now.push(verdicts);
+      }
+    } catch (error) {
+      // Nobody waits for the others any more.
+      for (const verdicts of later) verdicts.catch(() => undefined);
+      throw error;
+    }
+    return later.length === 0 ? combined(now) : Promise.all(later).then((answers) => combined([...now, ...answers]));
   }
 
   open(frame: Frame): FrameWriter | RefusalReason {
@@ -79,21 +104,20 @@ export class FanOutSink implements Sink {
       abortAll(writers);
       throw error;
     }
-    return this.#newWriter(frame, writers);
-  }
-
-  #newWriter(frame: Frame, writers: readonly FrameWriter[]): FrameWriter {
+    const shown = this.#views.flatMap((view) => view.open(frame) ?? []);
     return {
       write: (view) => {
         for (const writer of writers) writer.write(view);
+        for (const each of shown) each.write(view);
       },
       finish: (crc32, settle) => {
         // If one throws, those before it store the frame all the same, and nobody asks for their results.
         const results: Result[] = [];
         for (const writer of writers) writer.finish(crc32, (result) => results.push(result));
         this.#stage({ bytes: frame.bytes, results, settle });
+        for (const each of shown) each.finish(crc32);
       },
-      abort: () => abortAll(writers),
+      abort: () => abortAll([...writers, ...shown]),
     };
   }
 
@@ -147,18 +171,18 @@ export class FanOutSink implements Sink {
   }
 
   ready(bytes: number): SinkError | undefined {
-    // All are asked, because asking heals.
+    // All are asked, because asking makes each usable again.
     const lacks = this.#sinks.flatMap((sink) => sink.ready(bytes) ?? []);
     return lacks.find(({ retryable }) => !retryable) ?? lacks[0];
   }
 
   dispose(): void {
-    for (const sink of this.#sinks) sink.dispose();
+    for (const each of [...this.#sinks, ...this.#views]) each.dispose();
     this.#staged = [];
   }
 }
 
-function abortAll(writers: readonly FrameWriter[]): void {
+function abortAll(writers: readonly { abort(): void }[]): void {
   for (const writer of writers) writer.abort();
 }
 

@@ -14,7 +14,7 @@ import { Database, type Statement } from "bun:sqlite";
 import { unlinkSync } from "node:fs";
 import type { Frame, FrameEntry, HeldFrame, Origin, RefusalReason, StoredOutcome, Verdict } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
-import { outcomeOf, refusalOf } from "./duplicates.ts";
+import { outcomeOf } from "./duplicates.ts";
 import { type Layout, numberedPath } from "./layout.ts";
 
 /** Numbered names tried for one frame, as in a directory. */
@@ -38,7 +38,6 @@ export interface FrameIndexOptions {
   readonly file: string | undefined;
   /** Gives the paths; undefined: frames have none. */
   readonly layout: Layout | undefined;
-  readonly frameBytesMax: number;
   /** This sink's part of `indexCacheBytesMax`. */
   readonly cacheBytes: number;
   /** The newest so many are remembered; undefined: all. */
@@ -48,7 +47,7 @@ export interface FrameIndexOptions {
 type Value = string | number | bigint | null;
 type AnyStatement = Statement<unknown, Value[]>;
 
-/** Everything but `refusal` and `forget` throws what the database throws, such as SQLITE_FULL. */
+/** Everything but `hasPathFor` and `forget` throws what the database throws, such as SQLITE_FULL. */
 export class FrameIndex {
   readonly #options: FrameIndexOptions;
   readonly #database: Database;
@@ -106,10 +105,7 @@ export class FrameIndex {
 
   /** What is held of these offers, one verdict each, in order. */
   lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
-    return entries.map((entry) => {
-      const reason = refusalOf(origin, entry, this.#options.frameBytesMax);
-      return reason === undefined ? this.#find(origin, entry) : { kind: "refuse", reason };
-    });
+    return entries.map((entry) => this.#find(origin, entry));
   }
 
   #find(origin: Origin, entry: FrameEntry): Verdict {
@@ -125,12 +121,10 @@ export class FrameIndex {
     return { kind: "have", outcome: outcomeOf(session, number, origin.session), crc32 };
   }
 
-  /** Why a frame cannot be taken, before its bytes. */
-  refusal(frame: Frame): RefusalReason | undefined {
-    const reason = refusalOf(frame.origin, frame, this.#options.frameBytesMax);
-    if (reason !== undefined) return reason;
+  /** Whether the layout has a safe path for this frame. */
+  hasPathFor(frame: Frame): boolean {
     const { layout } = this.#options;
-    return layout !== undefined && layout.pathOf(frame) === undefined ? "name" : undefined;
+    return layout === undefined || layout.pathOf(frame) !== undefined;
   }
 
   /** Decides about one frame of a group, whose bytes have this checksum. */

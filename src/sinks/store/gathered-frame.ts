@@ -8,6 +8,7 @@
 import { closeSync, constants, openSync, read, unlinkSync, writeSync } from "node:fs";
 import { assert } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
+import type { Draft } from "./store.ts";
 
 /** A frame up to this size is kept in memory: a raw picture of 1920 by 1080 is 3 MB. */
 const frameBytesMax: number = 8 * MiB;
@@ -28,11 +29,15 @@ export interface FrameGathererOptions {
   readonly temporaryPath: string;
   /** This sink's part of `gatheredBytesMax`. */
   readonly memoryBytesMax: number;
+  /** So many bytes were written to a temporary file. */
+  readonly gathered: (bytes: number) => void;
+  /** A temporary file cannot be written: the error to throw instead. */
+  readonly failed: (error: unknown) => Error;
 }
 
 /** One sink's frames in progress. */
 export class FrameGatherer {
-  readonly #temporaryPath: string;
+  readonly #options: FrameGathererOptions;
   readonly #memoryBytesMax: number;
   /** What frames in memory take, by the sizes of their buffers. */
   #memoryBytes = 0;
@@ -42,7 +47,7 @@ export class FrameGatherer {
   #fileCount = 0;
 
   constructor(options: FrameGathererOptions) {
-    this.#temporaryPath = options.temporaryPath;
+    this.#options = options;
     this.#memoryBytesMax = options.memoryBytesMax;
   }
 
@@ -62,7 +67,7 @@ export class FrameGatherer {
   }
 
   #newFile(): FrameInFile {
-    return new FrameInFile(`${this.#temporaryPath}${(this.#fileCount += 1)}`);
+    return new FrameInFile(`${this.#options.temporaryPath}${(this.#fileCount += 1)}`, this.#options);
   }
 
   /** Begins a frame of so many bytes. Throws what opening a file throws. */
@@ -105,17 +110,11 @@ function bufferBytesFor(bytes: number): number {
 }
 
 /** The bytes of one frame: write*, then pieces as often as needed, then discard. */
-export interface GatheredFrame {
-  /** Written so far. */
-  readonly bytes: number;
+export interface GatheredFrame extends Draft {
   /** The whole frame, if it is in memory; valid until `discard`. */
   readonly memory: Uint8Array | undefined;
-  /** Copies all of `view` before it returns. Throws what a file throws; then only `discard` may follow. */
-  write(view: Uint8Array): void;
   /** All bytes, in order. A piece is valid until the next is asked for. Throws what a file throws. */
   pieces(): AsyncGenerator<Uint8Array, void, void>;
-  /** Gives back memory and file. Never throws; may be called more than once. */
-  discard(): void;
 }
 
 /** Gives a buffer, at most once, and takes it back. */
@@ -169,10 +168,12 @@ class FrameInFile implements GatheredFrame {
   readonly #path: string;
   #handle: number | undefined;
   #named: boolean;
+  readonly #told: Pick<FrameGathererOptions, "gathered" | "failed">;
   #bytes = 0;
 
-  constructor(path: string) {
+  constructor(path: string, told: Pick<FrameGathererOptions, "gathered" | "failed">) {
     this.#path = path;
+    this.#told = told;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
     this.#handle = openSync(path, flags, 0o600);
     // Without a name nothing is left of it, however the process ends.
@@ -186,12 +187,17 @@ class FrameInFile implements GatheredFrame {
   write(view: Uint8Array): void {
     const handle = this.#handle;
     assert(handle !== undefined, "a frame that was discarded is not written");
-    for (let done = 0; done < view.byteLength;) {
-      const count = writeSync(handle, view, done, view.byteLength - done, this.#bytes);
-      if (count <= 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
-      done += count;
-      this.#bytes += count;
+    try {
+      for (let done = 0; done < view.byteLength;) {
+        const count = writeSync(handle, view, done, view.byteLength - done, this.#bytes);
+        if (count <= 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+        done += count;
+        this.#bytes += count;
+      }
+    } catch (error) {
+      throw this.#told.failed(error);
     }
+    this.#told.gathered(view.byteLength);
   }
 
   async *pieces(): AsyncGenerator<Uint8Array, void, void> {

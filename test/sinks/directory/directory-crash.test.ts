@@ -5,17 +5,19 @@
  * - what was acknowledged is there, intact, with its row,
  * - a row's file is there.
  */
+import { drainMicrotasks } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError } from "../../../src/errors.ts";
 import type { Frame } from "../../../src/frame.ts";
-import { DirectorySink } from "../../../src/sinks/directory/directory-sink.ts";
+import type { Sink } from "../../../src/ports.ts";
+import { DirectoryStore } from "../../../src/sinks/directory/directory-store.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
 import type { SyncMode } from "../../../src/sinks/store/sync-mode.ts";
 import { SimClock } from "../../simulation/sim-clock.ts";
 import { SimCatalogue, SimDisk, type SimDiskOptions } from "../../simulation/sim-disk.ts";
 import { Random } from "../../support/random.ts";
-import { frameBytesMax, frameOf, openWriter, stage } from "../suite.ts";
+import { frameOf, lookupNow, openWriter, sinkOf, stage } from "../suite.ts";
 
 interface Picture {
   readonly frame: Frame;
@@ -78,7 +80,7 @@ class CrashRun {
 
   /** One process: stores what is left, in random order, until it is done or dead. */
   #live(): void {
-    let sink: DirectorySink;
+    let sink: Sink;
     this.#disk.full = false;
     try {
       sink = this.#openSink();
@@ -97,25 +99,15 @@ class CrashRun {
     if (!this.#disk.dead) sink.dispose();
   }
 
-  #openSink(): DirectorySink {
-    const { clock } = this.#clock.process();
-    return new DirectorySink({
-      directory: "/archive",
-      layout: new Layout(layoutDefault),
-      sync: this.#options.sync,
-      frameBytesMax,
-      minFreeBytes: 0,
-      disk: this.#disk,
-      openCatalogue: () => new SimCatalogue(this.#disk),
-      clock,
-    });
+  #openSink(): Sink {
+    return openSink(this.#disk, this.#clock, this.#options.sync);
   }
 
   get #left(): Picture[] {
     return this.#pictures.filter(({ acknowledged }) => !acknowledged);
   }
 
-  #stageSome(sink: DirectorySink): void {
+  #stageSome(sink: Sink): void {
     try {
       for (let count = this.#random.int(8); count > 0; count -= 1) {
         const [picture] = this.#left.length === 0 ? [] : [this.#random.pick(this.#left)];
@@ -127,9 +119,9 @@ class CrashRun {
   }
 
   /** Offers a frame and sends it if it is wanted. Throws SinkError. */
-  #stage(sink: DirectorySink, picture: Picture): void {
+  #stage(sink: Sink, picture: Picture): void {
     const { frame, bytes } = picture;
-    const [verdict] = sink.lookup(frame.origin, [frame]);
+    const [verdict] = lookupNow(sink, frame.origin, [frame]);
     if (verdict?.kind === "have") {
       if (verdict.crc32 === crc32(bytes)) this.#acknowledge(picture);
       return;
@@ -153,11 +145,12 @@ class CrashRun {
   }
 
   /** Runs the clock until the commit is done or the process has ended. */
-  #commit(sink: DirectorySink): void {
+  #commit(sink: Sink): void {
     this.#committing = true;
     sink.commit(() => {
       this.#committing = false;
     });
+    drainMicrotasks();
     while (this.#committing && !this.#disk.dead) {
       if (!this.#clock.step()) throw new Error("the commit was forgotten");
       if (this.#random.chance(0.1)) this.#stageSome(sink);
@@ -213,21 +206,24 @@ class CrashRun {
   }
 }
 
-function makeSimulated(): { clock: SimClock; disk: SimDisk; open: (sync: SyncMode) => DirectorySink } {
+function makeSimulated(): { clock: SimClock; disk: SimDisk; open: (sync: SyncMode) => Sink } {
   const clock = new SimClock();
   const disk = new SimDisk({ random: new Random(1), after: (delayMs, run) => void clock.after(delayMs, run) });
-  const open = (sync: SyncMode): DirectorySink =>
-    new DirectorySink({
-      directory: "/archive",
-      layout: new Layout(layoutDefault),
-      sync,
-      frameBytesMax,
-      minFreeBytes: 0,
-      disk,
-      openCatalogue: () => new SimCatalogue(disk),
-      clock,
-    });
-  return { clock, disk, open };
+  return { clock, disk, open: (sync) => openSink(disk, clock, sync) };
+}
+
+function openSink(disk: SimDisk, time: SimClock, sync: SyncMode): Sink {
+  const { clock } = time.process();
+  const store = new DirectoryStore({
+    directory: "/archive",
+    layout: new Layout(layoutDefault),
+    sync,
+    minFreeBytes: 0,
+    disk,
+    openCatalogue: () => new SimCatalogue(disk),
+    clock,
+  });
+  return sinkOf(store, { sync, clock });
 }
 
 function same(one: Uint8Array, other: Uint8Array): boolean {
@@ -283,6 +279,7 @@ describe("directory sink on a disk that dies", () => {
       } catch {
         // It was killed before the commit.
       }
+      drainMicrotasks();
       disk.crash("process");
     }
     expect([disk.rows().length, disk.durableFiles().size]).toEqual([0, 0]);

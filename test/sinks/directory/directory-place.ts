@@ -3,39 +3,45 @@ import { Database } from "bun:sqlite";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Sink } from "../../../src/ports.ts";
 import type { Catalogue } from "../../../src/sinks/directory/catalogue.ts";
 import { catalogueFile, ownFolder, temporaryFolder } from "../../../src/sinks/directory/catalogue.ts";
-import { DirectorySink, type DirectorySinkOptions } from "../../../src/sinks/directory/directory-sink.ts";
+import { DirectoryStore, type DirectoryStoreOptions } from "../../../src/sinks/directory/directory-store.ts";
 import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
+import type { StoreSinkOptions } from "../../../src/sinks/store/store-sink.ts";
+import type { SyncMode } from "../../../src/sinks/store/sync-mode.ts";
 import { nodeDisk } from "../../../src/system/file-system.ts";
-import { frameBytesMax, type SinkPlace } from "../suite.ts";
+import { sinkOf, type SinkPlace } from "../suite.ts";
+
+/** Of the store and of its sink. */
+export type DirectoryOptions = Partial<DirectoryStoreOptions & StoreSinkOptions>;
 
 export class DirectoryPlace implements SinkPlace {
   readonly parent: string = mkdtempSync(join(tmpdir(), "framepipe-"));
   readonly directory: string = join(this.parent, "captures");
-  readonly #options: Partial<DirectorySinkOptions>;
+  readonly #options: DirectoryOptions;
   /** Virtual, so that nothing waits for healing and free space. */
   nowMs = 0;
   #broken = false;
 
-  constructor(options: Partial<DirectorySinkOptions> = {}) {
+  constructor(options: DirectoryOptions = {}) {
     this.#options = options;
   }
 
-  open(changes: Partial<DirectorySinkOptions> = {}): DirectorySink {
-    return new DirectorySink({
+  open(changes: DirectoryOptions = {}): Sink {
+    const options = {
       directory: this.directory,
       layout: new Layout(layoutDefault),
-      sync: "batch",
-      frameBytesMax,
+      sync: "batch" as const,
       minFreeBytes: 0,
       disk: nodeDisk,
       clock: { nowMs: () => (this.nowMs += 10), wallNs: () => 1_800_000_000_000_000_001n },
-      openCatalogue: (directory, sync) => this.#breakable(openSqliteCatalogue(directory, sync)),
+      openCatalogue: (directory: string, sync: SyncMode) => this.#breakable(openSqliteCatalogue(directory, sync)),
       ...this.#options,
       ...changes,
-    });
+    };
+    return sinkOf(new DirectoryStore(options), options);
   }
 
   stored(): Map<string, string> {

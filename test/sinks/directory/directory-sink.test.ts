@@ -19,12 +19,13 @@ import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalog
 import { Layout } from "../../../src/sinks/store/layout.ts";
 import { type Disk, nodeDisk } from "../../../src/system/file-system.ts";
 import {
+  type Result,
   commit,
   frameOf,
   inSession,
+  lookupNow,
   openWriter,
   otherSession,
-  type Result,
   session,
   sinkSuite,
   stage,
@@ -167,12 +168,12 @@ describe("directory sink: files", () => {
     await store(sink, frameOf("1.jpg", "two"), "two");
     unlinkSync(join(place.directory, "rig/visible/1~2.jpg"));
     const other = frameOf("1.jpg", "two", inSession(otherSession));
-    expect(sink.lookup(other.origin, [other])).toEqual([
+    expect(lookupNow(sink, other.origin, [other])).toEqual([
       { kind: "have", outcome: "already", crc32: crc32(Buffer.from("one")) },
     ]);
     expect(await store(sink, other, "two")).toBe("conflict");
     rmSync(join(place.directory, "rig"), { recursive: true });
-    expect(sink.lookup(other.origin, [other])).toEqual([{ kind: "want" }]);
+    expect(lookupNow(sink, other.origin, [other])).toEqual([{ kind: "want" }]);
     sink.dispose();
     const again = place.open();
     expect(await store(again, frameOf("1.jpg", "one", inSession(otherSession)), "one")).toBe("stored");
@@ -318,7 +319,7 @@ describe("directory sink: when the destination fails", () => {
     expect(place.temporaryFiles().length).toBe(1);
     const sink = place.open();
     const offers = [frameOf("1.jpg", "one"), frameOf("2.jpg", "two")];
-    expect(sink.lookup({ device: "rig", source: "visible", session }, offers).map(({ kind }) => kind)).toEqual([
+    expect(lookupNow(sink, { device: "rig", source: "visible", session }, offers).map(({ kind }) => kind)).toEqual([
       "have",
       "want",
     ]);
@@ -349,7 +350,7 @@ describe("directory sink: when the destination fails", () => {
     expect(error.message).toBe(`cannot store in ${place.directory}: permission denied (EACCES)`);
     expect(error.hints.join()).toContain("writable");
     const sink = open("ENOSPC")();
-    expect(sink.ready(1)?.message).toBe(`${place.directory}: cannot write: the disk is full (ENOSPC)`);
+    expect(sink.ready(1)?.message).toBe(`${place.directory}: cannot use it: the disk is full (ENOSPC)`);
     sink.dispose();
   });
 
@@ -450,7 +451,7 @@ describe("directory sink: when the destination fails", () => {
     place.nowMs += 1000;
     expect(sink.ready(1)).toBeUndefined();
     expect(place.temporaryFiles()).toEqual([]);
-    expect(sink.lookup(frameOf("0.jpg", "zero").origin, [frameOf("0.jpg", "zero")])[0]?.kind).toBe("have");
+    expect(lookupNow(sink, frameOf("0.jpg", "zero").origin, [frameOf("0.jpg", "zero")])[0]?.kind).toBe("have");
     // A frame begun on the disk that is gone cannot be finished on this one.
     const results: Result[] = [];
     stale.finish(crc32(Buffer.from("one")), (result) => results.push(result));

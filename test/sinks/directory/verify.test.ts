@@ -2,15 +2,15 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { appendFileSync, cpSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../../src/errors.ts";
+import type { Sink } from "../../../src/ports.ts";
 import { catalogueFile } from "../../../src/sinks/directory/catalogue.ts";
-import type { DirectorySink } from "../../../src/sinks/directory/directory-sink.ts";
 import { type Finding, verify, type VerifyReport } from "../../../src/sinks/directory/verify.ts";
 import { commit, frameOf, inSession, otherSession, session, someEnd, someGap, stage, store } from "../suite.ts";
 import { DirectoryPlace } from "./directory-place.ts";
 
 describe("verify", () => {
   let place: DirectoryPlace;
-  let sink: DirectorySink;
+  let sink: Sink;
   const at = (path: string): string => join(place.directory, path);
 
   beforeEach(async () => {

@@ -16,13 +16,13 @@ import type { Frame } from "../../../src/frame.ts";
 import { MiB } from "../../../src/limits.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { type OpenArchiveFile, openNodeArchiveFile } from "../../../src/sinks/archive/archive-file.ts";
-import { openMcapSink } from "../../../src/sinks/mcap/mcap-sink.ts";
+import { openMcapStore } from "../../../src/sinks/mcap/mcap-store.ts";
 import { indexCacheBytesMax } from "../../../src/sinks/store/frame-index.ts";
 import { gatheredBytesMax } from "../../../src/sinks/store/gathered-frame.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
 import type { SyncMode } from "../../../src/sinks/store/sync-mode.ts";
 import { Random } from "../../support/random.ts";
-import { commit, openWriter, session, someGap } from "../suite.ts";
+import { commit, lookupNow, openWriter, session, sinkOf, someGap } from "../suite.ts";
 import { readIndexed, readPictures } from "./mcap-place.ts";
 
 /** Of frames; a chunk has room for a few. The last is larger than one write, and rare. */
@@ -197,7 +197,7 @@ class CrashRun {
   }
 
   #open(path: string, openFile: OpenArchiveFile): Sink {
-    return openMcapSink({
+    const options = {
       path,
       layout: new Layout(layoutDefault),
       sync: this.#sync,
@@ -208,7 +208,8 @@ class CrashRun {
       openFile,
       clock: { nowMs: () => 0, wallNs: () => 5n },
       chunkBytesMax,
-    });
+    };
+    return sinkOf(openMcapStore(options), options);
   }
 
   #stageOne(sink: Sink): void {
@@ -236,7 +237,7 @@ class CrashRun {
     if (kind === "kill") checkPictures(path, acknowledged);
     const sink = this.#open(path, openNodeArchiveFile);
     for (const { frame, bytes } of acknowledged) {
-      const [verdict] = sink.lookup(frame.origin, [frame]);
+      const [verdict] = lookupNow(sink, frame.origin, [frame]);
       expect(verdict).toEqual({ kind: "have", outcome: "stored", crc32: crc32(bytes) });
     }
     checkPictures(path, acknowledged);

@@ -9,16 +9,20 @@ import type { ArchiveFile } from "../../../src/archive-formats/archive-file.ts";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { openNodeArchiveFile } from "../../../src/sinks/archive/archive-file.ts";
-import { type McapSinkOptions, openMcapSink } from "../../../src/sinks/mcap/mcap-sink.ts";
+import { type McapStoreOptions, openMcapStore } from "../../../src/sinks/mcap/mcap-store.ts";
 import { indexCacheBytesMax } from "../../../src/sinks/store/frame-index.ts";
 import { gatheredBytesMax } from "../../../src/sinks/store/gathered-frame.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
-import { frameBytesMax, type SinkPlace } from "../suite.ts";
+import type { StoreSinkOptions } from "../../../src/sinks/store/store-sink.ts";
+import { frameBytesMax, sinkOf, type SinkPlace } from "../suite.ts";
+
+/** Of the store and of its sink. */
+export type McapOptions = Partial<McapStoreOptions & StoreSinkOptions>;
 
 export class McapPlace implements SinkPlace {
   readonly parent: string = mkdtempSync(join(tmpdir(), "framepipe-"));
   readonly path: string = join(this.parent, "day.mcap");
-  readonly #options: Partial<McapSinkOptions>;
+  readonly #options: McapOptions;
   /** Virtual, so that nothing waits for healing and free space. */
   #nowMs = 0;
   /** What fails, until it is told otherwise. */
@@ -26,24 +30,25 @@ export class McapPlace implements SinkPlace {
   /** How often it was flushed outside a commit. */
   syncNows = 0;
 
-  constructor(options: Partial<McapSinkOptions> = {}) {
+  constructor(options: McapOptions = {}) {
     this.#options = options;
   }
 
-  open(changes: Partial<McapSinkOptions> = {}): Sink {
-    return openMcapSink({
+  open(changes: McapOptions = {}): Sink {
+    const options = {
       path: this.path,
       layout: new Layout(layoutDefault),
-      sync: "batch",
+      sync: "batch" as const,
       frameBytesMax,
       minFreeBytes: 0,
       memoryBytesMax: gatheredBytesMax,
       cacheBytes: indexCacheBytesMax,
-      openFile: (path, create) => this.#breakable(openNodeArchiveFile(path, create)),
+      openFile: (path: string, create: boolean) => this.#breakable(openNodeArchiveFile(path, create)),
       clock: { nowMs: () => (this.#nowMs += 250), wallNs: () => 1_800_000_000_000_000_001n },
       ...this.#options,
       ...changes,
-    });
+    };
+    return sinkOf(openMcapStore(options), options);
   }
 
   stored(): Map<string, string> {

@@ -22,7 +22,18 @@ import { GiB, MiB } from "../../../src/limits.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { FrameIndex } from "../../../src/sinks/store/frame-index.ts";
 import { Random } from "../../support/random.ts";
-import { commit, frameOf, openWriter, type Result, session, sinkSuite, someEnd, someGap, store } from "../suite.ts";
+import {
+  type Result,
+  commit,
+  frameOf,
+  lookupNow,
+  openWriter,
+  session,
+  sinkSuite,
+  someEnd,
+  someGap,
+  store,
+} from "../suite.ts";
 import { factsOf, McapPlace, readIndexed, readPictures, readStream, rootOf } from "./mcap-place.ts";
 
 for (const sync of ["batch", "each", "never"] as const) {
@@ -330,7 +341,7 @@ describe("mcap sink: what a reader finds", () => {
     expect(error.hints[0]).toContain("--max-frame 1Gi");
     const sink = makePlace().open({ frameBytesMax: GiB });
     const [fits, large] = [frameOf("1.jpg", "", { bytes: GiB }), frameOf("1.jpg", "", { bytes: GiB + 1 })];
-    expect(sink.lookup(fits.origin, [fits, large]).map(({ kind }) => kind)).toEqual(["want", "refuse"]);
+    expect(lookupNow(sink, fits.origin, [fits, large]).map(({ kind }) => kind)).toEqual(["want", "refuse"]);
     expect(sink.open(large)).toBe("too-large");
     sink.dispose();
   });
@@ -474,7 +485,7 @@ describe("mcap sink: the file", () => {
     const ask = (content: Uint8Array): unknown => {
       writeFileSync(place.path, content);
       const next = place.open();
-      const [verdict] = next.lookup(other.origin, [other]);
+      const [verdict] = lookupNow(next, other.origin, [other]);
       next.dispose();
       return verdict?.kind;
     };
@@ -504,7 +515,7 @@ describe("mcap sink: the file", () => {
         place.syncNows = 0;
         const next = place.open({ sync });
         expect(place.syncNows, sync).toBe(syncs);
-        expect(next.lookup(frameOf("1.jpg", "one").origin, [frameOf("1.jpg", "one")])[0]?.kind).toBe("have");
+        expect(lookupNow(next, frameOf("1.jpg", "one").origin, [frameOf("1.jpg", "one")])[0]?.kind).toBe("have");
         next.dispose();
       }
     }
@@ -528,7 +539,7 @@ describe("mcap sink: the file", () => {
       await commit(sink);
       writeFileSync(copy.path, readFileSync(place.path).subarray(0, start + content.byteLength));
       const next = copy.open();
-      expect(next.lookup(frame.origin, [{ ...frame, name: `${before}day.mcap` }])).toEqual([{ kind: "want" }]);
+      expect(lookupNow(next, frame.origin, [{ ...frame, name: `${before}day.mcap` }])).toEqual([{ kind: "want" }]);
       expect(readFileSync(copy.path).byteLength).toBeLessThanOrEqual(start);
       next.dispose();
     }

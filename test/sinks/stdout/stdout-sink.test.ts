@@ -16,14 +16,15 @@ import { join } from "node:path";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError } from "../../../src/errors.ts";
 import type { Sink } from "../../../src/ports.ts";
-import { openStdoutSink, type StdoutSinkOptions } from "../../../src/sinks/stdout/stdout-sink.ts";
+import { openStdoutStore, type StdoutStoreOptions } from "../../../src/sinks/stdout/stdout-store.ts";
 import { FanOutSink } from "../../../src/sinks/store/fan-out-sink.ts";
 import { indexCacheBytesMax } from "../../../src/sinks/store/frame-index.ts";
 import { gatheredBytesMax } from "../../../src/sinks/store/gathered-frame.ts";
-import { MemorySink } from "../../../src/sinks/testing/memory-sink.ts";
+import type { StoreSinkOptions } from "../../../src/sinks/store/store-sink.ts";
 import { mountSmall } from "../../support/processes.ts";
 import { Random } from "../../support/random.ts";
-import { commit, frameBytesMax, frameOf, openWriter, type Result, sinkSuite, store } from "../suite.ts";
+import { MemorySink } from "../memory-sink.ts";
+import { type Result, commit, frameBytesMax, frameOf, openWriter, sinkOf, sinkSuite, store } from "../suite.ts";
 
 class Pipe {
   readonly dir: string = mkdtempSync(join(tmpdir(), "framepipe-"));
@@ -39,10 +40,10 @@ class Pipe {
   }
 
   /** A sink that writes to `path`: the pipe, or another file. */
-  open(changes: Partial<StdoutSinkOptions> & { path?: string; flags?: number } = {}): Sink {
+  open(changes: Partial<StdoutStoreOptions & StoreSinkOptions> & { path?: string; flags?: number } = {}): Sink {
     const descriptor = openSync(changes.path ?? this.path, changes.flags ?? constants.O_WRONLY);
     this.#handles.push(descriptor);
-    return openStdoutSink({
+    const options = {
       descriptor,
       isTerminal: false,
       frameBytesMax,
@@ -52,7 +53,8 @@ class Pipe {
       onClosed: () => (this.closedCount += 1),
       clock: { nowMs: () => (this.#nowMs += 1000), wallNs: () => 1n },
       ...changes,
-    });
+    };
+    return sinkOf(openStdoutStore(options), options);
   }
 
   /** Reads what is in the pipe, which has room for 64 KiB, and holds it open. */

@@ -2,20 +2,23 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError } from "../../../src/errors.ts";
+import type { Verdict } from "../../../src/frame.ts";
 import type { Sink } from "../../../src/ports.ts";
-import { NullSink } from "../../../src/sinks/null/null-sink.ts";
+import { NullStore } from "../../../src/sinks/null/null-store.ts";
 import { FanOutSink } from "../../../src/sinks/store/fan-out-sink.ts";
-import { MemorySink } from "../../../src/sinks/testing/memory-sink.ts";
 import { DirectoryPlace } from "../directory/directory-place.ts";
+import { MemorySink } from "../memory-sink.ts";
 import {
+  type Result,
   commit,
   frameBytesMax,
   frameOf,
   inSession,
+  lookupNow,
   openWriter,
   otherSession,
-  type Result,
   session,
+  sinkOf,
   sinkSuite,
   someEnd,
   someGap,
@@ -60,7 +63,7 @@ sinkSuite("one that keeps and one that does not", false, () => {
     throw new Error("not asked for");
   };
   return {
-    open: () => new FanOutSink([new MemorySink({ frameBytesMax }), new NullSink({ frameBytesMax })]),
+    open: () => new FanOutSink([new MemorySink({ frameBytesMax }), sinkOf(new NullStore())]),
     stored: unused,
     breakCommits: unused,
     recordedGaps: unused,
@@ -91,7 +94,7 @@ describe("fan-out", () => {
     await store(first, frameOf("1.jpg", "one"), "one");
     await store(second, frameOf("2.jpg", "two", inSession(otherSession)), "two");
     const offers = [frameOf("1.jpg", "one"), frameOf("2.jpg", "two")];
-    expect(both.lookup(origin, offers)).toEqual([{ kind: "want" }, { kind: "want" }]);
+    expect(lookupNow(both, origin, offers)).toEqual([{ kind: "want" }, { kind: "want" }]);
     const results = stage(both, frameOf("1.jpg", "one", inSession(otherSession)), "one");
     stage(both, frameOf("2.jpg", "two"), "two", results);
     await commit(both);
@@ -101,7 +104,7 @@ describe("fan-out", () => {
       ["one", "two"],
       ["two", "one"],
     ]);
-    expect(both.lookup(origin, offers).map(({ kind }) => kind)).toEqual(["have", "have"]);
+    expect(lookupNow(both, origin, offers).map(({ kind }) => kind)).toEqual(["have", "have"]);
     expect(await store(both, frameOf("1.jpg", "one", inSession("c".repeat(32))), "one")).toBe("already");
   });
 
@@ -109,12 +112,12 @@ describe("fan-out", () => {
     const { first, second, both } = makePair();
     await store(first, frameOf("1.jpg", "one"), "one");
     await store(second, frameOf("1.jpg", "two"), "two");
-    expect(both.lookup(origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "want" }]);
+    expect(lookupNow(both, origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "want" }]);
     expect(await store(both, frameOf("1.jpg", "one", inSession(otherSession)), "one")).toBe("conflict");
     expect([first, second].map(contentsOf)).toEqual([["one"], ["two", "one"]]);
     const conflict = { kind: "have", outcome: "conflict", crc32: crc32(Buffer.from("one")) };
     const asking = { ...origin, session: otherSession };
-    expect(both.lookup(asking, [frameOf("1.jpg", "one")])).toEqual([conflict] as ReturnType<Sink["lookup"]>);
+    expect(lookupNow(both, asking, [frameOf("1.jpg", "one")])).toEqual([conflict] as Verdict[]);
   });
 
   test("a frame that failed in one is sent again, and known in the other", async () => {
@@ -126,7 +129,7 @@ describe("fan-out", () => {
     expect(results).toEqual([broken, broken]);
     expect([first, second].map(contentsOf)).toEqual([["one"], []]);
     expect(both.ready(1)).toBe(broken);
-    expect(both.lookup(origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "want" }]);
+    expect(lookupNow(both, origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "want" }]);
     second.failure = undefined;
     expect(both.ready(1)).toBeUndefined();
     expect(await store(both, frameOf("1.jpg", "one"), "one")).toBe("stored");
@@ -169,7 +172,7 @@ describe("fan-out", () => {
     const both = new FanOutSink([first, small]);
     sinks.push(both);
     expect(both.open(frameOf("1.jpg", "one"))).toBe("too-large");
-    expect(both.lookup(origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "refuse", reason: "too-large" }]);
+    expect(lookupNow(both, origin, [frameOf("1.jpg", "one")])).toEqual([{ kind: "refuse", reason: "too-large" }]);
     await commit(both);
     expect(first.frames.size).toBe(0);
   });
@@ -206,7 +209,7 @@ describe("fan-out", () => {
   });
 
   test("is called by all its places", () => {
-    const sink = new FanOutSink([new MemorySink({ frameBytesMax }), new NullSink({ frameBytesMax })]);
+    const sink = new FanOutSink([new MemorySink({ frameBytesMax }), sinkOf(new NullStore())]);
     expect(sink.place).toBe("memory, /dev/null");
   });
 });

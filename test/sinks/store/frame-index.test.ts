@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Frame } from "../../../src/frame.ts";
 import { FrameIndex, type FrameIndexOptions, indexCacheBytesMax } from "../../../src/sinks/store/frame-index.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
-import { frameBytesMax, frameOf, inSession, otherSession } from "../suite.ts";
+import { frameOf, inSession, otherSession } from "../suite.ts";
 
 const opened: FrameIndex[] = [];
 afterEach(() => {
@@ -17,7 +17,6 @@ function newIndex(changes: Partial<FrameIndexOptions> = {}): FrameIndex {
   const index = new FrameIndex({
     file: undefined,
     layout: new Layout(layoutDefault),
-    frameBytesMax,
     cacheBytes: indexCacheBytesMax,
     ...changes,
   });
@@ -101,12 +100,11 @@ test("in a stream, the longest names take no more memory than short ones", () =>
   expect(kindOf(index, frameOf(`x${rest}`, "one"))).toBe("want");
 });
 
-test("a frame whose path would not be safe is refused before its bytes", () => {
+test("knows whether the layout has a safe path for a frame", () => {
   const index = newIndex({ layout: new Layout(`{source}/{name}/${"x".repeat(200)}`) });
-  expect(index.refusal(frameOf("1.jpg", "one"))).toBeUndefined();
-  expect(index.refusal(frameOf(`${"n/".repeat(450)}1.jpg`, "one"))).toBe("name");
-  expect(index.refusal(frameOf("../1.jpg", "one"))).toBe("name");
-  expect(index.refusal(frameOf("1.jpg", "one", { bytes: frameBytesMax + 1 }))).toBe("too-large");
+  expect(index.hasPathFor(frameOf("1.jpg", "one"))).toBe(true);
+  expect(index.hasPathFor(frameOf(`${"n/".repeat(450)}1.jpg`, "one"))).toBe(false);
+  expect(index.hasPathFor(frameOf("../1.jpg", "one"))).toBe(false);
 });
 
 test("its file has no name, so that nothing is left of it", () => {

@@ -12,7 +12,12 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true }));
 
 const newGatherer = (memoryBytesMax = gatheredBytesMax): FrameGatherer =>
-  new FrameGatherer({ temporaryPath: join(dir, ".x."), memoryBytesMax });
+  new FrameGatherer({
+    temporaryPath: join(dir, ".x."),
+    memoryBytesMax,
+    gathered: () => {},
+    failed: (error) => error as Error,
+  });
 const MiB = 2 ** 20;
 
 async function bytesOf(frame: GatheredFrame): Promise<Uint8Array> {

@@ -8,38 +8,43 @@ import { openNodeArchiveFile } from "../../../src/sinks/archive/archive-file.ts"
 import { indexCacheBytesMax } from "../../../src/sinks/store/frame-index.ts";
 import { gatheredBytesMax } from "../../../src/sinks/store/gathered-frame.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
-import { openTarSink, type TarSinkOptions } from "../../../src/sinks/tar/tar-sink.ts";
-import { frameBytesMax, type SinkPlace } from "../suite.ts";
+import type { StoreSinkOptions } from "../../../src/sinks/store/store-sink.ts";
+import { openTarStore, type TarStoreOptions } from "../../../src/sinks/tar/tar-store.ts";
+import { frameBytesMax, sinkOf, type SinkPlace } from "../suite.ts";
 
 /** Changes what an archive file does. */
 export type Meddle = (file: ArchiveFile) => Partial<ArchiveFile>;
 
+/** Of the store and of its sink. */
+export type TarOptions = Partial<TarStoreOptions & StoreSinkOptions>;
+
 export class TarPlace implements SinkPlace {
   readonly parent: string = mkdtempSync(join(tmpdir(), "framepipe-"));
   readonly archive: string = join(this.parent, "day.tar");
-  readonly #options: Partial<TarSinkOptions>;
+  readonly #options: TarOptions;
   /** Virtual, so that nothing waits for healing and free space. */
   nowMs = 0;
   #broken = false;
 
-  constructor(options: Partial<TarSinkOptions> = {}) {
+  constructor(options: TarOptions = {}) {
     this.#options = options;
   }
 
-  open(changes: Partial<TarSinkOptions> = {}, meddle: Meddle = () => ({})): Sink {
-    return openTarSink({
+  open(changes: TarOptions = {}, meddle: Meddle = () => ({})): Sink {
+    const options = {
       path: this.archive,
       layout: new Layout(layoutDefault),
-      sync: "batch",
+      sync: "batch" as const,
       frameBytesMax,
       minFreeBytes: 0,
       memoryBytesMax: gatheredBytesMax,
       cacheBytes: indexCacheBytesMax,
-      openFile: (path, create) => this.#breakable(openNodeArchiveFile(path, create), meddle),
+      openFile: (path: string, create: boolean) => this.#breakable(openNodeArchiveFile(path, create), meddle),
       clock: { nowMs: () => (this.nowMs += 1000), wallNs: () => 1_750_000_000_000_000_001n },
       ...this.#options,
       ...changes,
-    });
+    };
+    return sinkOf(openTarStore(options), options);
   }
 
   stored(): Map<string, string> {

@@ -26,12 +26,13 @@ import { openNodeArchiveFile, viewsBehind } from "../../../src/sinks/archive/arc
 import { mountSmall } from "../../support/processes.ts";
 import { Random } from "../../support/random.ts";
 import {
+  type Result,
   commit,
   frameOf,
   inSession,
+  lookupNow,
   openWriter,
   otherSession,
-  type Result,
   session,
   sinkSuite,
   someEnd,
@@ -69,7 +70,8 @@ const origin = { device: "rig", source: "visible", session };
 
 /** Which of these names, whose content is the name itself, the sink holds. */
 function held(sink: Sink, names: readonly string[]): string[] {
-  const verdicts = sink.lookup(
+  const verdicts = lookupNow(
+    sink,
     origin,
     names.map((name) => frameOf(name, name)),
   );
@@ -306,7 +308,7 @@ describe("tar sink: after a crash", () => {
     const again = place.open();
     expect(place.tar("-t")).toBe("rig/visible/1.jpg\nrig/visible/2.jpg\n");
     const offers = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"].map((name) => frameOf(name, content));
-    expect(again.lookup(origin, offers).map(({ kind }) => kind)).toEqual(["have", "have", "want", "want"]);
+    expect(lookupNow(again, origin, offers).map(({ kind }) => kind)).toEqual(["have", "have", "want", "want"]);
     again.dispose();
   });
 
@@ -379,7 +381,7 @@ describe("tar sink: after a crash", () => {
       truncateSync(place.archive, start + content.byteLength - 512);
       const next = place.open();
       expect(held(next, before)).toEqual(before);
-      expect(next.lookup(origin, [frame])).toEqual([{ kind: "want" }]);
+      expect(lookupNow(next, origin, [frame])).toEqual([{ kind: "want" }]);
       expect(statSync(place.archive).size).toBe(start);
       next.dispose();
     }

@@ -1,12 +1,12 @@
-import { NullSink } from "../../../src/sinks/null/null-sink.ts";
-import { frameBytesMax, sinkSuite } from "../suite.ts";
+import { NullStore } from "../../../src/sinks/null/null-store.ts";
+import { sinkOf, sinkSuite } from "../suite.ts";
 
 const unused = (): never => {
   throw new Error("a sink that keeps nothing is not asked for it");
 };
 
 sinkSuite("null", false, () => ({
-  open: () => new NullSink({ frameBytesMax }),
+  open: () => sinkOf(new NullStore()),
   stored: unused,
   breakCommits: unused,
   recordedGaps: unused,

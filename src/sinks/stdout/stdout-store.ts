@@ -17,11 +17,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ExitStatus, SinkError, UserError } from "../../errors.ts";
 import type { RefusalReason } from "../../frame.ts";
-import type { Clock, Sink } from "../../ports.ts";
+import type { Clock } from "../../ports.ts";
 import { describe, errorCode } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
 import { FreeSpace } from "../../system/free-space.ts";
-import { type Appender, AppendingSink, type Demand, type NewFrame, type NewItem } from "../store/appending-sink.ts";
+import { type Appender, type AppendRequest, AppendStore, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
 import type { GatheredFrame } from "../store/gathered-frame.ts";
 
@@ -33,25 +33,24 @@ const probeBytes = 4096;
 const y4mMagic = "YUV4MPEG2 ";
 const newline = 0x0a;
 
-export interface StdoutSinkOptions {
+export interface StdoutStoreOptions {
   /** 1, but for tests. It stays open. */
   readonly descriptor: number;
   readonly isTerminal: boolean;
-  readonly frameBytesMax: number;
   readonly minFreeBytes: number;
-  /** This sink's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
+  /** This store's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
   readonly memoryBytesMax: number;
   readonly cacheBytes: number;
   /** Where frames that do not fit in memory are gathered; the system's folder for such files unless it is given. */
   readonly temporaryDirectory?: string;
   /** The reader has closed the pipe: nothing can be written any more, and the receiver should stop. */
   readonly onClosed: () => void;
-  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+  readonly clock: Pick<Clock, "nowMs">;
 }
 
 /** Throws UserError for a terminal. */
-export function openStdoutSink(options: StdoutSinkOptions): Sink {
-  const { isTerminal, memoryBytesMax, clock } = options;
+export function openStdoutStore(options: StdoutStoreOptions): AppendStore {
+  const { isTerminal, memoryBytesMax } = options;
   const temporaryPath = join(options.temporaryDirectory ?? tmpdir(), `framepipe-${crypto.randomUUID()}-`);
   if (isTerminal) {
     throw new UserError("--out -: standard output is a terminal, and frames would garble it", [
@@ -59,17 +58,16 @@ export function openStdoutSink(options: StdoutSinkOptions): Sink {
       "or store in a directory: --out captures",
     ]);
   }
-  return new AppendingSink({
+  return new AppendStore({
     place: "-",
+    traits: { appendOnly: true, forgets: true, keepsNothing: true, oneByOne: true },
     open: () => new StreamAppender({ ...options, temporaryPath }),
-    oneByOne: true,
     temporaryPath,
     memoryBytesMax,
-    clock,
   });
 }
 
-interface StreamAppenderOptions extends StdoutSinkOptions {
+interface StreamAppenderOptions extends StdoutStoreOptions {
   readonly temporaryPath: string;
 }
 
@@ -104,7 +102,7 @@ class StreamAppender implements Appender {
     } catch (error) {
       throw new UserError(`--out -: cannot use standard output: ${describe(error)}`, [], ExitStatus.failure);
     }
-    const { descriptor, frameBytesMax, cacheBytes, minFreeBytes, temporaryPath, clock } = options;
+    const { descriptor, cacheBytes, minFreeBytes, temporaryPath, clock } = options;
     const space = { disk: nodeDisk, minFreeBytes, nowMs: () => clock.nowMs() };
     this.#temporarySpace = new FreeSpace({ ...space, directory: dirname(temporaryPath) });
     // Only Linux has a path by which its disk can be asked.
@@ -115,7 +113,6 @@ class StreamAppender implements Appender {
     this.index = new FrameIndex({
       file: undefined,
       layout: undefined,
-      frameBytesMax,
       cacheBytes,
       framesMax: rememberedFrames,
     });
@@ -131,13 +128,13 @@ class StreamAppender implements Appender {
     // Gaps and ends have no place in a stream of frames; they are in the receiver's messages.
     this.#appending = true;
     try {
-      for (const item of items) if (item.kind === "frame") await this.#append(item);
+      for (const item of items) if (item.kind === "frame") await this.#append(item.staged.draft);
     } finally {
       this.#appending = false;
     }
   }
 
-  async #append({ content }: NewFrame): Promise<void> {
+  async #append(content: GatheredFrame): Promise<void> {
     if (this.#isFile) this.#startBytes = fstatSync(this.#options.descriptor).size;
     this.#startFormat = this.#format;
     this.#writtenBytes = 0;
@@ -195,7 +192,7 @@ class StreamAppender implements Appender {
     try {
       this.#cutBack();
     } catch {
-      // `heal` tries again.
+      // `recover` tries again.
     }
   }
 
@@ -205,7 +202,7 @@ class StreamAppender implements Appender {
     ftruncateSync(this.#options.descriptor, this.#startBytes);
   }
 
-  check({ bytes, gatheredBytes, waitingBytes }: Demand): SinkError | undefined {
+  check({ bytes, gatheredBytes, waitingBytes }: AppendRequest): SinkError | undefined {
     const [temporary, file] = [this.#temporarySpace, this.#fileSpace];
     if (gatheredBytes > 0) {
       if (temporary.stale) temporary.measure();
@@ -221,7 +218,7 @@ class StreamAppender implements Appender {
     this.#temporarySpace.wrote(bytes);
   }
 
-  heal(): boolean {
+  recover(): boolean {
     if (!this.#isFile) return true;
     this.#cutBack();
     try {

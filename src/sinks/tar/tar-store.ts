@@ -15,10 +15,10 @@ import { type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts"
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import type { SinkError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
-import type { Clock, Sink } from "../../ports.ts";
+import type { Clock } from "../../ports.ts";
 import { type OpenArchiveFile, temporaryPathBeside } from "../archive/archive-file.ts";
 import { ArchiveSpace } from "../archive/archive-space.ts";
-import { type Appender, AppendingSink, type Demand, type NewFrame, type NewItem } from "../store/appending-sink.ts";
+import { type Appender, type AppendRequest, AppendStore, type NewFrame, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
 import type { Layout } from "../store/layout.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
@@ -30,35 +30,33 @@ const probeBytes: number = 4 * KiB;
 const restoredMax = 2_000;
 const zeros = new Uint8Array(endBytes);
 
-export interface TarSinkOptions {
+export interface TarStoreOptions {
   /** As the user wrote it; messages name it so. */
   readonly path: string;
   readonly layout: Layout;
   readonly sync: SyncMode;
-  readonly frameBytesMax: number;
   readonly minFreeBytes: number;
-  /** This sink's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
+  /** This store's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
   readonly memoryBytesMax: number;
   readonly cacheBytes: number;
   readonly openFile: OpenArchiveFile;
-  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+  readonly clock: Pick<Clock, "nowMs">;
 }
 
 /** Makes or continues an archive. Throws UserError. */
-export function openTarSink(options: TarSinkOptions): Sink {
-  const { path, sync, memoryBytesMax, clock } = options;
+export function openTarStore(options: TarStoreOptions): AppendStore {
+  const { path, memoryBytesMax } = options;
   const temporaryPath = temporaryPathBeside(path);
-  return new AppendingSink({
+  return new AppendStore({
     place: path,
+    traits: { appendOnly: true },
     open: (create) => new TarAppender({ ...options, temporaryPath, create }),
-    oneByOne: sync === "each",
     temporaryPath,
     memoryBytesMax,
-    clock,
   });
 }
 
-interface TarAppenderOptions extends TarSinkOptions {
+interface TarAppenderOptions extends TarStoreOptions {
   readonly temporaryPath: string;
   readonly create: boolean;
 }
@@ -76,12 +74,12 @@ class TarAppender implements Appender {
   #appending = false;
 
   constructor(options: TarAppenderOptions) {
-    const { path, layout, sync, frameBytesMax, cacheBytes, openFile } = options;
+    const { path, layout, sync, cacheBytes, openFile } = options;
     this.#options = options;
     this.#file = openFile(path, options.create);
     let index: FrameIndex | undefined;
     try {
-      index = new FrameIndex({ file: `${options.temporaryPath}index`, layout, frameBytesMax, cacheBytes });
+      index = new FrameIndex({ file: `${options.temporaryPath}index`, layout, cacheBytes });
       ({ end: this.#end, archive: this.#archive } = restore(path, this.#file, index));
       this.index = index;
       this.#closeEnd();
@@ -122,16 +120,18 @@ class TarAppender implements Appender {
   }
 
   async #appendFrame(writer: GroupWriter, item: NewFrame): Promise<void> {
-    const { frame, path, content } = item;
-    const { bytes, capturedNs: modifiedNs } = frame;
-    await writer.put(encodeHead({ path, bytes, modifiedNs, comment: frameFacts(item, this.#groupFacts) }));
-    if (content.memory === undefined) {
-      for await (const piece of content.pieces()) {
+    const { staged, path, number } = item;
+    const { draft } = staged;
+    const { bytes, capturedNs: modifiedNs } = staged.frame;
+    const comment = frameFacts(staged, number, this.#groupFacts);
+    await writer.put(encodeHead({ path, bytes, modifiedNs, comment }));
+    if (draft.memory === undefined) {
+      for await (const piece of draft.pieces()) {
         await writer.put(piece);
         // The piece is used again for the next one.
         await writer.flush();
       }
-    } else await writer.put(content.memory);
+    } else await writer.put(draft.memory);
     await writer.put(zeros.subarray(0, paddingBytes(bytes)));
   }
 
@@ -152,7 +152,7 @@ class TarAppender implements Appender {
     try {
       this.#closeEnd();
     } catch {
-      // `heal` tries again, and until then nothing is appended.
+      // `recover` tries again, and until then nothing is appended.
     }
   }
 
@@ -162,15 +162,15 @@ class TarAppender implements Appender {
     this.#file.resize(this.#end + endBytes);
   }
 
-  check(demand: Demand): SinkError | undefined {
-    return this.#space.check(demand, this.#appending);
+  check(request: AppendRequest): SinkError | undefined {
+    return this.#space.check(request, this.#appending);
   }
 
   gathered(bytes: number): void {
     this.#space.wrote(bytes);
   }
 
-  heal(): boolean {
+  recover(): boolean {
     if (!this.#file.inPlace()) return false;
     this.#closeEnd();
     try {

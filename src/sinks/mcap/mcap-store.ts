@@ -15,10 +15,10 @@ import { type Archive, hasLaterGroup, scanArchive, type Tail } from "../../archi
 import { writeEnding } from "../../archive-formats/mcap/summary.ts";
 import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
-import type { Clock, Sink } from "../../ports.ts";
+import type { Clock } from "../../ports.ts";
 import { type OpenArchiveFile, temporaryPathBeside } from "../archive/archive-file.ts";
 import { ArchiveSpace } from "../archive/archive-space.ts";
-import { type Appender, AppendingSink, type Demand, type NewItem } from "../store/appending-sink.ts";
+import { type Appender, type AppendRequest, AppendStore, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
 import type { Layout } from "../store/layout.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
@@ -33,7 +33,7 @@ const probeBytes: number = 4 * KiB;
  */
 const chunkBytesMax: number = 4 * MiB;
 
-export interface McapSinkOptions {
+export interface McapStoreOptions {
   /** As the user wrote it; messages name it so. */
   readonly path: string;
   /** Gives the paths in our facts, by which frames of one name are told apart. */
@@ -41,35 +41,34 @@ export interface McapSinkOptions {
   readonly sync: SyncMode;
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
-  /** This sink's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
+  /** This store's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
   readonly memoryBytesMax: number;
   readonly cacheBytes: number;
   readonly openFile: OpenArchiveFile;
-  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+  readonly clock: Pick<Clock, "nowMs">;
   /** Size at which a chunk is full; smaller for tests. */
   readonly chunkBytesMax?: number;
 }
 
 /** Makes or continues a file. Throws UserError. */
-export function openMcapSink(options: McapSinkOptions): Sink {
-  const { path, sync, frameBytesMax, memoryBytesMax, clock } = options;
+export function openMcapStore(options: McapStoreOptions): AppendStore {
+  const { path, frameBytesMax, memoryBytesMax } = options;
   if (frameBytesMax > messageBytesMax) {
     throw new UserError(`--max-frame is more than a frame in an MCAP file may have: ${path} takes up to 1 GiB`, [
       "give --max-frame 1Gi or less, or store in a directory or a .tar file",
     ]);
   }
   const temporaryPath = temporaryPathBeside(path);
-  return new AppendingSink({
+  return new AppendStore({
     place: path,
+    traits: { appendOnly: true },
     open: (create) => new McapAppender({ ...options, temporaryPath, create }),
-    oneByOne: sync === "each",
     temporaryPath,
     memoryBytesMax,
-    clock,
   });
 }
 
-interface McapAppenderOptions extends McapSinkOptions {
+interface McapAppenderOptions extends McapStoreOptions {
   readonly temporaryPath: string;
   readonly create: boolean;
 }
@@ -134,8 +133,8 @@ class McapAppender implements Appender {
 
   /** Reads what is in the file into an index. */
   #restore(): { readonly archive: Archive; readonly index: FrameIndex } {
-    const { layout, frameBytesMax, cacheBytes, temporaryPath } = this.#options;
-    const indexOptions = { file: `${temporaryPath}index`, layout, frameBytesMax, cacheBytes };
+    const { layout, cacheBytes, temporaryPath } = this.#options;
+    const indexOptions = { file: `${temporaryPath}index`, layout, cacheBytes };
     let index = new FrameIndex(indexOptions);
     let count = 0;
     try {
@@ -196,7 +195,7 @@ class McapAppender implements Appender {
     try {
       this.#cut();
     } catch {
-      // `heal` tries again, and until then nothing is appended.
+      // `recover` tries again, and until then nothing is appended.
     }
   }
 
@@ -208,15 +207,15 @@ class McapAppender implements Appender {
     this.#file.resize(bytes);
   }
 
-  check(demand: Demand): SinkError | undefined {
-    return this.#space.check(demand, this.#appending);
+  check(request: AppendRequest): SinkError | undefined {
+    return this.#space.check(request, this.#appending);
   }
 
   gathered(bytes: number): void {
     this.#space.wrote(bytes);
   }
 
-  heal(): boolean {
+  recover(): boolean {
     if (!this.#file.inPlace()) return false;
     if (!this.#ended) {
       this.#cut();

@@ -1,0 +1,189 @@
+/**
+ * Stores frames as ordinary files with a catalogue beside them. This file takes frames in and keeps the directory
+ * usable; how a group becomes durable is told in commit-group.ts.
+ *
+ *     begin -> .framepipe/tmp/N -> write* -> commit: final name, row
+ *
+ * A catalogue that has vanished is waited for and never made anew: an empty mount point must not become a second
+ * archive.
+ */
+import { join } from "node:path";
+import { SinkError } from "../../errors.ts";
+import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
+import type { Clock } from "../../ports.ts";
+import { errorCode, isFull, isNameError } from "../../system/errno.ts";
+import { type Disk } from "../../system/file-system.ts";
+import { FreeSpace } from "../../system/free-space.ts";
+import { outcomeOf } from "../store/duplicates.ts";
+import type { Layout } from "../store/layout.ts";
+import type { Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
+import type { SyncMode } from "../store/sync-mode.ts";
+import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
+import { type Catalogue, catalogueFile, type OpenCatalogue, temporaryFolder } from "./catalogue.ts";
+import { CommitGroup } from "./commit-group.ts";
+import { Directories } from "./directories.ts";
+import { TemporaryFile } from "./temporary-file.ts";
+
+const probeBytes = 4096;
+
+export interface DirectoryStoreOptions {
+  /** As the user wrote it; messages name it so. */
+  readonly directory: string;
+  readonly layout: Layout;
+  readonly sync: SyncMode;
+  readonly minFreeBytes: number;
+  readonly disk: Disk;
+  readonly openCatalogue: OpenCatalogue;
+  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+}
+
+export class DirectoryStore implements Store<TemporaryFile> {
+  readonly place: string;
+  readonly traits = {};
+  readonly #options: DirectoryStoreOptions;
+  readonly #disk: Disk;
+  readonly #directories: Directories;
+  readonly #space: FreeSpace;
+  /** Undefined while a lost one has not come back. */
+  #catalogue: Catalogue | undefined;
+  #identity: string | undefined;
+  #temporaryCount = 0;
+  /** What writing to it failed with at the start. */
+  #startFailure: unknown;
+
+  /** Takes the directory, or throws UserError. */
+  constructor(options: DirectoryStoreOptions) {
+    const { directory, disk, sync, minFreeBytes, clock, openCatalogue } = options;
+    this.place = directory;
+    this.#options = options;
+    this.#disk = disk;
+    this.#directories = new Directories(disk, directory);
+    this.#space = new FreeSpace({ disk, directory, minFreeBytes, nowMs: () => clock.nowMs() });
+    makeArchive(disk, directory, this.#directories);
+    this.#catalogue = openCatalogue(directory, sync);
+    try {
+      sweepTemporary(disk, directory);
+      this.#identity = disk.identity(join(directory, catalogueFile));
+      this.#probe();
+    } catch (error) {
+      // A full disk is no reason not to start: the sender is held until there is room.
+      this.#startFailure = error;
+      if (isFull(error)) return;
+      this.close();
+      throw cannotUse(directory, error);
+    }
+  }
+
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
+    const catalogue = this.#usableCatalogue();
+    return catalogue.reading(() => entries.map((entry) => this.#find(catalogue, origin, entry)));
+  }
+
+  #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry): Verdict {
+    let have: Verdict = { kind: "want" };
+    const rows = catalogue.find(origin, entry.name, entry.capturedNs);
+    for (const row of rows) {
+      if (!row.sameCapture || row.bytes !== entry.bytes) continue;
+      if (this.#disk.look(`${this.place}/${row.path}`) !== row.bytes) continue;
+      const outcome = outcomeOf(row.session, row.number, origin.session);
+      // Of several, the one that this very session stored is the one it asks about.
+      if (have.kind === "want" || outcome !== "already") have = { kind: "have", outcome, crc32: row.crc32 };
+    }
+    return have;
+  }
+
+  begin(frame: Frame): TemporaryFile | RefusalReason {
+    this.#usableCatalogue();
+    const path = this.#options.layout.pathOf(frame);
+    if (path === undefined) return "name";
+    let file: TemporaryFile | undefined;
+    try {
+      // In this order: where the disk is gone, this fails before a folder is made at its mount point.
+      file = this.#newTemporaryFile(path);
+      const refused = this.#directories.prepare(path);
+      if (refused === undefined) return file;
+      file.discard();
+      return refused;
+    } catch (error) {
+      file?.discard();
+      if (isNameError(error)) return "name";
+      throw error;
+    }
+  }
+
+  commit(items: readonly StagedItem<TemporaryFile>[]): Promise<readonly Result[]> {
+    const { disk, sync, clock } = this.#options;
+    return new CommitGroup(items, {
+      root: this.place,
+      sync,
+      disk,
+      directories: this.#directories,
+      catalogue: this.#usableCatalogue(),
+      wallNs: () => clock.wallNs(),
+    }).run();
+  }
+
+  /** Looks now and then whether the directory is still the one that was opened. */
+  check({ bytes }: SpaceRequest): SinkError | undefined {
+    if (this.#startFailure !== undefined) throw this.#startFailure;
+    if (this.#space.stale) {
+      if (this.#disk.identity(join(this.place, catalogueFile)) !== this.#identity) throw this.#gone();
+      this.#space.measure();
+    }
+    return this.#space.check(bytes);
+  }
+
+  recover(): void {
+    const { directory, sync, openCatalogue } = this.#options;
+    const identity = this.#disk.identity(join(directory, catalogueFile));
+    if (identity === undefined) throw this.#gone();
+    this.close();
+    this.#directories.forget();
+    this.#catalogue = openCatalogue(directory, sync);
+    makeTemporaryFolder(this.#disk, directory, this.#directories);
+    // The temporary files there are our own, in use, unless it is another disk than before.
+    if (identity !== this.#identity) sweepTemporary(this.#disk, directory);
+    this.#identity = identity;
+    this.#probe();
+    this.#startFailure = undefined;
+    this.#space.measure();
+  }
+
+  /** Writes a little, because a disk that can be looked at may still be full, read-only or over quota. */
+  #probe(): void {
+    const file = this.#newTemporaryFile("");
+    try {
+      file.write(new Uint8Array(probeBytes));
+    } finally {
+      file.discard();
+    }
+  }
+
+  #gone(): SinkError {
+    const message = `${this.place}: its catalogue is gone; waiting for the disk to come back`;
+    return new SinkError(message, { retryable: true });
+  }
+
+  #usableCatalogue(): Catalogue {
+    if (this.#catalogue === undefined) throw this.#gone();
+    return this.#catalogue;
+  }
+
+  #newTemporaryFile(path: string): TemporaryFile {
+    for (;;) {
+      this.#temporaryCount += 1;
+      const temporaryPath = `${this.place}/${temporaryFolder}/${this.#temporaryCount}`;
+      try {
+        return new TemporaryFile(this.#disk, this.#space, temporaryPath, path);
+      } catch (error) {
+        // One that an earlier run left and nobody could remove.
+        if (errorCode(error) !== "EEXIST") throw error;
+      }
+    }
+  }
+
+  close(): void {
+    this.#catalogue?.close();
+    this.#catalogue = undefined;
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * What all stores have in common that can only append whole frames: an archive file, a stream. Frames are gathered,
+ * placed by the index, appended; how bytes are appended is the appender's own.
+ *
+ *     begin: gathered -> commit: placed by the index -> appended -> kept in the index
+ *
+ * What is gathered is not on the destination's disk yet, so room is asked for all that waits: else a full disk would be
+ * noticed only when a whole window of frames has crossed the network, and again after each of them.
+ */
+import { dirname } from "node:path";
+import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
+import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
+import { describe, errorCode, isExhaustion, isFull } from "../../system/errno.ts";
+import type { FrameIndex } from "./frame-index.ts";
+import { FrameGatherer, type GatheredFrame } from "./gathered-frame.ts";
+import { sinkError } from "./storage-error.ts";
+import type { Result, SpaceRequest, StagedFrame, StagedItem, StagedNote, Store, StoreTraits } from "./store.ts";
+
+/** A frame to be appended, as the index has placed it. */
+export interface NewFrame {
+  readonly kind: "frame";
+  readonly staged: StagedFrame<GatheredFrame>;
+  readonly path: string;
+  readonly number: number;
+}
+
+export type NewItem = NewFrame | StagedNote;
+
+export interface AppendRequest extends SpaceRequest {
+  /** What of the next frame goes to a temporary file first: all or nothing. */
+  readonly gatheredBytes: number;
+}
+
+/** An archive or stream that is open. All but `append` and `refusal` returns at once. */
+export interface Appender {
+  /** What it holds. Closed with it. */
+  readonly index: FrameIndex;
+  /** Why these bytes cannot be part of it; only where frames are appended one by one. Rejects as `append` does. */
+  refusal?(content: GatheredFrame): Promise<RefusalReason | undefined>;
+  /**
+   * Appends these items, in order, and makes them durable. Rejects with what the system said; then `retract` follows.
+   */
+  append(items: readonly NewItem[]): Promise<void>;
+  /** The last `append` does not count. Never throws: what cannot be undone now is undone by `recover`. */
+  retract(): void;
+  /** As that of a store. */
+  check(request: AppendRequest): SinkError | undefined;
+  /** So many bytes were written to temporary files. */
+  gathered(bytes: number): void;
+  /** After a failure: returns if it can be used again, throws why not. False: something else is in its place. */
+  recover(): boolean;
+  close(): void;
+}
+
+export interface AppendStoreOptions {
+  readonly place: string;
+  readonly traits: StoreTraits;
+  /** Opens the destination; makes it only if `create`. Throws what is wrong with that. */
+  readonly open: (create: boolean) => Appender;
+  /** The start of a free name for temporary files. */
+  readonly temporaryPath: string;
+  /** For frames in progress or staged, in memory. */
+  readonly memoryBytesMax: number;
+}
+
+export class AppendStore implements Store<GatheredFrame> {
+  readonly place: string;
+  readonly traits: StoreTraits;
+  readonly #options: AppendStoreOptions;
+  readonly #gatherer: FrameGatherer;
+  /** Or why it is not open: a full disk at the start, or a lost one that has not come back. */
+  #appender: Appender | SinkError;
+  #wasOpen = false;
+  #gatheringFailed = false;
+
+  /** Opens the destination, or throws UserError. */
+  constructor(options: AppendStoreOptions) {
+    this.place = options.place;
+    this.traits = options.traits;
+    this.#options = options;
+    this.#gatherer = new FrameGatherer({
+      ...options,
+      gathered: (bytes) => this.#opened?.gathered(bytes),
+      failed: (error) => this.#gatheringError(error),
+    });
+    try {
+      this.#appender = this.#open();
+    } catch (error) {
+      // A full disk is no reason not to start: the sender is held until there is room.
+      if (isFull(error)) this.#appender = sinkError(this.place, "open it", error);
+      else if (error instanceof UserError || errorCode(error) === "") throw error;
+      else {
+        const hints = ["choose another name with --out"];
+        throw new UserError(`cannot store in ${this.place}: ${describe(error)}`, hints, ExitStatus.failure);
+      }
+    }
+  }
+
+  #open(): Appender {
+    // What was there once must not be made anew, such as an empty archive at an empty mount point.
+    const appender = this.#options.open(!this.#wasOpen);
+    this.#wasOpen = true;
+    return appender;
+  }
+
+  get #opened(): Appender | undefined {
+    return this.#appender instanceof Error ? undefined : this.#appender;
+  }
+
+  #usable(): Appender {
+    if (this.#appender instanceof Error) throw this.#appender;
+    return this.#appender;
+  }
+
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
+    return this.#usable().index.lookup(origin, entries);
+  }
+
+  begin(frame: Frame): GatheredFrame | RefusalReason {
+    if (!this.#usable().index.hasPathFor(frame)) return "name";
+    try {
+      return this.#gatherer.begin(frame.bytes);
+    } catch (error) {
+      throw isExhaustion(error) ? error : this.#gatheringError(error);
+    }
+  }
+
+  async commit(items: readonly StagedItem<GatheredFrame>[]): Promise<readonly Result[]> {
+    const appender = this.#usable();
+    const { index } = appender;
+    const results: Result[] = [];
+    const news: NewItem[] = [];
+    let appending = false;
+    try {
+      for (const item of items) {
+        if (item.kind !== "frame") {
+          news.push(item);
+          results.push("recorded");
+          continue;
+        }
+        const refusal = appender.refusal === undefined ? undefined : await appender.refusal(item.draft);
+        if (refusal !== undefined) {
+          results.push(refusal);
+          continue;
+        }
+        const placement = index.place(item.frame, item.crc32);
+        if (placement.kind === "append") {
+          news.push({ kind: "frame", staged: item, path: placement.path, number: placement.number });
+        }
+        results.push(placement.kind === "refuse" ? placement.reason : placement.outcome);
+      }
+      appending = news.length > 0;
+      if (appending) await appender.append(news);
+      index.keep();
+      return results;
+    } catch (error) {
+      index.forget();
+      if (appending) appender.retract();
+      throw error;
+    }
+  }
+
+  check(request: SpaceRequest): SinkError | undefined {
+    const gatheredBytes = this.#gatherer.needsFile(request.bytes) ? request.bytes : 0;
+    return this.#usable().check({ ...request, gatheredBytes });
+  }
+
+  recover(): void {
+    if (this.#gatheringFailed) this.#probeGathering();
+    if (this.#opened?.recover() === true) return;
+    this.#opened?.close();
+    this.#appender = sinkError(this.place, "use it", new Error("it is not open"));
+    this.#appender = this.#open();
+  }
+
+  /** A temporary file failed, which need not be on the destination's disk. */
+  #gatheringError(error: unknown): SinkError {
+    this.#gatheringFailed = true;
+    return sinkError(dirname(this.#options.temporaryPath), "gather a frame", error);
+  }
+
+  #probeGathering(): void {
+    try {
+      this.#gatherer.probe();
+    } catch (error) {
+      throw this.#gatheringError(error);
+    }
+    this.#gatheringFailed = false;
+  }
+
+  close(): void {
+    this.#opened?.close();
+  }
+}

@@ -1,0 +1,326 @@
+/**
+ * A frame's way from its first byte to its ack, whatever it is stored in:
+ *
+ *     open -> begin -> write* -> finish: staged -> commit: the store makes a group durable -> settle: the ack
+ *
+ * Commits run one after the other; what is staged meanwhile belongs to the next one. A commit never waits inside a
+ * call: a slow disk, a pipe whose reader pauses or a store on another machine must not keep the receiver from answering
+ * its peers. When the destination fails, everything says so until `ready` has made it usable again.
+ */
+import { assert, SinkError } from "../../errors.ts";
+import type { Frame, FrameEntry, Gap, Origin, RefusalReason, SourceEnd, Verdict } from "../../frame.ts";
+import { KiB } from "../../limits.ts";
+import { nameProblem } from "../../names.ts";
+import type { Clock, FrameWriter, Settle, Sink } from "../../ports.ts";
+import { describe, isExhaustion } from "../../system/errno.ts";
+import { Recovery } from "./recovery.ts";
+import type { Draft, Result, SpaceRequest, StagedFrame, StagedItem, StagedNote, Store, StoreTraits } from "./store.ts";
+import type { SyncMode } from "./sync-mode.ts";
+
+/** What an item takes besides its bytes: heads, its row and what fills a block, with a name of common length. */
+const itemBytes: number = 4 * KiB;
+
+export interface StoreSinkOptions {
+  /** `each`: every item is a group of its own. */
+  readonly sync: SyncMode;
+  readonly frameBytesMax: number;
+  readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+}
+
+export class StoreSink<D extends Draft> implements Sink {
+  readonly #store: Store<D>;
+  readonly #options: StoreSinkOptions;
+  readonly #recovery: Recovery;
+  readonly #writers = new Set<StoreWriter<D>>();
+  #staged: Staged<D>[] = [];
+  #stagedFrames = 0;
+  #stagedBytes = 0;
+  /** Written of frames that are in progress. */
+  #openBytes = 0;
+  /** What the last group that failed needs: there must be room for it before anything is taken again. */
+  #failedBytes = 0;
+  #committing = false;
+  #disposed = false;
+  /** The last origin whose names were found to be safe. */
+  #safeOrigin: Origin | undefined;
+
+  /** Owns the store. */
+  constructor(store: Store<D>, options: StoreSinkOptions) {
+    this.#store = store;
+    this.#options = options;
+    this.#recovery = new Recovery(store.place, options.clock);
+  }
+
+  get place(): string {
+    return this.#store.place;
+  }
+
+  get traits(): StoreTraits {
+    return this.#store.traits;
+  }
+
+  get stagedFrames(): number {
+    return this.#stagedFrames;
+  }
+
+  get stagedBytes(): number {
+    return this.#stagedBytes;
+  }
+
+  // ---- offers
+
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]> {
+    const sound = entries.filter((entry) => this.#refusal(origin, entry) === undefined);
+    const verdicts = sound.length === 0 ? [] : this.#ask(origin, sound);
+    if (sound.length === entries.length) return verdicts;
+    const withRefused = (answers: readonly Verdict[]): Verdict[] => {
+      let next = 0;
+      return entries.map((entry) => {
+        const reason = this.#refusal(origin, entry);
+        if (reason !== undefined) return { kind: "refuse", reason };
+        const answer = answers[next++];
+        assert(answer !== undefined, "a store has a verdict on every entry");
+        return answer;
+      });
+    };
+    return verdicts instanceof Promise ? verdicts.then(withRefused) : withRefused(verdicts);
+  }
+
+  #ask(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]> {
+    const failed = (error: unknown): never => {
+      throw this.#recovery.useFailed("look up frames", error);
+    };
+    try {
+      const verdicts = this.#usable().lookup(origin, entries);
+      return verdicts instanceof Promise ? verdicts.catch(failed) : verdicts;
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  /** Why a frame is refused by any store, before its bytes. */
+  #refusal(origin: Origin, { name, bytes }: FrameEntry): RefusalReason | undefined {
+    if (origin !== this.#safeOrigin) {
+      if ((nameProblem(origin.device) ?? nameProblem(origin.source)) !== undefined) return "name";
+      this.#safeOrigin = origin;
+    }
+    if (nameProblem(name) !== undefined) return "name";
+    return bytes > this.#options.frameBytesMax ? "too-large" : undefined;
+  }
+
+  // ---- a frame, from its first byte until it is staged
+
+  open(frame: Frame): FrameWriter | RefusalReason {
+    const refusal = this.#refusal(frame.origin, frame);
+    if (refusal !== undefined) return refusal;
+    let draft: D | RefusalReason;
+    try {
+      draft = this.#usable().begin(frame);
+    } catch (error) {
+      if (isExhaustion(error)) throw new SinkError(describe(error), { retryable: true, exhausted: true, cause: error });
+      throw this.#recovery.useFailed("begin a frame", error);
+    }
+    if (typeof draft === "string") return draft;
+    const writer = new StoreWriter(this.#progress, frame, draft);
+    this.#writers.add(writer);
+    return writer;
+  }
+
+  readonly #progress: Progress<D> = {
+    failed: (error) => this.#recovery.useFailed("write a frame", error),
+    wrote: (bytes) => {
+      this.#openBytes += bytes;
+    },
+    finished: (writer, settle) => {
+      this.#release(writer);
+      writer.receivedNs = this.#options.clock.wallNs();
+      this.#stage(writer, settle, writer.frame.bytes);
+    },
+    aborted: (writer) => this.#release(writer),
+  };
+
+  #release(writer: StoreWriter<D>): void {
+    this.#writers.delete(writer);
+    this.#openBytes -= writer.wroteBytes;
+  }
+
+  gap(gap: Gap, settle: Settle): void {
+    this.#stage({ kind: "gap", gap, recordedNs: this.#options.clock.wallNs() }, settle, 0);
+  }
+
+  end(end: SourceEnd, settle: Settle): void {
+    this.#stage({ kind: "end", end, recordedNs: this.#options.clock.wallNs() }, settle, 0);
+  }
+
+  #stage(item: StoreWriter<D> | StagedNote, settle: Settle, bytes: number): void {
+    this.#staged.push({ item, settle });
+    this.#stagedFrames += 1;
+    this.#stagedBytes += bytes;
+  }
+
+  // ---- from staged to stored
+
+  commit(done: (failure: SinkError | undefined) => void): void {
+    assert(!this.#committing, "one commit at a time");
+    const staged = this.#staged;
+    this.#staged = [];
+    if (staged.length === 0) return done(undefined);
+    this.#committing = true;
+    void this.#commitAll(staged, done);
+  }
+
+  async #commitAll(staged: Staged<D>[], done: (failure: SinkError | undefined) => void): Promise<void> {
+    const oneByOne = this.#options.sync === "each" || this.#store.traits.oneByOne === true;
+    const groups = oneByOne ? staged.map((each) => [each]) : [staged];
+    let failure: SinkError | undefined;
+    for (const group of groups) {
+      let results: readonly Result[] = [];
+      if (failure === undefined) {
+        try {
+          const committed = this.#commitGroup(group.map(({ item }) => item));
+          results = committed instanceof Promise ? await committed : committed;
+          this.#recovery.stored();
+        } catch (error) {
+          failure = this.#recovery.useFailed("store frames", error);
+          this.#failedBytes = Math.max(this.#failedBytes, roomOf(group));
+        }
+      }
+      this.#settle(group, failure, results);
+    }
+    this.#committing = false;
+    if (this.#disposed) this.#store.close();
+    done(failure);
+  }
+
+  #commitGroup(items: readonly StagedItem<D>[]): readonly Result[] | Promise<readonly Result[]> {
+    // Behind something that is broken for good nothing may follow: half a frame, or frames out of order.
+    if (this.#recovery.final) throw this.#recovery.failure;
+    return this.#store.commit(items);
+  }
+
+  #settle(group: readonly Staged<D>[], failure: SinkError | undefined, results: readonly Result[]): void {
+    assert(failure !== undefined || results.length === group.length, "a commit has a result for every item");
+    for (const { item } of group) if (item.kind === "frame") item.draft.discard();
+    for (const [index, { item, settle }] of group.entries()) {
+      this.#stagedFrames -= 1;
+      if (item.kind === "frame") this.#stagedBytes -= item.frame.bytes;
+      settle(failure ?? (results[index] as Result));
+    }
+  }
+
+  // ---- whether it can be used
+
+  ready(bytes: number): SinkError | undefined {
+    if (this.#recovery.failure === undefined) {
+      try {
+        return this.#usable().check(this.#request(bytes));
+      } catch (error) {
+        // Another disk may be mounted there by now.
+        this.#recovery.lookFailed("look at it", error, true);
+      }
+    }
+    if (!this.#committing && this.#recovery.due) this.#recover(bytes);
+    return this.#recovery.failure;
+  }
+
+  #recover(bytes: number): void {
+    let lack: SinkError | undefined;
+    try {
+      const store = this.#usable();
+      store.recover();
+      lack = store.check(this.#request(bytes));
+    } catch (error) {
+      this.#recovery.lookFailed("use it", error);
+      return;
+    }
+    if (lack === undefined) {
+      this.#recovery.recovered();
+      this.#failedBytes = 0;
+      // Room that somebody makes is used at once.
+    } else this.#recovery.lookFailed("use it", lack, true);
+  }
+
+  #request(bytes: number): SpaceRequest {
+    const waitingBytes = this.#stagedBytes + this.#stagedFrames * itemBytes + this.#openBytes;
+    // The failed group is sent again, and this frame is one of it.
+    return { bytes, waitingBytes: Math.max(waitingBytes, this.#failedBytes - bytes) };
+  }
+
+  #usable(): Store<D> {
+    if (this.#disposed) throw new SinkError(`${this.place} is closed`, { retryable: false });
+    return this.#store;
+  }
+
+  /** A store that is in use by a commit is closed when that has ended. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const writer of this.#writers) writer.abort();
+    for (const { item } of this.#staged) if (item.kind === "frame") item.draft.discard();
+    this.#staged = [];
+    if (!this.#committing) this.#store.close();
+  }
+}
+
+interface Staged<D extends Draft> {
+  readonly item: StoreWriter<D> | StagedNote;
+  readonly settle: Settle;
+}
+
+/** What it takes to store these. */
+function roomOf(group: readonly Staged<Draft>[]): number {
+  let bytes = group.length * itemBytes;
+  for (const { item } of group) if (item.kind === "frame") bytes += item.frame.bytes;
+  return bytes;
+}
+
+/** What a sink is told by its writers. */
+interface Progress<D extends Draft> {
+  failed(error: unknown): SinkError;
+  wrote(bytes: number): void;
+  finished(writer: StoreWriter<D>, settle: Settle): void;
+  aborted(writer: StoreWriter<D>): void;
+}
+
+/** A frame in progress; once it is finished, the item that is staged. */
+class StoreWriter<D extends Draft> implements FrameWriter, StagedFrame<D> {
+  readonly kind = "frame";
+  readonly frame: Frame;
+  readonly draft: D;
+  crc32 = 0;
+  receivedNs = 0n;
+  wroteBytes = 0;
+  readonly #progress: Progress<D>;
+  #open = true;
+
+  constructor(progress: Progress<D>, frame: Frame, draft: D) {
+    this.#progress = progress;
+    this.frame = frame;
+    this.draft = draft;
+  }
+
+  write(view: Uint8Array): void {
+    try {
+      this.draft.write(view);
+    } catch (error) {
+      throw this.#progress.failed(error);
+    }
+    this.wroteBytes += view.byteLength;
+    this.#progress.wrote(view.byteLength);
+  }
+
+  finish(crc32: number, done: Settle): void {
+    assert(this.#open, "a writer finishes once");
+    assert(this.draft.bytes === this.frame.bytes, "a finished frame has all its bytes");
+    this.#open = false;
+    this.crc32 = crc32;
+    this.#progress.finished(this, done);
+  }
+
+  abort(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#progress.aborted(this);
+    this.draft.discard();
+  }
+}

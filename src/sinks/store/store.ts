@@ -1,0 +1,78 @@
+/**
+ * What a destination has to be able to do, as a port: `StoreSink` does all the rest that frames need. A new kind of
+ * destination is one file that implements this, and a line in `open-sink.ts`.
+ */
+import type { SinkError } from "../../errors.ts";
+import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "../../frame.ts";
+import type { SinkTraits } from "../../ports.ts";
+
+/** The bytes of one frame until it is committed: write*, then `discard`. */
+export interface Draft {
+  /** Written so far. */
+  readonly bytes: number;
+  /** Takes all of `view` before it returns. Throws what the destination throws; then only `discard` may follow. */
+  write(view: Uint8Array): void;
+  /** Gives back what it holds, unless the commit has made it the stored frame. Never throws; may be called again. */
+  discard(): void;
+}
+
+/** A frame that is complete and whose checksum held. */
+export interface StagedFrame<D extends Draft = Draft> {
+  readonly kind: "frame";
+  readonly frame: Frame;
+  readonly draft: D;
+  readonly crc32: number;
+  /** When its last byte had arrived, nanoseconds since the epoch by this machine's clock. */
+  readonly receivedNs: bigint;
+}
+
+/** `recordedNs`: when the receiver learned of it. */
+export type StagedNote =
+  | { readonly kind: "gap"; readonly gap: Gap; readonly recordedNs: bigint }
+  | { readonly kind: "end"; readonly end: SourceEnd; readonly recordedNs: bigint };
+
+export type StagedItem<D extends Draft = Draft> = StagedFrame<D> | StagedNote;
+
+/** What became of one item of a group that was committed. */
+export type Result = Outcome | RefusalReason;
+
+/** What room is needed for. */
+export interface SpaceRequest {
+  /** The next frame. */
+  readonly bytes: number;
+  /** All that came before it and is not committed yet; at least what the last group that failed needs. */
+  readonly waitingBytes: number;
+}
+
+export interface StoreTraits extends SinkTraits {
+  /** Each frame is committed by itself, whatever `--sync` says. */
+  readonly oneByOne?: boolean;
+}
+
+/**
+ * A destination, used by one `StoreSink`. Names, sources and sizes have been checked. What it throws, or rejects with,
+ * is what the system said, or a SinkError if it says more than that.
+ */
+export interface Store<D extends Draft = Draft> {
+  /** For messages: the path, or `-`. */
+  readonly place: string;
+  readonly traits: StoreTraits;
+  /** What it holds of these offers; one verdict per entry, in order. A promise only if it has to ask somewhere. */
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]>;
+  /** Begins a frame, or says why it is not taken. */
+  begin(frame: Frame): D | RefusalReason;
+  /**
+   * Makes these items durable, in order, and says what became of each. If it throws or rejects, none of them counts as
+   * stored; their frames may be sent again. One commit at a time.
+   */
+  commit(items: readonly StagedItem<D>[]): readonly Result[] | Promise<readonly Result[]>;
+  /**
+   * Whether there is room: `undefined`, or the lack for a person. Called before each frame, so it is cheap when all is
+   * well. Throws what shows that the destination has failed.
+   */
+  check(request: SpaceRequest): SinkError | undefined;
+  /** After a failure, and never during a commit: returns if it can be used again, throws why not. */
+  recover(): void;
+  /** Once, after the last commit. */
+  close(): void;
+}

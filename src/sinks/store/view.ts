@@ -1,0 +1,112 @@
+/**
+ * A destination that is shown the frames beside those that keep them: a player on standard output, while a directory
+ * keeps everything. It is never waited for: when it is slower than the frames come, some are left out, which is said;
+ * when its reader has gone, the others go on.
+ */
+import type { ViewEvent } from "../../events.ts";
+import type { Frame } from "../../frame.ts";
+import { MiB } from "../../limits.ts";
+import type { FrameWriter, Sink } from "../../ports.ts";
+
+/** What may wait for it. A single frame may be larger. */
+const waitingBytesMax: number = 16 * MiB;
+const waitingFramesMax = 256;
+
+/** A frame that is shown, or as much of it as the view takes. Never throws. */
+export interface ShownFrame {
+  write(view: Uint8Array): void;
+  finish(crc32: number): void;
+  abort(): void;
+}
+
+export class View {
+  readonly #sink: Sink;
+  readonly #onEvent: (event: ViewEvent) => void;
+  #skippedFrames = 0;
+  #committing = false;
+  #ended = false;
+
+  /** Owns the sink. */
+  constructor(sink: Sink, onEvent: (event: ViewEvent) => void) {
+    this.#sink = sink;
+    this.#onEvent = onEvent;
+  }
+
+  get place(): string {
+    return this.#sink.place;
+  }
+
+  /** Undefined: this frame is left out. */
+  open(frame: Frame): ShownFrame | undefined {
+    if (this.#ended) return undefined;
+    const writer = this.#begin(frame);
+    if (writer === undefined) {
+      this.#skippedFrames += 1;
+      if (this.#skippedFrames === 1) this.#onEvent({ event: "view-behind", place: this.place });
+      return undefined;
+    }
+    if (this.#skippedFrames > 0) {
+      this.#onEvent({ event: "view-resumed", place: this.place, skippedFrames: this.#skippedFrames });
+      this.#skippedFrames = 0;
+    }
+    return this.#shown(writer);
+  }
+
+  #begin(frame: Frame): FrameWriter | undefined {
+    const { stagedFrames, stagedBytes } = this.#sink;
+    if (stagedFrames >= waitingFramesMax) return undefined;
+    if (stagedFrames > 0 && stagedBytes + frame.bytes > waitingBytesMax) return undefined;
+    try {
+      if (this.#sink.ready(frame.bytes) !== undefined) return undefined;
+      const writer = this.#sink.open(frame);
+      // What no sink takes is said by those that keep frames.
+      return typeof writer === "string" ? undefined : writer;
+    } catch {
+      // It is asked again with the next frame.
+      return undefined;
+    }
+  }
+
+  #shown(writer: FrameWriter): ShownFrame {
+    let broken = false;
+    const attempt = (step: () => void): void => {
+      if (broken || this.#ended) return;
+      try {
+        step();
+      } catch {
+        broken = true;
+        writer.abort();
+      }
+    };
+    return {
+      write: (view) => attempt(() => writer.write(view)),
+      finish: (crc32) => {
+        attempt(() => writer.finish(crc32, () => undefined));
+        this.#commit();
+      },
+      abort: () => writer.abort(),
+    };
+  }
+
+  #commit(): void {
+    if (this.#committing || this.#ended || this.#sink.stagedFrames === 0) return;
+    this.#committing = true;
+    this.#sink.commit((failure) => {
+      this.#committing = false;
+      if (failure !== undefined && !failure.retryable) this.end(failure.message);
+      else this.#commit();
+    });
+  }
+
+  /** Nothing is shown any more. */
+  end(reason: string): void {
+    if (this.#ended) return;
+    this.#onEvent({ event: "view-ended", place: this.place, reason });
+    this.dispose();
+  }
+
+  dispose(): void {
+    this.#ended = true;
+    this.#sink.dispose();
+  }
+}

@@ -1,0 +1,109 @@
+/** Keeps frames in memory, by the same rules as a directory. For tests: what it does is plain to see. */
+import type { SinkError } from "../../errors.ts";
+import type { Frame, FrameEntry, Gap, Origin, SourceEnd, Verdict } from "../../frame.ts";
+import { outcomeOf } from "../store/duplicates.ts";
+import { Layout, layoutDefault, numberedPath } from "../store/layout.ts";
+import type { Draft, Result, StagedFrame, StagedItem, Store, StoreTraits } from "../store/store.ts";
+
+/** A frame as it was stored. */
+export interface MemoryFrame {
+  readonly frame: Frame;
+  readonly path: string;
+  readonly number: number;
+  readonly bytes: Uint8Array;
+  readonly crc32: number;
+}
+
+class Pieces implements Draft {
+  readonly views: Uint8Array[] = [];
+  readonly #store: MemoryStore;
+  bytes = 0;
+
+  constructor(store: MemoryStore) {
+    this.#store = store;
+  }
+
+  write(view: Uint8Array): void {
+    if (this.#store.failure !== undefined) throw this.#store.failure;
+    this.views.push(view.slice());
+    this.bytes += view.byteLength;
+  }
+
+  discard(): void {}
+}
+
+export class MemoryStore implements Store<Pieces> {
+  readonly place = "memory";
+  readonly traits: StoreTraits;
+  /** What is stored, by path. Outlives `close`. */
+  readonly frames: Map<string, MemoryFrame> = new Map();
+  readonly gaps: Gap[] = [];
+  readonly ends: SourceEnd[] = [];
+  /** Set by a test: the destination is unusable, and says this. */
+  failure: SinkError | undefined;
+  readonly #layout = new Layout(layoutDefault);
+
+  constructor(traits: StoreTraits = {}) {
+    this.traits = traits;
+  }
+
+  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
+    return entries.map((entry) => {
+      const equal = this.#versions(origin, entry.name).filter(
+        ({ frame }) => frame.bytes === entry.bytes && frame.capturedNs === entry.capturedNs,
+      );
+      const stored = equal.find(({ frame }) => frame.origin.session === origin.session) ?? equal[0];
+      if (stored === undefined) return { kind: "want" };
+      return { kind: "have", outcome: outcomeFor(stored, origin), crc32: stored.crc32 };
+    });
+  }
+
+  begin(): Pieces {
+    if (this.failure !== undefined) throw this.failure;
+    return new Pieces(this);
+  }
+
+  commit(items: readonly StagedItem<Pieces>[]): Result[] {
+    if (this.failure !== undefined) throw this.failure;
+    return items.map((item) => {
+      if (item.kind === "frame") return this.#put(item);
+      if (item.kind === "gap") this.gaps.push(item.gap);
+      else this.ends.push(item.end);
+      return "recorded";
+    });
+  }
+
+  #put({ frame, draft, crc32 }: StagedFrame<Pieces>): Result {
+    const same = this.#versions(frame.origin, frame.name).find(
+      (stored) => stored.frame.bytes === frame.bytes && stored.crc32 === crc32,
+    );
+    if (same !== undefined) return outcomeFor(same, frame.origin);
+    const own = this.#layout.pathOf(frame);
+    if (own === undefined) return "name";
+    let number = 1;
+    while (this.frames.has(numberedPath(own, number))) number += 1;
+    const path = numberedPath(own, number);
+    this.frames.set(path, { frame, path, number, bytes: Buffer.concat(draft.views), crc32 });
+    return number === 1 ? "stored" : "conflict";
+  }
+
+  #versions({ device, source }: Origin, name: string): MemoryFrame[] {
+    return [...this.frames.values()].filter(
+      ({ frame }) => frame.origin.device === device && frame.origin.source === source && frame.name === name,
+    );
+  }
+
+  check(): SinkError | undefined {
+    return this.failure;
+  }
+
+  recover(): void {
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  close(): void {}
+}
+
+function outcomeFor({ frame, number }: MemoryFrame, asking: Origin): "stored" | "already" | "conflict" {
+  return outcomeOf(frame.origin.session, number, asking.session);
+}
