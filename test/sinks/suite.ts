@@ -41,9 +41,9 @@ export function inSession(other: string): Partial<Frame> {
 }
 
 /** The sink of a store, as a receiver has it. */
-export function sinkOf<D extends Draft>(store: Store<D>, changes: Partial<StoreSinkOptions> = {}): StoreSink<D> {
+export function sinkOf<D extends Draft>(destination: Store<D>, changes: Partial<StoreSinkOptions> = {}): StoreSink<D> {
   const clock = { nowMs: () => performance.now(), wallNs: () => 1_800_000_000_000_000_001n };
-  return new StoreSink(store, { sync: "batch", frameBytesMax, clock, ...changes });
+  return new StoreSink(destination, { sync: "batch", frameBytesMax, clock, ...changes });
 }
 
 /** What a sink says of offers, at once or later. */
