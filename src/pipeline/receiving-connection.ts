@@ -246,8 +246,6 @@ export class ReceivingConnection implements LinkHandlers {
         if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
         return;
       }
-      case "source":
-        return;
       case "offer":
         return this.#answers.take(event);
       case "frame":

@@ -19,9 +19,7 @@ export interface IncomingFrame<Writer = unknown> {
 
 export type ReceivingEvent<Writer = unknown> =
   /** The peer has introduced itself. Answer with `welcome` or `refuse`. */
-  | { readonly type: "hello"; readonly session: string; readonly device: string; readonly agent: string }
-  /** A source begins. Nothing to answer. */
-  | { readonly type: "source"; readonly origin: Origin }
+  | { readonly type: "hello"; readonly session: string; readonly device: string }
   /** Answer with `answer`, one verdict per entry. */
   | {
       readonly type: "offer";

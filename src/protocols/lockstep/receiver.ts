@@ -47,7 +47,6 @@ export class LockstepReceiver<Writer = unknown> implements ReceivingSession<Writ
   #state: ServerState = "opening";
   #failure: ProtocolError | undefined;
   #origin: Origin | undefined;
-  #sourceTold = false;
 
   /** The frame under way, from its header to its final ok. */
   #incoming: IncomingFrame<Writer> | undefined;
@@ -124,10 +123,6 @@ export class LockstepReceiver<Writer = unknown> implements ReceivingSession<Writ
         case "failed":
           return undefined;
         case "header":
-          if (!this.#sourceTold) {
-            this.#sourceTold = true;
-            return { type: "source", origin: this.#originNow() };
-          }
           return this.#nextHeader();
         case "announced":
           // The driver has had its say about the frame since it was told of it.
@@ -158,7 +153,7 @@ export class LockstepReceiver<Writer = unknown> implements ReceivingSession<Writ
     if (header === undefined || !this.#settled) return undefined;
     this.#origin = { device: "lockstep", source: sourceOf(header), session: this.#options.session };
     this.#takeHeader("session-header");
-    return { type: "hello", session: this.#options.session, device: "lockstep", agent: "lockstep" };
+    return { type: "hello", session: this.#options.session, device: "lockstep" };
   }
 
   #nextHeader(): ReceivingEvent<Writer> | undefined {

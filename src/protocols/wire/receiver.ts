@@ -158,7 +158,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         this.#session = hello.session;
         this.#device = hello.device;
         this.#reporting = hello.progress;
-        return { type: "hello", session: hello.session, device: hello.device, agent: hello.agent };
+        return { type: "hello", session: hello.session, device: hello.device };
       }
       case "source": {
         const { sourceIndex, name: source } = this.#reader.source(head);
@@ -167,7 +167,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         }
         const origin: Origin = { device: this.#device, source, session: this.#session };
         this.#sources.set(sourceIndex, { origin, incoming: undefined, ranges: [] });
-        return { type: "source", origin };
+        return undefined;
       }
       case "offer": {
         const { sourceIndex, firstSequence, entries } = this.#reader.offer(head);

@@ -155,8 +155,6 @@ export class SessionPair {
     switch (event.type) {
       case "hello":
         return receiver.welcome(3n);
-      case "source":
-        return;
       case "offer": {
         const { source } = event.origin;
         const verdicts = event.entries.map(
