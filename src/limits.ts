@@ -1,6 +1,7 @@
 /**
- * Every maximum, with its unit last in the name and the reason beside it. `checkLimits` holds the relations between
- * them; it runs when the program starts and in the tests.
+ * The limits that a peer or a user can meet, or that several files rely on: maxima, bounds of memory, times, pauses.
+ * The unit is last in the name, the reason beside it. A number that matters to one file alone stands in that file.
+ * `checkLimits` holds the relations between them; it runs at each start and in the tests.
  */
 import { assert } from "./errors.ts";
 
@@ -8,13 +9,12 @@ export const KiB = 1024;
 export const MiB: number = 1024 * KiB;
 export const GiB: number = 1024 * MiB;
 
+// ---- Names and messages: what a receiver takes, checked before memory is reserved. wire/PROTOCOL.md section 7.
+
 /** One message's head (its fields). Holds an offer of some hundred names; small enough to reserve per connection. */
 export const headBytesMax: number = 64 * KiB;
-/** A frame up to this size travels in one message. Turn-taking between sources happens at this grain. */
-export const chunkBytes: number = 256 * KiB;
 /** Largest payload of one message that a receiver takes, so that a sender may use larger chunks than ours. */
 export const payloadBytesMax: number = MiB;
-
 /** A name or source: what every common file system and archive format can hold. */
 export const nameBytesMax = 1024;
 /** One segment of a name: the limit of ext4, XFS, APFS and NTFS. */
@@ -23,49 +23,42 @@ export const segmentBytesMax = 255;
 export const textBytesMax = 512;
 /** Small key/value data travelling with a frame; room kept by the protocol. */
 export const metadataBytesMax: number = 4 * KiB;
-
 /** Sources of one session: an index must fit 16 bits, and a rig has a handful. */
 export const sourcesMax = 1024;
 /** Frames in progress on one connection: each holds an open file of the receiver. */
 export const openFramesMax = 64;
-/** Entries of one offer: 256 average names fill a quarter of a head. */
+/** Entries of one offer: with names of 30 bytes these are 24 KiB, well below a head. */
 export const offerEntriesMax = 512;
-/** Frames of one source that are listed and not yet settled. Bounds the sender's memory to a few MB per source. */
-export const aheadFramesMax = 8192;
-/** Ranges in one ack. */
+/** Ranges in one ack, of 16 bytes each: half of a head. What does not fit goes into the next ack. */
 export const ackRangesMax = 2048;
 
-/** Unacknowledged bytes: 1 Gbit/s at 100 ms is 12.5 MB; the rest is for group commits on a slow disk. */
-export const windowBytesMax: number = 64 * MiB;
-/** Unacknowledged frames. */
-export const windowFramesMax = 4096;
-/** Largest frame accepted unless --max-frame says otherwise. */
+// ---- Frames
+
+/** Largest frame accepted unless --max-frame says otherwise: an uncompressed picture of 80 megapixels fits. */
 export const frameBytesMaxDefault: number = 256 * MiB;
-/** What --max-frame may be set to: sizes above this are refused as nonsense (64 TiB). */
+/** What --max-frame may be set to: sizes above this are nonsense (64 TiB), and so are lockstep lengths. */
 export const frameBytesCeiling: number = 64 * 1024 * GiB;
 /** How often a frame that arrived damaged is sent before it is reported. */
 export const frameAttemptsMax = 3;
 
-/** What a connection may hold unparsed before its socket is paused. Bun hands in at most 512 KiB at a time. */
-export const ringBytesMax: number = 4 * MiB;
-/** Chunks in that ring; small pieces are gathered, so this is only reached by a paused peer. */
-export const ringChunksMax = 1024;
+// ---- Sending: what is in flight, and what the sender keeps in memory
+
+/** A frame up to this size travels in one message. The largest grain at which sources take turns; see `pieceMs`. */
+export const chunkBytes: number = 256 * KiB;
+/** Unacknowledged bytes: 1 Gbit/s at 100 ms is 12.5 MB; the rest is for group commits on a slow disk. */
+export const windowBytesMax: number = 64 * MiB;
+/** Unacknowledged frames: bounds the records that small frames need at the sender, as the bytes bound large ones. */
+export const windowFramesMax = 4096;
+/** Frames of one source that are listed and not yet settled. Bounds the sender's memory to a few MB per source. */
+export const aheadFramesMax = 8192;
+/** With the newest frame first, one this many frames behind has its turn, so that records of it need not be kept. */
+export const agedFrames = 4096;
 /**
- * Bytes encoded and not yet taken by the socket. Two sets of chunks, so that files are read while the socket is full.
+ * Bytes encoded and not yet taken by the socket: room for two chunks and more, so that files are read while the socket
+ * is full.
  */
 export const outboxBytes: number = MiB;
-
-/** Frames written and not yet committed, at which reading stops: each holds an open file until it is flushed. */
-export const groupFramesMax = 256;
-/**
- * The least time between two commits while frames keep coming: a group then shares its catalogue pages and its ack. The
- * first frame after a pause is committed at once, so a camera's frames do not wait.
- */
-export const groupMs = 10;
-/** Bytes written and not yet committed. */
-export const groupBytesMax: number = 64 * MiB;
-
-/** Least payload under way before progress was measured, and on the slowest of links: some Ethernet frames. */
+/** Least payload in flight before progress was measured, and on the slowest of links: some Ethernet frames. */
 export const flightBytesMin: number = 64 * KiB;
 /** What may wait in the network beyond a round trip: covers a report every 5 ms and the system's own delays. */
 export const flightSlackMs = 20;
@@ -73,37 +66,64 @@ export const flightSlackMs = 20;
 export const pieceMs = 10;
 /** The least piece: below this, heads and system calls cost more than they help. */
 export const pieceBytesMin: number = 16 * KiB;
-/** How often a receiver reports progress, if it is asked to. */
-export const progressMs = 5;
 /** What `--max-rate` lets through at once after a pause. */
 export const rateBurstMs = 50;
-/** With the newest frame first, one this many frames behind has its turn, so that records of it need not be kept. */
-export const agedFrames = 4096;
-
 /**
  * Frames of all streams of a sender that are kept in memory, because a stream cannot be read twice. Twice what 1 Gbit/s
- * at 100 ms needs; with the window of other sources and the program itself it stays below 100 MiB.
+ * at 100 ms needs; with the program itself it stays below 100 MiB.
  */
 export const streamBytesMax: number = 32 * MiB;
 /** Largest frame found in a stream; one whose size is not known before must be held until it ends. */
 export const streamFrameBytesMax: number = 64 * MiB;
-/** What a spool may hold unless --spool-limit says otherwise. */
+/** What the spools of all streams may hold together unless --spool-limit says otherwise. */
 export const spoolBytesMaxDefault: number = 4 * GiB;
 
+// ---- Receiving: memory, open files, the disk
+
+/** What a connection may hold unparsed before its socket is paused. Bun hands in at most 512 KiB at a time. */
+export const ringBytesMax: number = 4 * MiB;
+/** Chunks in that ring; small pieces are gathered, so this is only reached by a paused peer. */
+export const ringChunksMax = 1024;
+/** Frames written and not yet committed, at which reading stops: each holds an open file until it is flushed. */
+export const groupFramesMax = 256;
+/** Bytes written and not yet committed, at which reading stops: the window of one sender. */
+export const groupBytesMax: number = 64 * MiB;
+/**
+ * The least time between two commits while frames keep coming: a group then shares its catalogue pages and its ack. The
+ * first frame after a pause is committed at once, so a camera's frames do not wait.
+ */
+export const groupMs = 10;
+/** How often a receiver reports progress, if it is asked to. */
+export const progressMs = 5;
+/** Connections at a time unless --max-connections says otherwise: twice the 500 cameras of the benchmark. */
 export const connectionsMaxDefault = 1024;
 /** Files kept free of connections: those of one group, those in progress, the catalogue's and the program's own. */
 export const spareFiles: number = groupFramesMax + openFramesMax + 32;
-/** Free space below which the receiver stops reading. */
+/** Free space below which the receiver stops reading: room for some groups, the catalogue, and the machine itself. */
 export const minFreeBytesDefault: number = 256 * MiB;
 
-/** From accept to a complete first message. */
+// ---- Connections: when a peer is late, dead, or tried again
+
+/** From accept to a complete first message; in lockstep also from the first byte of any later message to its end. */
 export const handshakeMs = 5_000;
 /** Nothing received for this long: the peer is dead. Three pings long, so that one may be lost in a stall. */
 export const idleMs = 10_000;
 /** Nothing sent for this long: send a ping. */
 export const pingMs = 3_000;
-/** A lockstep peer cannot ping: an old program may sit between two frames for this long. */
-export const lockstepIdleMs = 60_000;
+/** Time for a connection attempt. */
+export const connectMs = 10_000;
+/** Back-off between connection attempts: doubles from the first to the last; chance shortens each by up to half. */
+export const backoffFirstMs = 100;
+export const backoffLastMs = 3_000;
+/** How long a destination that is asked over a network may take to say what it holds; then it is asked again. */
+export const lookupMs = 60_000;
+/** While the destination is full or gone, how often it is looked at again. */
+export const holdProbeMs = 1_000;
+/** After the first signal: how long a sender waits for its acks, and a receiver for its last commit. */
+export const stopMs = 5_000;
+
+// ---- Lockstep, whose peers know nothing of ours. lockstep/PROTOCOL.md section 7.
+
 /** The largest lockstep header that is looked at: a name of `nameBytesMax`, 16 digits, a bar, and some room. */
 export const lockstepHeaderBytesMax = 1_100;
 /** What an old lockstep receiver reads at once; a message of ours has to fit, because it takes each read for one. */
@@ -118,17 +138,8 @@ export const lockstepPauseMsMax = 10_000;
  * No lockstep reply and no byte taken for this long: the connection is given up, and begun again with longer pauses.
  */
 export const lockstepReplyMs = 30_000;
-/** Back-off between connection attempts: doubles from the first to the last, with jitter. */
-export const backoffFirstMs = 100;
-export const backoffLastMs = 3_000;
-/** Time for a connection attempt. */
-export const connectMs = 10_000;
-/** How long a destination that is asked over a network may take to say what it holds; then it is asked again. */
-export const lookupMs = 60_000;
-/** While the destination is full or gone, how often it is looked at again. */
-export const holdProbeMs = 1_000;
-/** After the first signal, how long the window may take to be acknowledged. */
-export const stopMs = 5_000;
+/** A lockstep peer cannot ping: an old program may sit between two frames for this long. */
+export const lockstepIdleMs = 60_000;
 
 /** The relations that must hold between limits. Called once at start. */
 export function checkLimits(): void {
@@ -138,7 +149,7 @@ export function checkLimits(): void {
   assert(outboxBytes >= 2 * (chunkBytes + headBytesMax), "one chunk can be filled while another is written");
   assert(payloadBytesMax + headBytesMax < ringBytesMax, "a whole message fits the ring");
   assert(groupFramesMax <= windowFramesMax, "a window fills at least one group");
-  assert(pieceBytesMin <= flightBytesMin && pieceBytesMin <= chunkBytes, "the least piece fits the least flight");
+  assert(pieceBytesMin <= flightBytesMin && pieceBytesMin <= chunkBytes, "the least piece may always be in flight");
   assert(agedFrames < aheadFramesMax, "old frames have their turn before listing stops");
   assert(pingMs * 3 < idleMs, "three pings fit the idle limit");
   assert(ackRangesMax * 16 + 64 <= headBytesMax, "an ack fits a head");
