@@ -13,7 +13,7 @@ import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { installDependencies, requireBun, root, version } from "./project.ts";
 
-/** DESIGN's list of machines. */
+/** The machines that framepipe is made for. */
 export const targets = [
   "linux-x64",
   "linux-arm64",

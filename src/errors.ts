@@ -3,7 +3,7 @@
  * The world (files, disks, networks) is a `SourceError` or a `SinkError`. The user's command line is a `UsageError`.
  */
 
-/** Exit statuses, as listed in `--help` and DESIGN section 3. */
+/** Exit statuses, as listed in `--help`. */
 export const ExitStatus = {
   ok: 0,
   failure: 1,
@@ -31,7 +31,7 @@ export function unreachable(value: never): never {
 }
 
 /**
- * Why a connection is refused or ended; travels in REFUSE and BYE. The numbers are those of wire/PROTOCOL.md
+ * Why a connection is refused or ended; travels in REFUSE. The numbers are those of wire/PROTOCOL.md
  * section 8, and a test compares the two tables.
  */
 export const ProtocolCode = {

@@ -1,6 +1,6 @@
 /**
  * What happened, for a person or a machine. The pipelines emit these; the command line turns them into a progress
- * display, plain lines or JSON lines. The same words as in DESIGN section 2. Times are added by the printer.
+ * display, plain lines or JSON lines. The words are those of ARCHITECTURE.md. Times are added by the printer.
  */
 import type { GapReason, RefusalReason, SourceTotals } from "./frame.ts";
 

@@ -129,7 +129,7 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
   }
 }
 
-/** Old senders cannot report gaps; DESIGN gives them all this name. */
+/** Old senders cannot report gaps; lockstep/PROTOCOL.md section 3 gives them all this name. */
 export const lockstepDevice = "lockstep";
 
 /** Why a gap is one. The detail of a refused frame may be no more than the name of the reason. */

@@ -1,6 +1,6 @@
 /**
- * Names that must be taken and names that must be refused (DESIGN section 9), for every parser, session and sink that
- * meets one. Frame names, sources and devices follow the same rules.
+ * Names that must be taken and names that must be refused (wire/PROTOCOL.md section 7), for every parser, session and
+ * sink that meets one. Frame names, sources and devices follow the same rules.
  */
 export interface BadName {
   readonly name: string;

@@ -3,8 +3,8 @@
  *
  * A commit appends its group, flushes it, and only then is it acknowledged (group-writer.ts). While the file is
  * written, or after a crash, it can be read from its start to its last whole frame; when the receiver ends it gets its
- * summary (ending.ts), which the next receiver takes off again before its first commit. A file that has vanished is
- * waited for and never made anew.
+ * summary (archive-formats/mcap/summary.ts), which the next receiver takes off again before its first commit. A file
+ * that has vanished is waited for and never made anew.
  */
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
 import type { Channels } from "../../archive-formats/mcap/channels.ts";

@@ -1,6 +1,6 @@
 /**
  * Which frames a sink holds that can only append (an archive file, a stream), and what becomes of one more: the rules
- * of DESIGN section 4.3 in one place.
+ * of promise 3 of ARCHITECTURE.md in one place.
  *
  *     place each frame of a group -> append what is new -> keep (or forget, if appending failed)
  *
