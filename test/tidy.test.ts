@@ -1,25 +1,31 @@
 /**
- * What the repository promises about itself: line width, nothing left over, links that lead somewhere, two set-up
- * commands, a changelog entry. Each rule is tried on text that breaks it before it is trusted.
+ * What the repository promises about itself: line width, nothing left over, links and names of files that lead
+ * somewhere, two set-up commands, a changelog entry. Each rule is tried on text that breaks it before it is trusted.
  */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
-import { readSource } from "./support/source-text.ts";
+import { commentsOf, readSource } from "./support/source-text.ts";
 
 const root = join(import.meta.dir, "..");
 const widthMax = 120;
+/** ARCHITECTURE is one page. */
+const pageLinesMax = 110;
 
-/** TypeScript and Markdown files of the repository: path from the root, and text. */
-function readFiles(extension: ".ts" | ".md"): [string, string][] {
-  const folders = ["src", "test", "scripts"].flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((path) => join(folder, path)),
-  );
-  return [...readdirSync(root), ...folders]
-    .filter((path) => path.endsWith(extension))
-    .toSorted()
-    .map((path) => [path, readFileSync(join(root, path), "utf8")]);
+/** Whatever lies in the repository, with `/` between segments, but for what is installed or built. */
+const paths: readonly string[] = [
+  ...readdirSync(root),
+  ...["src", "test", "scripts"].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map(
+      (path) => `${folder}/${path.replaceAll("\\", "/")}`,
+    ),
+  ),
+].toSorted();
+
+/** Files whose name ends so: path from the root, and text. */
+function readFiles(ending: RegExp): [string, string][] {
+  return paths.filter((path) => ending.test(path)).map((path) => [path, readFileSync(join(root, path), "utf8")]);
 }
 
 function complaintsByLine(path: string, text: string, complain: (line: string) => string | undefined): string[] {
@@ -64,6 +70,66 @@ function linkComplaints(path: string, text: string): string[] {
   });
 }
 
+/** What a file says to its reader: a document but for its code blocks and addresses, the comments of a source. */
+function proseOf(path: string, text: string): string {
+  if (path.endsWith(".md")) {
+    return text.replace(/^```[\s\S]*?^```|\bhttps?:\S+/gm, (code) => code.replace(/[^\n]/g, " "));
+  }
+  return commentsOf(text);
+}
+
+/** Files and folders that bear `name`: the end of their path, or the whole of it seen from the folder of `from`. */
+function namedBy(name: string, from: string, known: readonly string[]): string[] {
+  const wanted = name.startsWith(".") ? join(dirname(from), name).replaceAll("\\", "/") : name;
+  return known.filter((path) => path === wanted || (wanted === name && path.endsWith(`/${name}`)));
+}
+
+/** Files (`sinks/open-sink.ts`, `TAR.md`) and, in back-ticks, folders (`sinks/`) that are named and not there. */
+function namedFileComplaints(path: string, text: string, known: readonly string[]): string[] {
+  const files = /(?<![\w/.-])(?:\.{1,2}\/)*\w[\w-]*(?:[./]\w[\w-]*)*\.(?:ts|md)\b/g;
+  const folders = /(?<=`)(?!dist\/)(?:[a-z][a-z-]*\/)+(?=`)/g;
+  return complaintsByLine(path, proseOf(path, text), (line) => {
+    const gone = [...line.matchAll(files), ...line.matchAll(folders)]
+      .map(([name]) => name)
+      .filter((name) => namedBy(name.replace(/\/$/, ""), path, known).length === 0);
+    return gone.length === 0 ? undefined : `not there: ${gone.join(", ")}`;
+  });
+}
+
+/** Sections of a specification, and promises of ARCHITECTURE, that are cited by number and not there. */
+function citationComplaints(path: string, text: string, known: readonly [string, string][]): string[] {
+  const sections = /([\w/]*\w\.md)\)?,? sections? (\d+)/g;
+  const promises = /promises? (\d+)(?: to (\d+))? of \[?ARCHITECTURE/g;
+  const knownPaths = known.map(([document]) => document);
+  const has = (name: string, heading: string): boolean => {
+    const found = namedBy(name, path, knownPaths);
+    const beside = found.filter((document) => dirname(document) === dirname(path));
+    const meant = beside.length > 0 ? beside : found;
+    return known.some(([document, words]) => meant.includes(document) && words.includes(`\n${heading}`));
+  };
+  // A citation may go over the end of a line.
+  const prose = proseOf(path, text).replace(/\s*\n[ \t]*(?:\*[ \t]|\/\/)?\s*/g, " ");
+  return [
+    ...[...prose.matchAll(sections)].filter(([, name = "", number]) => !has(name, `## ${number}. `)),
+    ...[...prose.matchAll(promises)].filter(
+      ([, first, last = first]) => !(has("ARCHITECTURE.md", `${first}. `) && has("ARCHITECTURE.md", `${last}. `)),
+    ),
+  ].map(([words]) => `${path}: not there: ${words}`);
+}
+
+/** Papers that the repository does not have: what they say has to stand here. */
+function foreignPaperComplaints(path: string, text: string): string[] {
+  return complaintsByLine(path, text, (line) => {
+    const paper = /\b(?:RE)?DESIGN\b/.exec(line)?.[0];
+    return paper === undefined ? undefined : `${paper} is not in the repository`;
+  });
+}
+
+function pageComplaints(path: string, text: string): string[] {
+  const lines = text.trimEnd().split("\n").length;
+  return lines > pageLinesMax ? [`${path}: ${lines} lines, at most ${pageLinesMax}`] : [];
+}
+
 /** The commands that set something up, in the code blocks of a text. */
 function setUpCommands(text: string): string[] {
   const blocks = [...text.matchAll(/^```[^\n]*\n([\s\S]*?)^```/gm)].map(([, block]) => block ?? "");
@@ -88,8 +154,8 @@ function hasEntry(changelog: string, version: string): boolean {
   return section !== undefined && section.split("\n").slice(1).join("").trim() !== "";
 }
 
-const sources = readFiles(".ts");
-const documents = readFiles(".md");
+const sources = readFiles(/\.ts$/);
+const documents = readFiles(/\.md$/);
 
 test("each rule finds what breaks it", () => {
   const long = `const a = ${"b".repeat(widthMax)};`;
@@ -100,6 +166,32 @@ test("each rule finds what breaks it", () => {
   expect(linkComplaints("README.md", "[a](package.json#x) [b](gone.md)\n`[c](no.md)` [d](https://e.f)")).toEqual([
     "README.md:1: leads nowhere: gone.md",
   ]);
+  const known = ["src/a/b.ts", "src/a/SPEC.md", "src/a"];
+  const named =
+    "// b.ts, a/b.ts, gone.ts and x/b.ts\nconst c = 1; // ./b.ts ../b.ts\n/* `a/` `dist/` `gone/` */ 'no.ts';";
+  expect(namedFileComplaints("src/a/c.ts", named, known)).toEqual([
+    "src/a/c.ts:1: not there: gone.ts, x/b.ts",
+    "src/a/c.ts:2: not there: ../b.ts",
+    "src/a/c.ts:3: not there: gone/",
+  ]);
+  expect(namedFileComplaints("a.md", "https://a.b/c.md\n```\nno.ts\n```\nsee [it](a/b.ts), no.md", known)).toEqual([
+    "a.md:5: not there: no.md",
+  ]);
+  const specification: [string, string][] = [
+    ["src/a/SPEC.md", "# A\n\n## 1. Terms\n"],
+    ["src/ARCHITECTURE.md", "# A\n\n1. One\n2. Two\n"],
+  ];
+  const citing =
+    "// SPEC.md section 1, SPEC.md section\n// 2, promises 1 to 3 of ARCHITECTURE, promise 2 of ARCHITECTURE";
+  expect(citationComplaints("src/a/c.ts", citing, specification)).toEqual([
+    "src/a/c.ts: not there: SPEC.md section 2",
+    "src/a/c.ts: not there: promises 1 to 3 of ARCHITECTURE",
+  ]);
+  expect(foreignPaperComplaints("a.md", "Design\nsee DESIGN section 4")).toEqual([
+    "a.md:2: DESIGN is not in the repository",
+  ]);
+  expect(pageComplaints("A.md", "a\n".repeat(pageLinesMax))).toEqual([]);
+  expect(pageComplaints("A.md", "a\n".repeat(pageLinesMax + 1))).toEqual(["A.md: 111 lines, at most 110"]);
   expect(setUpCommands("npx a\n```\n$ npx b  # why\nframepipe --send\nbun install\n```\n")).toEqual([
     "npx b",
     "bun install",
@@ -125,6 +217,25 @@ test("the program prints through its messages only", () => {
 test("every link in a document leads to a file", () => {
   expect(documents.length).toBeGreaterThan(0);
   expect(documents.flatMap(([path, text]) => linkComplaints(path, text))).toEqual([]);
+});
+
+test("every file and folder that a document or a comment names is there", () => {
+  const complaints = [...sources, ...documents].flatMap(([path, text]) => namedFileComplaints(path, text, paths));
+  expect(complaints).toEqual([]);
+});
+
+test("every section and promise that is cited is there", () => {
+  expect([...sources, ...documents].flatMap(([path, text]) => citationComplaints(path, text, documents))).toEqual([]);
+});
+
+test("the repository stands alone", () => {
+  const read = readFiles(/\.(?:ts|md|json|toml|c)$/).filter(([path]) => path !== "test/tidy.test.ts");
+  expect(read.flatMap(([path, text]) => foreignPaperComplaints(path, text))).toEqual([]);
+});
+
+test("ARCHITECTURE is one page", () => {
+  const path = "src/ARCHITECTURE.md";
+  expect(pageComplaints(path, readFileSync(join(root, path), "utf8"))).toEqual([]);
 });
 
 test("README has exactly two set-up commands, with the Bun that package.json pins", () => {

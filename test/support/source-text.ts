@@ -30,6 +30,17 @@ export function readSource(text: string): SourceText {
   return { withoutComments, codeOnly };
 }
 
+/** The comments alone, each in its place. */
+export function commentsOf(text: string): string {
+  let comments = "";
+  let at = 0;
+  for (const { 0: match, 1: isComment, index } of text.matchAll(hiding)) {
+    comments += blank(text.slice(at, index)) + (isComment === undefined ? blank(match) : match);
+    at = index + match.length;
+  }
+  return comments + blank(text.slice(at));
+}
+
 function blank(text: string): string {
   return text.replace(/[^\n]/g, " ");
 }
