@@ -1,6 +1,7 @@
 /**
- * How much may be under way in the network, so that a new frame does not wait behind seconds of others that the kernels
- * on the way have taken already. It follows from measured progress: acks say how many payload bytes have arrived.
+ * How much may be in flight in the network, so that a new frame does not wait behind seconds of others that the kernels
+ * on the way have taken already. It follows from measured progress: PROGRESS and ACK say how many payload bytes have
+ * arrived. The estimate is that of the congestion control BBR: a startup gain, the highest rate, the least round trip.
  *
  *     limit = rate x (round trip x gain + slack)
  *
