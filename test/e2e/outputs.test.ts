@@ -94,14 +94,16 @@ test("a reader that goes away ends the receiver quietly, with status 0; nothing 
   expect(received?.["frames"]).toBe(stored);
 }, 60_000);
 
-test("a reader that goes away is an error where frames are recorded besides", async () => {
+test("beside a directory, standard output is a view: its reader may go, and everything is stored", async () => {
   await using place = await openPlace();
-  const { running, port } = await receiveInto(place, "head -c 1000 | wc -c", ["--out", place.path("captures")]);
-  const sender = place.send(port, [visible], ["--retry-for", "1s"]);
+  const captures = place.path("captures");
+  const { running, port } = await receiveInto(place, "head -c 1000 | wc -c", ["--out", captures, "--once"]);
+  expect(await place.send(port, [`visible=${visible}`], ["--device", "rig"]).status()).toBe(0);
   expect(await running.status()).toBe(0);
-  expect(await running.stdout).toBe("1000\nstatus 1\n");
-  expect(running.all("error")).toMatchObject([{ message: "standard output was closed by its reader" }]);
-  expect(await sender.status()).toBe(5);
+  expect(await running.stdout).toBe("1000\nstatus 0\n");
+  expect(running.all("view-ended")).toMatchObject([{ place: "-", reason: "its reader has closed it" }]);
+  for (const event of ["error", "held", "rejected"]) expect(running.count(event), event).toBe(0);
+  expect(differences(visible, join(captures, "rig", "visible"))).toEqual([]);
 }, 60_000);
 
 test("a reader that stalls for ever does not keep the receiver from ending on a signal", async () => {
