@@ -10,7 +10,9 @@ import { rsync } from "./contenders/rsync.ts";
 import { tarNetcat, tarSocat } from "./contenders/tar.ts";
 import { zeromq } from "./contenders/zeromq.ts";
 
-/** `executable` is framepipe's. */
-export function contenders(executable: string): readonly Contender[] {
-  return [framepipe(executable), tarSocat, tarNetcat, rsync, nginxCurl, zeromq, bareBun, bareC, cp, iperf3, article];
+/** `executable` is framepipe's, `before` that of an earlier build. */
+export function contenders(executable: string, before?: string): readonly Contender[] {
+  const earlier = before === undefined ? [] : [framepipe(before, true)];
+  const others = [tarSocat, tarNetcat, rsync, nginxCurl, zeromq, bareBun, bareC, cp, iperf3, article];
+  return [framepipe(executable), ...earlier, ...others];
 }

@@ -1,5 +1,6 @@
 /**
- *     bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...] [--dest DIR] [--sync MODE] [--json]
+ *     bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...] [--before EXECUTABLE] [--dest DIR] [--sync MODE]
+ *                   [--json]
  *
  * Runs framepipe and what people use instead on the same frames, and prints a table for each set; with `--json` an
  * object on standard output. What happens meanwhile is said on standard error. Exit status 1: a program failed or
@@ -20,7 +21,7 @@ import { describeReport } from "./report.ts";
 const setNamesAll = [...frameSets, ...latencyShapes].map(({ name }) => name);
 
 const usage = `usage: bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...]
-                     [--dest DIR] [--sync ${syncModes.join("|")}] [--json]
+                     [--before EXECUTABLE] [--dest DIR] [--sync ${syncModes.join("|")}] [--json]
 
   --quick     tiny sets and one round: shows that everything works
   --rounds N  rounds that count, after one that warms up (default: 5; with 1, none warms up)
@@ -28,6 +29,7 @@ const usage = `usage: bun run bench [--quick] [--rounds N] [--set NAME,...] [--o
   --only      ${contenders("")
     .map(({ name }) => name)
     .join(", ")} (default: all that are installed)
+  --before    another build of framepipe, measured in turn with this one
   --dest DIR  store below this directory (default: in memory, in /dev/shm if there is room)
   --sync      framepipe's, for the receiver (default: batch; latency and senders are measured with never too)
   --json      the result as JSON on standard output`;
@@ -44,6 +46,8 @@ function chosen<T extends string>(option: string, given: string | undefined, all
 
 type Chosen = Omit<BenchOptions, "executable" | "contenders" | "signal" | "say"> & {
   readonly only: readonly string[];
+  /** Another build of framepipe. */
+  readonly before: string | undefined;
   readonly json: boolean;
 };
 
@@ -71,7 +75,11 @@ function readOptions(args: readonly string[]): Chosen | undefined {
   const shapes = latencyShapes
     .filter(({ name }) => setNames.includes(name) && only.includes("framepipe"))
     .map((shape) => (quick ? quickShape(shape) : shape));
-  return { only, sets, latency: { shapes, syncs }, rounds, dest, sync, quick, json: values.json === true };
+  const { before } = values;
+  if (before !== undefined && statSync(before, { throwIfNoEntry: false })?.isFile() !== true) {
+    throw new UsageError(`--before: ${before} is not a file`);
+  }
+  return { only, before, sets, latency: { shapes, syncs }, rounds, dest, sync, quick, json: values.json === true };
 }
 
 /** Throws UsageError instead of whatever parseArgs throws. */
@@ -84,6 +92,7 @@ function parseArguments(args: readonly string[]) {
         rounds: { type: "string" },
         set: { type: "string" },
         only: { type: "string" },
+        before: { type: "string" },
         dest: { type: "string" },
         sync: { type: "string" },
         json: { type: "boolean" },
@@ -111,7 +120,9 @@ async function main(): Promise<number> {
   const report = await runBench({
     ...options,
     executable,
-    contenders: contenders(executable).filter(({ name }) => options.only.includes(name)),
+    contenders: contenders(executable, options.before).filter(
+      ({ name }) => name === "before" || options.only.includes(name),
+    ),
     signal: interrupt.signal,
     say: (line) => console.error(line),
   });

@@ -12,10 +12,11 @@ import { warmUp, warmUpFrameBytes, warmUpFrames } from "../warm-up.ts";
 const device = "bench";
 const source = "frames";
 
-export function framepipe(executable: string): Contender {
+/** `before`: another build of it, to compare with. */
+export function framepipe(executable: string, before = false): Contender {
   return {
-    name: "framepipe",
-    role: "ours",
+    name: before ? "before" : "framepipe",
+    role: before ? "reference" : "ours",
     guarantees:
       "each frame checked by checksum, recorded in the catalogue, acknowledged when stored; resumes; time to the " +
       "sender's exit with status 0, when everything is acknowledged; its receiver had stored 20,000 small frames " +
