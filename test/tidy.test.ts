@@ -11,7 +11,7 @@ import { commentsOf, readSource } from "./support/source-text.ts";
 const root = join(import.meta.dir, "..");
 const widthMax = 120;
 /** ARCHITECTURE is one page. */
-const pageLinesMax = 110;
+const pageLinesMax = 115;
 
 /** Whatever lies in the repository, with `/` between segments, but for what is installed or built. */
 const paths: readonly string[] = [
@@ -191,7 +191,7 @@ test("each rule finds what breaks it", () => {
     "a.md:2: DESIGN is not in the repository",
   ]);
   expect(pageComplaints("A.md", "a\n".repeat(pageLinesMax))).toEqual([]);
-  expect(pageComplaints("A.md", "a\n".repeat(pageLinesMax + 1))).toEqual(["A.md: 111 lines, at most 110"]);
+  expect(pageComplaints("A.md", "a\n".repeat(pageLinesMax + 1))).toEqual(["A.md: 116 lines, at most 115"]);
   expect(setUpCommands("npx a\n```\n$ npx b  # why\nframepipe --send\nbun install\n```\n")).toEqual([
     "npx b",
     "bun install",

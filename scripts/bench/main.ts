@@ -1,6 +1,6 @@
 /**
- *     bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...] [--before EXECUTABLE] [--dest DIR] [--sync MODE]
- *                   [--json]
+ *     bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...] [--before EXECUTABLE]
+ *                   [--dest DIR] [--sync MODE] [--json]
  *
  * Runs framepipe and what people use instead on the same frames, and prints a table for each set; with `--json` an
  * object on standard output. What happens meanwhile is said on standard error. Exit status 1: a program failed or
