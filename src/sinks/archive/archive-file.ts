@@ -1,10 +1,7 @@
 /**
- * One file that a receiver appends frames to, as a port: so that tests can let it fail where a disk does.
- *
- * Only one receiver may use it. It holds an exclusive transaction on an empty SQLite database beside the archive, whose
- * lock the operating system takes back when the process dies, however it dies; the same way as for a directory.
+ * One file that a receiver appends frames to, as a port: so that tests can let it fail where a disk does. Only one
+ * receiver may use it; the lock is a hidden file beside it.
  */
-import { Database } from "bun:sqlite";
 import {
   closeSync,
   constants,
@@ -17,7 +14,6 @@ import {
   readSync,
   realpathSync,
   statSync,
-  unlinkSync,
   writeSync,
   writev,
 } from "node:fs";
@@ -26,6 +22,7 @@ import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
 import { ExitStatus, UserError } from "../../errors.ts";
 import { describe, errorCode } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
+import { type ProcessLock, takeTemporaryLock } from "../../system/process-lock.ts";
 
 /**
  * Opens an archive for one receiver; makes it if `create` and nothing is there. Throws UserError for what cannot be
@@ -108,53 +105,27 @@ function explain(path: string, code: string): [string, string] | undefined {
   }
 }
 
-/** Takes the archive at `real` for this process. Returns what gives it back. */
-function lockBeside(path: string, real: string): () => void {
-  const lockPath = join(dirname(real), `.${basename(real)}.lock`);
-  for (;;) {
-    // The last holder may remove the file while it is being opened here; then what would be locked is nobody's.
-    closeSync(openSync(lockPath, constants.O_RDWR | constants.O_CREAT, 0o666));
-    const before = nodeDisk.identity(lockPath);
-    const lock = new Database(lockPath);
-    try {
-      lock.run("PRAGMA locking_mode = EXCLUSIVE");
-      // Nothing is ever written, so no journal has to lie beside it.
-      lock.run("PRAGMA journal_mode = MEMORY");
-      lock.run("BEGIN EXCLUSIVE");
-    } catch (error) {
-      lock.close();
-      if (!errorCode(error).startsWith("SQLITE_BUSY")) throw error;
-      const hints = ["stop the other receiver, or give this one an archive of its own with --out"];
-      throw new UserError(`${path} is in use by another receiver`, hints, ExitStatus.failure);
-    }
-    if (before !== undefined && nodeDisk.identity(lockPath) === before) return () => release(lock, lockPath);
-    lock.close();
-  }
-}
-
-function release(lock: Database, lockPath: string): void {
-  try {
-    // While it is locked: nobody else can be using it.
-    unlinkSync(lockPath);
-  } catch {
-    // Its disk is gone, or this system lets no open file be removed; then it stays, empty.
-  }
-  lock.close();
+/** Takes the archive at `real` for this process. */
+function lockBeside(path: string, real: string): ProcessLock {
+  const lock = takeTemporaryLock(join(dirname(real), `.${basename(real)}.lock`));
+  if (lock !== undefined) return lock;
+  const hints = ["stop the other receiver, or give this one an archive of its own with --out"];
+  throw new UserError(`${path} is in use by another receiver`, hints, ExitStatus.failure);
 }
 
 class NodeArchiveFile implements ArchiveFile {
   readonly path: string;
   readonly bytes: number;
   readonly #handle: number;
-  readonly #unlock: () => void;
+  readonly #lock: ProcessLock;
   readonly #identity: string;
   #nameSynced = false;
   #closed = false;
 
-  constructor(path: string, handle: number, unlock: () => void) {
+  constructor(path: string, handle: number, lock: ProcessLock) {
     this.path = path;
     this.#handle = handle;
-    this.#unlock = unlock;
+    this.#lock = lock;
     const { dev, ino, size } = fstatSync(handle, { bigint: true });
     this.#identity = `${dev}:${ino}`;
     this.bytes = Number(size);
@@ -220,7 +191,7 @@ class NodeArchiveFile implements ArchiveFile {
     } catch {
       // Its disk is gone; what counted was synced.
     }
-    this.#unlock();
+    this.#lock.release();
   }
 }
 

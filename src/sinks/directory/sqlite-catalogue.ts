@@ -1,7 +1,7 @@
 /**
  * The catalogue in SQLite: `DIR/.framepipe/catalogue.db`, readable by any SQLite tool while the receiver runs, because
- * its journal is a write-ahead log. Only one receiver may use a directory: it holds an exclusive transaction on a
- * second, empty database, whose lock the operating system takes back when the process dies, however it dies.
+ * its journal is a write-ahead log. Only one receiver may use a directory: it locks a second file, because a lock on
+ * the catalogue would keep other tools out.
  */
 import { Database, type Statement } from "bun:sqlite";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { ExitStatus, UserError } from "../../errors.ts";
 import type { Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { describe, errorCode, isDamage } from "../../system/errno.ts";
+import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import {
   type Catalogue,
@@ -31,7 +32,7 @@ type AnyStatement = Statement<unknown, Value[]>;
 
 /** Implements `OpenCatalogue`. `DIR/.framepipe` must exist. */
 export function openSqliteCatalogue(directory: string, sync: SyncMode): Catalogue {
-  const lock = takeLock(directory);
+  const lock = lockDirectory(directory);
   let database: Database | undefined;
   try {
     database = new Database(join(directory, catalogueFile), { create: true });
@@ -39,34 +40,21 @@ export function openSqliteCatalogue(directory: string, sync: SyncMode): Catalogu
     return new SqliteCatalogue(database, lock);
   } catch (error) {
     database?.close();
-    releaseLock(lock);
+    lock.release();
     throw catalogueError(directory, error);
   }
 }
 
-function takeLock(directory: string): Database {
-  const path = join(directory, lockFile);
-  let lock: Database | undefined;
+function lockDirectory(directory: string): ProcessLock {
+  let lock: ProcessLock | undefined;
   try {
-    lock = new Database(path, { create: true });
-    lock.run("PRAGMA locking_mode = EXCLUSIVE");
-    lock.run("BEGIN EXCLUSIVE");
-    return lock;
+    lock = takeLock(join(directory, lockFile));
   } catch (error) {
-    lock?.close();
-    if (!errorCode(error).startsWith("SQLITE_BUSY")) throw catalogueError(directory, error);
-    const hints = [`stop the other receiver, or give this one a directory of its own with --out`];
-    throw new UserError(`${directory} is in use by another receiver`, hints, ExitStatus.failure);
+    throw catalogueError(directory, error);
   }
-}
-
-function releaseLock(lock: Database): void {
-  try {
-    lock.run("ROLLBACK");
-  } catch {
-    // Its disk is gone; closing is enough.
-  }
-  lock.close();
+  if (lock !== undefined) return lock;
+  const hints = ["stop the other receiver, or give this one a directory of its own with --out"];
+  throw new UserError(`${directory} is in use by another receiver`, hints, ExitStatus.failure);
 }
 
 function prepareDatabase(database: Database, directory: string, sync: SyncMode): void {
@@ -122,7 +110,7 @@ export function catalogueError(directory: string, error: unknown): unknown {
 
 class SqliteCatalogue implements Catalogue {
   readonly #database: Database;
-  readonly #lock: Database;
+  readonly #lock: ProcessLock;
   readonly #statements: AnyStatement[] = [];
   readonly #last: AnyStatement;
   readonly #lastNames = new LastNames((origin) => this.#lastOf(origin));
@@ -139,7 +127,7 @@ class SqliteCatalogue implements Catalogue {
   #readBegun = false;
   #closed = false;
 
-  constructor(database: Database, lock: Database) {
+  constructor(database: Database, lock: ProcessLock) {
     this.#database = database;
     this.#lock = lock;
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
@@ -236,7 +224,7 @@ class SqliteCatalogue implements Catalogue {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // An open statement would keep the database, and with it the lock, after `close`.
+    // An open statement would keep the database after `close`.
     for (const statement of this.#statements) statement.finalize();
     try {
       // A receiver that ends in good order leaves one file.
@@ -245,7 +233,7 @@ class SqliteCatalogue implements Catalogue {
       // The disk is full or gone: the log stays, and the next receiver reads it.
     }
     this.#database.close();
-    releaseLock(this.#lock);
+    this.#lock.release();
   }
 
   #prepare(sql: string): AnyStatement {

@@ -8,10 +8,9 @@
  * kind to memory cards. After a power loss the files of the last half minute may be empty or short; that is why their
  * length is in their names, and such frames become a gap. What the receiver refused stays as `....refused`.
  *
- * A folder belongs to one process, by the same kind of lock as a receiver's directory. A folder that has files and not
- * this lock file is somebody else's, and is not touched.
+ * A folder belongs to one process, which holds a lock file in it. A folder that has files and not this one is somebody
+ * else's, and is not touched.
  */
-import { Database } from "bun:sqlite";
 import { closeSync, futimesSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, unlinkSync } from "node:fs";
 import { writevSync } from "node:fs";
 import { join } from "node:path";
@@ -21,6 +20,7 @@ import { compareNatural, nameProblem } from "../../names.ts";
 import type { OpenedFrame } from "../../ports.ts";
 import { errorCode } from "../files/file-errors.ts";
 import { OpenedFile } from "../files/opened-file.ts";
+import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { FrameStore, Leftovers } from "./frame-store.ts";
 
 const lockFile = ".framepipe-spool";
@@ -31,7 +31,7 @@ const viewsMax = 1024;
 export class Spool implements FrameStore {
   readonly leftovers: Leftovers;
   readonly #folder: string;
-  readonly #lock: Database;
+  readonly #lock: ProcessLock;
   readonly #onProblem: (detail: string) => void;
   /** That files cannot be removed was said, and has not changed. */
   #stuck = false;
@@ -44,7 +44,7 @@ export class Spool implements FrameStore {
     try {
       this.leftovers = this.#look();
     } catch (error) {
-      this.#lock.close();
+      this.#lock.release();
       throw unusable(this.#folder, error);
     }
   }
@@ -127,7 +127,7 @@ export class Spool implements FrameStore {
   }
 
   close(): void {
-    this.#lock.close();
+    this.#lock.release();
   }
 
   #path(entry: FrameEntry): string {
@@ -136,28 +136,21 @@ export class Spool implements FrameStore {
 }
 
 /** Makes the folder if it is not there, and takes it for this process. Throws UserError. */
-function takeFolder(folder: string): Database {
-  let lock: Database | undefined;
+function takeFolder(folder: string): ProcessLock {
+  let lock: ProcessLock | undefined;
   try {
     mkdirSync(folder, { recursive: true });
     const files = readdirSync(folder);
     if (files.length > 0 && !files.includes(lockFile)) {
       throw new UserError(`--spool: ${folder} has files in it and is not a spool`, ["choose another directory"]);
     }
-    lock = new Database(join(folder, lockFile), { create: true });
-    lock.run("PRAGMA locking_mode = EXCLUSIVE");
-    // Nothing is ever written, so no journal has to lie beside it.
-    lock.run("PRAGMA journal_mode = MEMORY");
-    lock.run("BEGIN EXCLUSIVE");
-    return lock;
+    lock = takeLock(join(folder, lockFile));
   } catch (error) {
-    lock?.close();
     if (error instanceof UserError) throw error;
-    if (errorCode(error).startsWith("SQLITE_BUSY")) {
-      throw new UserError(`--spool: ${folder} is in use by another sender`, ["give each sender a spool of its own"]);
-    }
     throw unusable(folder, error);
   }
+  if (lock !== undefined) return lock;
+  throw new UserError(`--spool: ${folder} is in use by another sender`, ["give each sender a spool of its own"]);
 }
 
 function unusable(folder: string, error: unknown): UserError {
