@@ -12,8 +12,8 @@
  *   same error for 0.5 µs, and by one `fdatasync`, which finds a file system that has given up. Others may do nothing
  *   in `syncfs` (FUSE does not tell its program, network file systems not their server).
  */
-import { dlopen } from "bun:ffi";
 import { closeSync, constants, fdatasyncSync, openSync, statfsSync } from "node:fs";
+import { openLibc } from "./libc.ts";
 
 declare const self: Worker;
 
@@ -31,21 +31,12 @@ const thoroughFileSystems: ReadonlySet<number> = new Set([
 /** SYNC_FILE_RANGE_WAIT_BEFORE over a whole file: waits for writes under way and reports what has failed. */
 const waitBefore = 1;
 
-function openLibrary() {
-  for (const library of ["libc.so.6", "libc.so"]) {
-    try {
-      return dlopen(library, {
-        syncfs: { args: ["i32"], returns: "i32" },
-        sync_file_range: { args: ["i32", "i64", "i64", "u32"], returns: "i32" },
-      }).symbols;
-    } catch {
-      // Another C library, or none that has them.
-    }
-  }
-  throw new Error("there is no syncfs");
-}
-
-const { syncfs, sync_file_range: syncFileRange } = openLibrary();
+const libc = openLibc({
+  syncfs: { args: ["i32"], returns: "i32" },
+  sync_file_range: { args: ["i32", "i64", "i64", "u32"], returns: "i32" },
+});
+if (libc === undefined) throw new Error("there is no syncfs");
+const { syncfs, sync_file_range: syncFileRange } = libc;
 
 const noWriteFailed = (handle: number): boolean => syncFileRange(handle, 0, 0, waitBefore) === 0;
 

@@ -7,7 +7,8 @@
  * another user unless we are root. `none` speaks for this machine only: on a file system that others write to, too,
  * the file may still be growing.
  */
-import { dlopen, read, type Pointer } from "bun:ffi";
+import { read, type Pointer } from "bun:ffi";
+import { openLibc } from "./libc.ts";
 
 export type FileWriters = "none" | "open" | "unknown";
 
@@ -30,25 +31,18 @@ export function fileWriters(fd: number): FileWriters {
 }
 
 function openAsk(): Ask {
-  if (process.platform !== "linux") return () => "unknown";
-  for (const library of ["libc.so.6", "libc.so"]) {
-    try {
-      const { symbols } = dlopen(library, {
-        fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
-        __errno_location: { args: [], returns: "ptr" },
-      });
-      const errorNumber = symbols["__errno_location"]() as Pointer;
-      return (fd) => {
-        if (symbols.fcntl(fd, setSignal, signalUrgent) !== 0) return "unknown";
-        if (symbols.fcntl(fd, setLease, readLease) !== 0) {
-          return read.i32(errorNumber, 0) === tryAgain ? "open" : "unknown";
-        }
-        symbols.fcntl(fd, setLease, noLease);
-        return "none";
-      };
-    } catch {
-      // Another C library, or none that has it.
+  const libc = openLibc({
+    fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    __errno_location: { args: [], returns: "ptr" },
+  });
+  if (libc === undefined) return () => "unknown";
+  const errorNumber = libc["__errno_location"]() as Pointer;
+  return (fd) => {
+    if (libc.fcntl(fd, setSignal, signalUrgent) !== 0) return "unknown";
+    if (libc.fcntl(fd, setLease, readLease) !== 0) {
+      return read.i32(errorNumber, 0) === tryAgain ? "open" : "unknown";
     }
-  }
-  return () => "unknown";
+    libc.fcntl(fd, setLease, noLease);
+    return "none";
+  };
 }

@@ -4,8 +4,9 @@
  * costs 5 µs of about 45 per small frame, and leaves a moment in which somebody else's file could be replaced. Where
  * there is no such call (other systems, old kernels, some file systems) it is a look and a rename.
  */
-import { dlopen, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
 import { lstatSync, renameSync } from "node:fs";
+import { openLibc } from "./libc.ts";
 
 const currentDirectory = -100; // AT_FDCWD
 const noReplace = 1; // RENAME_NOREPLACE
@@ -26,29 +27,20 @@ export function renameNew(from: string, to: string): boolean {
 }
 
 function openSystemRename(): Rename | undefined {
-  if (process.platform !== "linux") return undefined;
-  for (const library of ["libc.so.6", "libc.so"]) {
-    try {
-      const { symbols } = dlopen(library, {
-        renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" },
-      });
-      const encoder = new TextEncoder();
-      const fromBytes = new Uint8Array(pathBytesMax);
-      const toBytes = new Uint8Array(pathBytesMax);
-      const [fromPointer, toPointer] = [ptr(fromBytes), ptr(toBytes)];
-      const put = (path: string, bytes: Uint8Array): boolean => {
-        // Three bytes are the most that one unit of a string takes.
-        if (path.length * 3 >= pathBytesMax) return false;
-        bytes[encoder.encodeInto(path, bytes).written] = 0;
-        return true;
-      };
-      return (from, to) =>
-        put(from, fromBytes) &&
-        put(to, toBytes) &&
-        symbols.renameat2(currentDirectory, fromPointer, currentDirectory, toPointer, noReplace) === 0;
-    } catch {
-      // Another C library, or none that has it.
-    }
-  }
-  return undefined;
+  const libc = openLibc({ renameat2: { args: ["i32", "ptr", "i32", "ptr", "u32"], returns: "i32" } });
+  if (libc === undefined) return undefined;
+  const encoder = new TextEncoder();
+  const fromBytes = new Uint8Array(pathBytesMax);
+  const toBytes = new Uint8Array(pathBytesMax);
+  const [fromPointer, toPointer] = [ptr(fromBytes), ptr(toBytes)];
+  const put = (path: string, bytes: Uint8Array): boolean => {
+    // Three bytes are the most that one unit of a string takes.
+    if (path.length * 3 >= pathBytesMax) return false;
+    bytes[encoder.encodeInto(path, bytes).written] = 0;
+    return true;
+  };
+  return (from, to) =>
+    put(from, fromBytes) &&
+    put(to, toBytes) &&
+    libc.renameat2(currentDirectory, fromPointer, currentDirectory, toPointer, noReplace) === 0;
 }
