@@ -5,6 +5,7 @@
  * A step counts as one test. The last line is `N passed, N failed, N skipped`, and the exit status is 1 if any failed.
  */
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { installDependencies, requireBun, root, runQuietly, shown } from "./project.ts";
 
 /** Far more than any test takes on an idle machine: a test that hangs must end, a slow machine must not fail. */
@@ -82,9 +83,9 @@ async function step(name: string, command: string[]): Promise<void> {
   console.log(`FAILED  ${name} (${seconds} s), status ${status}:\n${output.trimEnd()}\n`);
 }
 
-/** `bun test` over everything, passed on as it comes; the counts are those of its summary. */
-async function tests(): Promise<void> {
-  const command = [process.execPath, "test", "--timeout", `${testTimeoutMs}`];
+/** `bun test`, passed on as it comes; the counts are those of its summary. */
+async function tests(words: readonly string[]): Promise<void> {
+  const command = [process.execPath, "test", "--timeout", `${testTimeoutMs}`, ...words];
   console.log(`\n$ ${shown(command)}`);
   const child = Bun.spawn(command, { cwd: root, stdio: ["ignore", "inherit", "pipe"], timeout: testsTimeoutMs });
   const text = new TextDecoder();
@@ -104,6 +105,14 @@ async function tests(): Promise<void> {
 /** The summary is a handful of short lines at the end. */
 const summaryCharacters = 200;
 
+/** These judge speed, so they have the machine to themselves. */
+const measuring = ["test/bench/guard.test.ts"];
+/**
+ * Files of tests that run side by side, each in a process of its own. Most of a test is waiting, for timers and for
+ * other processes, so there are more of them than processors; no more than eight, because all of them share one disk.
+ */
+const workers = Math.min(2 * availableParallelism(), 8);
+
 requireBun("check");
 if ((await installDependencies()) === 0) total.passed++;
 else total.failed++;
@@ -116,7 +125,8 @@ await step("lint", [bun, "run", "--silent", "lint"]);
 await step("types", [bun, "check", "--no-script"]);
 await step("build", [bun, "scripts/build.ts"]);
 await step("demonstration", [bun, "scripts/demo.ts"]);
-await tests();
+await tests([`--parallel=${workers}`, ...measuring.map((path) => `--path-ignore-patterns=${path}`)]);
+await tests(measuring);
 
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed === 0 ? 0 : 1;
