@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Database } from "bun:sqlite";
 import { freshExecutable } from "../../scripts/build.ts";
 import { Proxy, type ProxyOptions } from "./proxy.ts";
+import { canMount, mountSmall as mountAllowed } from "./small-disk.ts";
 
 /** Far longer than anything takes: a fault ends with a message, a busy machine does not. */
 export const patienceMs = 60_000;
@@ -326,15 +327,9 @@ export function makeMegabytes(dir: string, count: number): void {
   }
 }
 
-/** Makes `dir` and an empty file system in it. Undefined where that is not allowed. Call the result to remove it. */
+/** For tests that skip themselves; those with `skipIf` take it from `small-disk.ts`. Undefined where not allowed. */
 export function mountSmall(dir: string, bytes: number): (() => void) | undefined {
-  mkdirSync(dir, { recursive: true });
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return undefined;
-  const mount = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${bytes}`, "framepipe-test", dir]);
-  if (!mount.success) return undefined;
-  return () => {
-    Bun.spawnSync(["umount", "--lazy", dir]);
-  };
+  return canMount() ? mountAllowed(dir, bytes) : undefined;
 }
 
 /**

@@ -20,7 +20,7 @@ import { errorCode } from "../../src/system/errno.ts";
 import { nodeDisk } from "../../src/system/file-system.ts";
 import { DirectoryPlace } from "../sinks/directory/directory-place.ts";
 import { commit, frameOf, openWriter, type Result, stage } from "../sinks/suite.ts";
-import { mountSmall } from "../support/processes.ts";
+import { canMount, mountSmall } from "../support/small-disk.ts";
 
 let dir = "";
 let opened: number[] = [];
@@ -227,11 +227,10 @@ describe.skipIf(!linux)("the thread", () => {
   });
 });
 
-/** An ext4 of 64 MiB whose device has room for six. Undefined where it cannot be had. */
-function mountFailing(): { folder: string; unmount: () => void } | undefined {
-  const [below, folder] = [join(dir, "device"), join(dir, "mounted")];
+/** An ext4 of 64 MiB whose device has room for six, mounted at `folder`. Undefined where it cannot be had. */
+function mountFailing(below: string, folder: string): (() => void) | undefined {
+  if (!canMount()) return undefined;
   const unmountDevice = mountSmall(below, 6 * 2 ** 20);
-  if (unmountDevice === undefined) return undefined;
   mkdirSync(folder);
   const image = join(below, "image");
   const commands = [
@@ -240,28 +239,41 @@ function mountFailing(): { folder: string; unmount: () => void } | undefined {
     ["mount", "-o", "loop", image, folder],
   ];
   if (commands.every((command) => Bun.which(command[0] ?? "") !== null && Bun.spawnSync(command).success)) {
-    const unmount = (): void => {
+    return () => {
       Bun.spawnSync(["umount", "--lazy", folder]);
       unmountDevice();
     };
-    return { folder, unmount };
   }
   unmountDevice();
   return undefined;
 }
 
-test("a device that fails to take what was written is told, not taken for stored", async () => {
-  const failing = mountFailing();
-  if (failing === undefined) return console.log("skipped: needs root, mkfs.ext4 and a loop device");
-  try {
-    const each = new EachFile();
-    const sync = await readyBulk(each);
-    expect(await sync(makeFiles(20, 2_000, failing.folder))).toBeUndefined();
-    expect(errorCode(await sync(makeFiles(200, 65_536, failing.folder)))).toMatch(/^(EIO|ENOSPC)$/);
-    expect(each.count).toBe(0);
-  } finally {
-    for (const handle of opened) closeSync(handle);
-    opened = [];
-    failing.unmount();
-  }
-}, 20_000);
+/** Needs root, mkfs.ext4 and a loop device; what it takes is found by doing it. */
+function canMountFailing(): boolean {
+  const place = mkdtempSync(join(tmpdir(), "framepipe-"));
+  const unmount = mountFailing(join(place, "device"), join(place, "mounted"));
+  unmount?.();
+  rmSync(place, { recursive: true });
+  return unmount !== undefined;
+}
+
+test.skipIf(!canMountFailing())(
+  "a device that fails to take what was written is told, not taken for stored",
+  async () => {
+    const folder = join(dir, "mounted");
+    const unmount = mountFailing(join(dir, "device"), folder);
+    expect(unmount).toBeDefined();
+    try {
+      const each = new EachFile();
+      const sync = await readyBulk(each);
+      expect(await sync(makeFiles(20, 2_000, folder))).toBeUndefined();
+      expect(errorCode(await sync(makeFiles(200, 65_536, folder)))).toMatch(/^(EIO|ENOSPC)$/);
+      expect(each.count).toBe(0);
+    } finally {
+      for (const handle of opened) closeSync(handle);
+      opened = [];
+      unmount?.();
+    }
+  },
+  20_000,
+);

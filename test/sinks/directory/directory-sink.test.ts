@@ -31,6 +31,7 @@ import {
   stage,
   store,
 } from "../suite.ts";
+import { canMount, mountSmall } from "../../support/small-disk.ts";
 import { DirectoryPlace } from "./directory-place.ts";
 
 for (const sync of ["batch", "each", "never"] as const) {
@@ -460,15 +461,11 @@ describe("directory sink: when the destination fails", () => {
     sink.dispose();
   });
 
-  const canMount = process.getuid?.() === 0 && Bun.which("mount") !== null && process.platform === "linux";
-  test.skipIf(!canMount)(
+  test.skipIf(!canMount())(
     "a full disk: the frame fails, nothing is left of it, and with room it is stored",
     async () => {
       const place = makePlace();
-      mkdirSync(place.directory);
-      const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place.directory]);
-      // A container may forbid it even to root.
-      if (mounted.exitCode !== 0) return;
+      const unmount = mountSmall(place.directory, 2 ** 20);
       try {
         const sink = place.open({ frameBytesMax: 10_000_000 });
         const filler = join(place.directory, "filler");
@@ -486,7 +483,7 @@ describe("directory sink: when the destination fails", () => {
         expect(await store(sink, frameOf("1.jpg", content), content)).toBe("stored");
         sink.dispose();
       } finally {
-        Bun.spawnSync(["umount", place.directory]);
+        unmount();
       }
     },
   );

@@ -23,7 +23,7 @@ import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError, UserError } from "../../../src/errors.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { openNodeArchiveFile, viewsBehind } from "../../../src/sinks/archive/archive-file.ts";
-import { mountSmall } from "../../support/processes.ts";
+import { canMount, mountSmall } from "../../support/small-disk.ts";
 import { Random } from "../../support/random.ts";
 import {
   type Result,
@@ -280,6 +280,7 @@ describe("tar sink: after a crash", () => {
       await commit(sink);
       expect(results).toEqual(names.map((name) => (known.includes(name) ? "already" : "stored")));
       sink.dispose();
+      // Unpacked into folders, which have no order; that of the archive is compared below.
       if (round % 10 === 0) expect([...place.stored().values()].toSorted()).toEqual(names.toSorted());
       expect(
         place
@@ -510,6 +511,7 @@ with tarfile.open(sys.argv[1], "a", format=tarfile.GNU_FORMAT) as archive:
     const again = place.open();
     expect(await store(again, frameOf(name, "two"), "two")).toBe("conflict");
     again.dispose();
+    // Unpacked into folders, which have no order.
     expect([...place.stored().values()].toSorted()).toEqual(["old", "one", "two"]);
   });
 
@@ -716,12 +718,10 @@ describe("tar sink: when the disk fails", () => {
     sink.dispose();
   });
 
-  test("a full disk: nothing torn, told to the frames, and with room they are stored", async () => {
+  test.skipIf(!canMount())("a full disk: nothing torn, told to the frames, and with room they are stored", async () => {
     const place = makePlace();
     const dir = join(place.parent, "disk");
     const unmount = mountSmall(dir, 1_000_000);
-    // Not everybody may mount, and a container may forbid it even to root.
-    if (unmount === undefined) return;
     try {
       const archive = join(dir, "day.tar");
       const filler = join(dir, "filler");
