@@ -131,7 +131,8 @@ test("wire: devices and sources that lead elsewhere get nothing stored anywhere"
     peer.frame({ sequence: 1, name: "../../a.jpg", bytes: payload });
     peer.bye();
     await peer.gone();
-    expect(peer.received.every(({ kind }) => kind !== kinds.ack)).toBe(true);
+    expect(peer.received.length).toBeGreaterThan(0);
+    expect(peer.received.filter(({ kind }) => kind === kinds.ack)).toEqual([]);
   }
   expect(filesBelow(out)).toEqual([]);
   expect(outside(place)).toEqual([]);

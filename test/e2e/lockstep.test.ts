@@ -1,6 +1,7 @@
 /** The executable and unmodified programs of the article, in both directions. */
-import { expect, test } from "bun:test";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import { runArticleClient, startArticleServer } from "../support/lockstep-peers.ts";
@@ -30,11 +31,12 @@ test("article clients, all at once: their frames are stored below lockstep, each
   });
   for (const { directory, frames } of await Promise.all(clients)) {
     const stored = join(out, "lockstep", "visible", directory);
+    // Sorted, because this is how the files are listed.
     expect(filesBelow(stored)).toEqual(names.toSorted());
     for (const { name, bytes } of frames) expect(readFileSync(join(stored, name)).equals(bytes)).toBe(true);
   }
   await receiver.until(() => receiver.count("session-ended") === clients.length, "every session over");
-  expect(receiver.all("session-started").every(({ protocol }) => protocol === "lockstep")).toBe(true);
+  expect(receiver.all("session-started").map(({ protocol }) => protocol)).toEqual(clients.map(() => "lockstep"));
   receiver.signal("SIGTERM");
   expect(await receiver.status()).toBe(0);
   expect((await place.run(["--verify", out])).status).toBe(0);
@@ -68,17 +70,25 @@ const servers = {
   "reads slowly": { slowReadMs: 1 },
 } as const;
 
+const count = setting("E2E_LOCKSTEP_FRAMES", 15);
+const frames = mkdtempSync(join(tmpdir(), "framepipe-"));
+const [visible, infrared] = [join(frames, "vis"), join(frames, "ir")];
+
+// Before any server runs: making pictures would keep them from reading in time.
+beforeAll(async () => {
+  await makeFrameSet(visible, { kind: "jpeg", count, bytes: 30_000 });
+  await makeFrameSet(infrared, { kind: "png", count: 3, bytes: 2_000 });
+  mkdirSync(join(visible, "sub"));
+  writeFileSync(join(visible, "sub", "empty.jpg"), "");
+}, 60_000);
+afterAll(() => rmSync(frames, { recursive: true, force: true }));
+
 for (const [name, options] of Object.entries(servers)) {
   test.concurrent(
     `--lockstep fills an article server of 1,024-byte reads that ${name}`,
     async () => {
       await using place = await openPlace();
-      const [visible, infrared, stored] = [place.path("vis"), place.path("ir"), place.path("stored")];
-      const count = setting("E2E_LOCKSTEP_FRAMES", 15);
-      await makeFrameSet(visible, { kind: "jpeg", count, bytes: 30_000 });
-      await makeFrameSet(infrared, { kind: "png", count: 3, bytes: 2_000 });
-      mkdirSync(join(visible, "sub"));
-      writeFileSync(join(visible, "sub", "empty.jpg"), "");
+      const stored = place.path("stored");
       const server = startArticleServer({ directory: stored, ...options });
       place.onClose(() => server.stop());
       const inputs = [`visible=${visible}`, `infrared/night=${infrared}`];
@@ -86,11 +96,14 @@ for (const [name, options] of Object.entries(servers)) {
       expect(await sender.status(testMs - 10_000)).toBe(0);
       // The server said its last ok before it wrote the last frame.
       while (server.overs < inputs.length) await Bun.sleep(5);
-      expect(server.sessions).toEqual(["visible|visible", "infrared|night"]);
-      expect(server.lost).toEqual([]);
+      // One conversation for each, and one more where this machine stood still for a whole pause: two messages that
+      // are read at once are lost, and all that is not confirmed comes again.
+      const begun = server.sessions.filter((session, index) => session !== server.sessions[index - 1]);
+      expect(begun).toEqual(["visible|visible", "infrared|night"]);
+      expect(server.lost).toHaveLength(server.sessions.length - begun.length);
       expect(differences(visible, join(stored, "visible"))).toEqual([]);
       expect(differences(infrared, join(stored, "infrared"))).toEqual([]);
-      const numbers = server.names.slice(0, count).map((frame) => Number.parseInt(frame, 10));
+      const numbers = [...new Set(server.names)].slice(0, count).map((frame) => Number.parseInt(frame, 10));
       expect(numbers).toEqual(Array.from({ length: count }, (_, index) => index));
     },
     testMs,

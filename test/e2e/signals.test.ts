@@ -105,15 +105,20 @@ test("a second signal ends either end at once", async () => {
   expect(await sender.status()).toBe(130);
 
   // A receiver that is never given the time to stop: its peer's connection does not end.
-  const waiting = place.send(receiver.port, [dir]);
-  await waiting.waitFor("held");
-  waiting.signal("SIGSTOP");
-  receiver.signal("SIGTERM");
-  await receiver.waitFor("stopping");
-  receiver.signal("SIGTERM");
-  const status = await receiver.status();
-  // It may have been quicker than the second signal.
-  expect([0, 143]).toContain(status);
+  // It waits for that for a second, which a busy machine may take for the second signal: then once more.
+  let stopping = receiver;
+  let status = 0;
+  for (let attempt = 0; status === 0 && attempt < 5; attempt += 1) {
+    if (attempt > 0) stopping = await place.receive(place.path("captures"), { words: ["--min-free", "1000000G"] });
+    const waiting = place.send(stopping.port, [dir]);
+    await waiting.waitFor("held");
+    waiting.signal("SIGSTOP");
+    stopping.signal("SIGTERM");
+    await stopping.waitFor("stopping");
+    stopping.signal("SIGTERM");
+    status = await stopping.status();
+  }
+  expect(status).toBe(143);
 }, 60_000);
 
 test("a sender that waits for its receiver ends at once on a signal, and so does an idle receiver", async () => {

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
+import { compareNatural } from "../../src/names.ts";
 import { catalogueRows, crc32, differences, filesBelow, openPlace, setting } from "../support/processes.ts";
 
 const frames = mkdtempSync(join(tmpdir(), "framepipe-"));
@@ -58,14 +59,12 @@ test("two directories go over one connection and arrive whole; a second run send
   for (const [source, dir] of Object.entries({ visible, infrared })) {
     const own = rows.filter((row) => row.source === source);
     expect(own.map(({ sequence }) => sequence)).toEqual(Array.from({ length: pairCount }, (_, index) => index));
-    expect(own.map(({ name }) => name).toSorted()).toEqual(filesBelow(dir));
+    expect(own.map(({ name }) => name)).toEqual(filesBelow(dir).toSorted(compareNatural));
     for (const row of own) {
       const bytes = readFileSync(join(dir, row.name));
       expect(row).toMatchObject({ path: `camera/${source}/${row.name}`, bytes: bytes.length, crc32: crc32(bytes) });
     }
   }
-  const numbers = rows.filter(({ name }) => /^\d+\.jpg$/.test(name)).map(({ name }) => Number.parseInt(name, 10));
-  expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
   expect((await place.run(["--verify", out])).status).toBe(0);
 
   const again = await place.receive(out, { words: ["--once"] });

@@ -72,8 +72,9 @@ describe("frame headers", () => {
   });
 
   test("a prefix of a header never is a header that is complete at once", () => {
-    for (const { bytes, expected } of frameHeaders) {
-      if (typeof expected === "string" || "code" in expected) continue;
+    const whole = frameHeaders.filter(({ expected }) => typeof expected !== "string" && !("code" in expected));
+    expect(whole.length).toBeGreaterThan(1);
+    for (const { bytes } of whole) {
       for (let cut = 0; cut < bytes.length; cut++) {
         const header = decodeFrameHeader(bytes.subarray(0, cut));
         expect(header !== undefined && endsItself(header.name)).toBe(false);

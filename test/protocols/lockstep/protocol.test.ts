@@ -49,7 +49,8 @@ test("limits of section 7", () => {
 });
 
 test("extensions of section 3", () => {
-  for (const line of text.split("\n").filter((each) => each.includes("`.jpg "))) {
-    expect(line.slice(line.indexOf("`") + 1, line.lastIndexOf("`")).split(" ")).toEqual([...selfEndingExtensions]);
-  }
+  const lines = text.split("\n").filter((each) => each.includes("`.jpg "));
+  expect(lines.map((line) => line.slice(line.indexOf("`") + 1, line.lastIndexOf("`")).split(" "))).toEqual([
+    [...selfEndingExtensions],
+  ]);
 });

@@ -99,7 +99,9 @@ describe("the parser", () => {
   });
 
   test("a header that claims too much is refused before its body arrives", () => {
-    for (const each of cases.filter((one) => one.name.startsWith("a head of") || one.name.startsWith("a payload of"))) {
+    const claims = cases.filter(({ name }) => name.startsWith("a head of") || name.startsWith("a payload of"));
+    expect(claims.length).toBeGreaterThan(1);
+    for (const each of claims) {
       expect(parse([each.bytes.subarray(0, 12)]).failure?.code).toBe(each.fails);
     }
   });

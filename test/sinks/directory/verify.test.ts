@@ -89,6 +89,7 @@ describe("verify", () => {
     writeFileSync(at(".framepipe/tmp/77"), "half a fra");
     const { report, findings } = await check();
     const paths = findings.flatMap((finding) => (finding.kind === "unknown" ? [finding.path] : []));
+    // Looked for in the order in which the file system lists a folder.
     expect(paths.toSorted()).toEqual(["notes.txt", "rig/visible/day/.hidden", "rig/visible/link.jpg"]);
     expect([report.unknown, report.missing, report.clean]).toEqual([3, 0, false]);
   });

@@ -211,15 +211,11 @@ describe("what is there at the start", () => {
     symlinkSync(base, join(root, "a/loop"));
     const watched = new Watched({ include: ["*.jpg"], clock: hurried(500) });
     await watched.until(4);
-    expect(watched.names).toEqual(["1.jpg", "a/3.jpg", "", "dangling.jpg"].toSorted((a, b) => order(a) - order(b)));
+    expect(watched.names).toEqual(["1.jpg", "", "a/3.jpg", "dangling.jpg"]);
     // Minutes later, all of it has been looked at again.
     await Bun.sleep(500);
     await watched.until(4);
     expect(problems).toMatchObject([{ reason: "link", path: join(root, "a/loop") }]);
-
-    function order(name: string): number {
-      return ["1.jpg", "", "a/3.jpg", "dangling.jpg"].indexOf(name);
-    }
   });
 
   test("a file that is being written at the start is waited for", async () => {
@@ -381,6 +377,7 @@ describe("what appears", () => {
     put("a/b/2.jpg");
     put("a/.hidden/3.jpg");
     await watched.until(2);
+    // Both wait to be quiet: which is the first to be is a matter of chance. So it is wherever names are sorted here.
     expect(watched.names.toSorted(compareNatural)).toEqual(["a/b/2.jpg", "a/b/c/1.jpg"]);
     hand("a/b/c/4.jpg");
     await watched.until(3);
@@ -468,6 +465,7 @@ describe("what appears", () => {
     watched.paused = false;
     watched.list();
     await watched.until(names.length);
+    // Each came when it had been quiet for long enough, the last rounds of some before those of others.
     expect(watched.names.toSorted(compareNatural)).toEqual(names);
     expect(watched.listed.every((listed) => "bytes" in listed && listed.bytes === 8)).toBe(true);
   });
@@ -861,7 +859,7 @@ describe("events that do not come", () => {
     await watched.until(2);
     put("a/3.jpg");
     await watched.until(3);
-    expect(watched.names.toSorted(compareNatural)).toEqual(["1.jpg", "a/2.jpg", "a/3.jpg"]);
+    expect(watched.names).toEqual(["1.jpg", "a/2.jpg", "a/3.jpg"]);
     expect(watched.listed.some((listed) => "live" in listed)).toBe(false);
   });
 
