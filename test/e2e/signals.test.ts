@@ -105,7 +105,7 @@ test("a second signal ends either end at once", async () => {
   expect(await sender.status()).toBe(130);
 
   // A receiver that is never given the time to stop: its peer's connection does not end.
-  // It waits for that for a second, which a busy machine may take for the second signal: then once more.
+  // It waits for that for half a second, which a busy machine may take for the second signal: then once more.
   let stopping = receiver;
   let status = 0;
   for (let attempt = 0; status === 0 && attempt < 5; attempt += 1) {
