@@ -13,6 +13,8 @@ export interface NetworkOptions {
   readonly capacityBytes: number;
   /** Probability that a delivered piece has a flipped bit. TCP makes it rare; the protocol must survive it. */
   readonly damage: number;
+  /** What is written arrives as it was written, as small messages do in practice: for peers that rely on it. */
+  readonly whole?: boolean;
 }
 
 export class SimNetwork {
@@ -125,7 +127,7 @@ class End implements Link {
     const room = this.#options.capacityBytes - this.peerEnd.#incomingBytes;
     let count = Math.max(0, Math.min(view.length, room));
     // Now and then the kernel takes less than it could.
-    if (count > 0 && this.#random.chance(0.1)) count = this.#random.int(count);
+    if (count > 0 && this.#options.whole !== true && this.#random.chance(0.1)) count = this.#random.int(count);
     if (count < view.length) this.#wantsDrain = true;
     if (count > 0) this.peerEnd.#arrive(view.slice(0, count));
     else if (view.length > 0 && this.peerEnd.#incomingBytes === 0) this.#drainSoon();
@@ -154,7 +156,9 @@ class End implements Link {
     let piece = this.#incoming.shift();
     if (piece === undefined) return;
     if (piece.length === 0) return this.closeSoon("");
-    if (piece.length > 1 && this.#random.chance(0.4)) {
+    if (this.#options.whole === true) {
+      // As it was written.
+    } else if (piece.length > 1 && this.#random.chance(0.4)) {
       const at = 1 + this.#random.int(piece.length - 1);
       this.#incoming.unshift(piece.slice(at));
       piece = piece.slice(0, at);

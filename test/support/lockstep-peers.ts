@@ -16,18 +16,29 @@ import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Socket } from "bun";
 
+/** What a peer asks of its connection: a socket of Bun is one. */
+export interface PeerConnection {
+  /** Returns how many bytes were taken. */
+  write(bytes: Uint8Array): number;
+  pause(): void;
+  resume(): void;
+  shutdown(): void;
+  terminate(): void;
+  setNoDelay(noDelay: boolean): void;
+}
+
 /**
  * A socket used the way a blocking program uses one. While nobody reads, bytes stay in the kernel, as they would
  * there.
  */
-class BlockingSocket {
-  #socket: Socket<BlockingSocket> | undefined;
+export class BlockingSocket {
+  #socket: PeerConnection | undefined;
   #arrived: Buffer = Buffer.alloc(0);
   #ended = false;
   #readable: (() => void) | undefined;
   #writable: (() => void) | undefined;
 
-  attach(socket: Socket<BlockingSocket>): void {
+  attach(socket: PeerConnection): void {
     this.#socket = socket;
   }
 
@@ -99,7 +110,11 @@ const handlers = {
   error: (socket: Socket<BlockingSocket>): void => socket.data.ended(),
 };
 
+/** How a peer rests; another clock has another way. */
+export type Sleep = (ms: number) => Promise<void>;
+
 export interface ArticleServerOptions {
+  readonly sleep?: Sleep;
   readonly port?: number;
   /** Frames are written to `<directory>/<format>/<name>`. */
   readonly directory: string;
@@ -113,8 +128,8 @@ export interface ArticleServerOptions {
   readonly onOver?: (frames: number) => void;
 }
 
-export interface ArticleServer {
-  readonly port: number;
+/** What a server has seen. */
+export interface ArticleRecord {
   /** Session headers as they were read. */
   readonly sessions: string[];
   /** Names in the order in which their frames were complete, in all conversations. */
@@ -123,7 +138,15 @@ export interface ArticleServer {
   readonly lost: string[];
   /** Conversations that ended with `over`. */
   overs: number;
+}
+
+export interface ArticleServer extends ArticleRecord {
+  readonly port: number;
   stop(): void;
+}
+
+export function emptyRecord(): ArticleRecord {
+  return { sessions: [], names: [], lost: [], overs: 0 };
 }
 
 export function startArticleServer(options: ArticleServerOptions): ArticleServer {
@@ -140,19 +163,13 @@ export function startArticleServer(options: ArticleServerOptions): ArticleServer
         blocking.attach(socket);
         blocking.setNoDelay(false);
         open.add(blocking);
-        void serve(blocking, options, server).finally(() => {
-          blocking.close();
-          open.delete(blocking);
-        });
+        void serveArticle(blocking, options, server).finally(() => open.delete(blocking));
       },
     },
   });
   const server: ArticleServer = {
+    ...emptyRecord(),
     port: listener.port,
-    sessions: [],
-    names: [],
-    lost: [],
-    overs: 0,
     stop: () => {
       listener.stop();
       for (const socket of open) socket.drop();
@@ -161,7 +178,21 @@ export function startArticleServer(options: ArticleServerOptions): ArticleServer
   return server;
 }
 
-async function serve(socket: BlockingSocket, options: ArticleServerOptions, server: ArticleServer): Promise<void> {
+/** Serves one connection to its end, and closes it. */
+export async function serveArticle(
+  socket: BlockingSocket,
+  options: ArticleServerOptions,
+  record: ArticleRecord,
+): Promise<void> {
+  try {
+    await serve(socket, options, record);
+  } finally {
+    socket.close();
+  }
+}
+
+async function serve(socket: BlockingSocket, options: ArticleServerOptions, server: ArticleRecord): Promise<void> {
+  const { sleep = Bun.sleep } = options;
   const readBytes = options.readBytes ?? 1024;
   const greeting = (await socket.recv(readBytes)).toString();
   if (greeting === "") return;
@@ -186,10 +217,10 @@ async function serve(socket: BlockingSocket, options: ArticleServerOptions, serv
       if (piece.length === 0) return;
       pieces.push(piece);
       received += piece.length;
-      if (options.slowReadMs !== undefined) await Bun.sleep(options.slowReadMs);
+      if (options.slowReadMs !== undefined) await sleep(options.slowReadMs);
     }
     await socket.send("ok");
-    if (options.busyMs !== undefined) await Bun.sleep(options.busyMs);
+    if (options.busyMs !== undefined) await sleep(options.busyMs);
     const path = join(options.directory, format, name);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, Buffer.concat(pieces));
@@ -204,9 +235,8 @@ async function serve(socket: BlockingSocket, options: ArticleServerOptions, serv
   options.onOver?.(frames);
 }
 
-export interface ArticleClientOptions {
-  readonly host?: string;
-  readonly port: number;
+export interface ArticleConversation {
+  readonly sleep?: Sleep;
   readonly format: string;
   readonly directory: string;
   readonly frames: readonly { readonly name: string; readonly bytes: Uint8Array }[];
@@ -222,7 +252,12 @@ export interface ArticleClientOptions {
   readonly noDelay?: boolean;
 }
 
-/** Runs one conversation. Gives the number of confirmed frames; throws if the server says anything but `ok`. */
+export interface ArticleClientOptions extends ArticleConversation {
+  readonly host?: string;
+  readonly port: number;
+}
+
+/** Connects and runs one conversation. */
 export async function runArticleClient(options: ArticleClientOptions): Promise<number> {
   const socket = new BlockingSocket();
   const connection = await Bun.connect<BlockingSocket>({
@@ -232,9 +267,18 @@ export async function runArticleClient(options: ArticleClientOptions): Promise<n
     socket: handlers,
   });
   socket.attach(connection);
+  return converseArticle(socket, options);
+}
+
+/**
+ * Runs one conversation and closes its connection. Gives the number of confirmed frames; throws if the server says
+ * anything but `ok`.
+ */
+export async function converseArticle(socket: BlockingSocket, options: ArticleConversation): Promise<number> {
+  const { sleep = Bun.sleep } = options;
   socket.setNoDelay(options.noDelay ?? false);
   const rest = async (): Promise<void> => {
-    if (options.writeDelayMs !== undefined) await Bun.sleep(options.writeDelayMs);
+    if (options.writeDelayMs !== undefined) await sleep(options.writeDelayMs);
   };
   const expectOk = async (what: string): Promise<void> => {
     const reply = (await socket.recv(options.readBytes ?? 1024)).toString();
@@ -251,7 +295,7 @@ export async function runArticleClient(options: ArticleClientOptions): Promise<n
       if (options.splitHeaderMs !== undefined) {
         const cut = Math.min(2, header.length - 1);
         await socket.send((index > 0 && options.glue === true ? "continue" : "") + header.slice(0, cut));
-        await Bun.sleep(options.splitHeaderMs);
+        await sleep(options.splitHeaderMs);
         await socket.send(header.slice(cut));
       } else {
         await socket.send((index > 0 && options.glue === true ? "continue" : "") + header);
