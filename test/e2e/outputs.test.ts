@@ -53,101 +53,125 @@ function unpacked(place: Place, archive: string): string {
   return dir;
 }
 
-test("--out - gives every byte of every frame, in order, to the next program", async () => {
-  await using place = await openPlace();
-  const { running, port } = await receiveInto(place, "sha256sum", ["--once"]);
-  expect(await place.send(port, [visible]).status()).toBe(0);
-  expect(await running.status()).toBe(0);
-  expect(await running.stdout).toBe(`${sha256Of(visible)}  -\nstatus 0\n`);
-  expect(running.all("session-ended")).toMatchObject([{ interrupted: false, storedFrames: pairCount }]);
-}, 60_000);
+test.concurrent(
+  "--out - gives every byte of every frame, in order, to the next program",
+  async () => {
+    await using place = await openPlace();
+    const { running, port } = await receiveInto(place, "sha256sum", ["--once"]);
+    expect(await place.send(port, [visible]).status()).toBe(0);
+    expect(await running.status()).toBe(0);
+    expect(await running.stdout).toBe(`${sha256Of(visible)}  -\nstatus 0\n`);
+    expect(running.all("session-ended")).toMatchObject([{ interrupted: false, storedFrames: pairCount }]);
+  },
+  60_000,
+);
 
-test("a reader that stalls for longer than the idle limit stops the sender, and cuts no connection", async () => {
-  await using place = await openPlace();
-  const dir = place.path("large");
-  // More than the window, both pipes and a group hold.
-  makeMegabytes(dir, 150);
-  const { running, port } = await receiveInto(place, "(head -c 3000000; sleep 12; cat) | sha256sum", ["--once"]);
-  const sender = place.send(port, [dir]);
-  const startedMs = performance.now();
-  expect(await sender.status()).toBe(0);
-  expect(performance.now() - startedMs).toBeGreaterThan(11_000);
-  expect(await running.status()).toBe(0);
-  expect(await running.stdout).toBe(`${sha256Of(dir)}  -\nstatus 0\n`);
-  expect([sender.count("connected"), sender.count("disconnected")]).toEqual([1, 0]);
-  expect([running.count("session-started"), running.count("held")]).toEqual([1, 0]);
-}, 60_000);
+test.concurrent(
+  "a reader that stalls for longer than the idle limit stops the sender, and cuts no connection",
+  async () => {
+    await using place = await openPlace();
+    const dir = place.path("large");
+    // More than the window, both pipes and a group hold.
+    makeMegabytes(dir, 150);
+    const { running, port } = await receiveInto(place, "(head -c 3000000; sleep 12; cat) | sha256sum", ["--once"]);
+    const sender = place.send(port, [dir]);
+    const startedMs = performance.now();
+    expect(await sender.status()).toBe(0);
+    expect(performance.now() - startedMs).toBeGreaterThan(11_000);
+    expect(await running.status()).toBe(0);
+    expect(await running.stdout).toBe(`${sha256Of(dir)}  -\nstatus 0\n`);
+    expect([sender.count("connected"), sender.count("disconnected")]).toEqual([1, 0]);
+    expect([running.count("session-started"), running.count("held")]).toEqual([1, 0]);
+  },
+  60_000,
+);
 
-test("a reader that goes away ends the receiver quietly, with status 0; nothing it lacks is acknowledged", async () => {
-  await using place = await openPlace();
-  const { running, port } = await receiveInto(place, "head -c 1000 | wc -c");
-  const sender = place.send(port, [visible], ["--retry-for", "1s"]);
-  expect(await running.status()).toBe(0);
-  expect(await running.stdout).toBe("1000\nstatus 0\n");
-  for (const event of ["error", "held", "rejected"]) expect(running.count(event), event).toBe(0);
-  expect(running.lines).toEqual([]);
-  // The sender has heard of no more frames than fit a pipe and the reader.
-  expect(await sender.status()).toBe(5);
-  const stored = Number(sender.all("summary")[0]?.["stored"]);
-  expect(stored).toBeLessThan(5);
-  const [received] = running.all("received");
-  expect(received?.["frames"]).toBe(stored);
-}, 60_000);
+test.concurrent(
+  "a reader that goes away ends the receiver quietly, with status 0; nothing it lacks is acknowledged",
+  async () => {
+    await using place = await openPlace();
+    const { running, port } = await receiveInto(place, "head -c 1000 | wc -c");
+    const sender = place.send(port, [visible], ["--retry-for", "1s"]);
+    expect(await running.status()).toBe(0);
+    expect(await running.stdout).toBe("1000\nstatus 0\n");
+    for (const event of ["error", "held", "rejected"]) expect(running.count(event), event).toBe(0);
+    expect(running.lines).toEqual([]);
+    // The sender has heard of no more frames than fit a pipe and the reader.
+    expect(await sender.status()).toBe(5);
+    const stored = Number(sender.all("summary")[0]?.["stored"]);
+    expect(stored).toBeLessThan(5);
+    const [received] = running.all("received");
+    expect(received?.["frames"]).toBe(stored);
+  },
+  60_000,
+);
 
-test("beside a directory, standard output is a view: its reader may go, and everything is stored", async () => {
-  await using place = await openPlace();
-  const captures = place.path("captures");
-  const { running, port } = await receiveInto(place, "head -c 1000 | wc -c", ["--out", captures, "--once"]);
-  expect(await place.send(port, [`visible=${visible}`], ["--device", "rig"]).status()).toBe(0);
-  expect(await running.status()).toBe(0);
-  expect(await running.stdout).toBe("1000\nstatus 0\n");
-  expect(running.all("view-ended")).toMatchObject([{ place: "-", reason: "its reader has closed it" }]);
-  for (const event of ["error", "held", "rejected"]) expect(running.count(event), event).toBe(0);
-  expect(differences(visible, join(captures, "rig", "visible"))).toEqual([]);
-}, 60_000);
+test.concurrent(
+  "beside a directory, standard output is a view: its reader may go, and everything is stored",
+  async () => {
+    await using place = await openPlace();
+    const captures = place.path("captures");
+    const { running, port } = await receiveInto(place, "head -c 1000 | wc -c", ["--out", captures, "--once"]);
+    expect(await place.send(port, [`visible=${visible}`], ["--device", "rig"]).status()).toBe(0);
+    expect(await running.status()).toBe(0);
+    expect(await running.stdout).toBe("1000\nstatus 0\n");
+    expect(running.all("view-ended")).toMatchObject([{ place: "-", reason: "its reader has closed it" }]);
+    for (const event of ["error", "held", "rejected"]) expect(running.count(event), event).toBe(0);
+    expect(differences(visible, join(captures, "rig", "visible"))).toEqual([]);
+  },
+  60_000,
+);
 
-test("a reader that stalls for ever does not keep the receiver from ending on a signal", async () => {
-  await using place = await openPlace();
-  const dir = place.path("large");
-  makeMegabytes(dir, 30);
-  const receiving = ["--receive", "127.0.0.1:0", "--out", "-", "--json"];
-  const script = `"$0" "$@" & echo $! >&2; wait $!; echo "status $?" >&2`;
-  const running = new Running("bash", ["-c", `{ ${script}; } | sleep 30`, await executable(), ...receiving]);
-  const { address } = await running.waitFor("listening");
-  const pid = Number(running.lines.find((line) => /^\d+$/.test(line)));
-  const sender = place.send(Number(String(address).split(":").at(-1)), [dir], ["--retry-for", "1s"]);
-  await sender.waitFor("connected");
-  await Bun.sleep(1_000);
-  const startedMs = performance.now();
-  process.kill(pid, "SIGTERM");
-  while (!running.lines.some((line) => line.startsWith("status"))) {
-    expect(performance.now() - startedMs).toBeLessThan(12_000);
-    await Bun.sleep(50);
-  }
-  expect(running.lines).toContain("status 1");
-  const [error] = running.all("error");
-  expect(String(error?.["message"])).toMatch(/^-: takes nothing; gave up after 5 s, \d+ not stored$/);
-  expect(await sender.status()).toBe(5);
-  running.signal("SIGTERM");
-}, 60_000);
+test.concurrent(
+  "a reader that stalls for ever does not keep the receiver from ending on a signal",
+  async () => {
+    await using place = await openPlace();
+    const dir = place.path("large");
+    makeMegabytes(dir, 30);
+    const receiving = ["--receive", "127.0.0.1:0", "--out", "-", "--json"];
+    const script = `"$0" "$@" & echo $! >&2; wait $!; echo "status $?" >&2`;
+    const running = new Running("bash", ["-c", `{ ${script}; } | sleep 30`, await executable(), ...receiving]);
+    const { address } = await running.waitFor("listening");
+    const pid = Number(running.lines.find((line) => /^\d+$/.test(line)));
+    const sender = place.send(Number(String(address).split(":").at(-1)), [dir], ["--retry-for", "1s"]);
+    await sender.waitFor("connected");
+    await Bun.sleep(1_000);
+    const startedMs = performance.now();
+    process.kill(pid, "SIGTERM");
+    while (!running.lines.some((line) => line.startsWith("status"))) {
+      expect(performance.now() - startedMs).toBeLessThan(12_000);
+      await Bun.sleep(50);
+    }
+    expect(running.lines).toContain("status 1");
+    const [error] = running.all("error");
+    expect(String(error?.["message"])).toMatch(/^-: takes nothing; gave up after 5 s, \d+ not stored$/);
+    expect(await sender.status()).toBe(5);
+    running.signal("SIGTERM");
+  },
+  60_000,
+);
 
-test("standard output that takes nothing holds the sender, and says so once", async () => {
-  await using place = await openPlace();
-  const script = `"$0" "$@" > /dev/full`;
-  const receiving = ["--receive", "127.0.0.1:0", "--out", "-", "--json"];
-  const running = new Running("bash", ["-c", `exec ${script}`, await executable(), ...receiving]);
-  place.onClose(() => running.signal("SIGTERM"));
-  const { address } = await running.waitFor("listening");
-  const sender = place.send(Number(String(address).split(":").at(-1)), [visible]);
-  await running.waitFor("held");
-  await Bun.sleep(6_000);
-  expect([running.count("held"), running.count("resumed")]).toEqual([1, 0]);
-  expect([sender.ended, sender.count("disconnected")]).toEqual([false, 0]);
-  sender.signal("SIGTERM");
-  expect(await sender.status()).toBe(4);
-}, 60_000);
+test.concurrent(
+  "standard output that takes nothing holds the sender, and says so once",
+  async () => {
+    await using place = await openPlace();
+    const script = `"$0" "$@" > /dev/full`;
+    const receiving = ["--receive", "127.0.0.1:0", "--out", "-", "--json"];
+    const running = new Running("bash", ["-c", `exec ${script}`, await executable(), ...receiving]);
+    place.onClose(() => running.signal("SIGTERM"));
+    const { address } = await running.waitFor("listening");
+    const sender = place.send(Number(String(address).split(":").at(-1)), [visible]);
+    await running.waitFor("held");
+    await Bun.sleep(6_000);
+    expect([running.count("held"), running.count("resumed")]).toEqual([1, 0]);
+    expect([sender.ended, sender.count("disconnected")]).toEqual([false, 0]);
+    sender.signal("SIGTERM");
+    expect(await sender.status()).toBe(4);
+  },
+  60_000,
+);
 
-test.skipIf(!canMount()).each(["tar", "mcap"])(
+test.skipIf(!canMount()).concurrent.each(["tar", "mcap"])(
   "a full disk under a .%s file: held once, nothing is sent in vain",
   async (kind) => {
     await using place = await openPlace();
@@ -171,70 +195,82 @@ test.skipIf(!canMount()).each(["tar", "mcap"])(
   60_000,
 );
 
-test("an archive: kill -9 of the receiver, the same command again, and every frame is in it once", async () => {
-  await using place = await openPlace();
-  const archive = place.path("day.tar");
-  let receiver = await place.receive(archive);
-  const { port } = receiver;
-  const proxy = place.proxy({ targetPort: port, bytesPerSecond: 5e6 });
-  const sender = place.send(proxy.port, [`visible=${visible}`, `infrared=${infrared}`]);
-  await sender.waitFor("connected");
-  for (const bytes of [500_000, 2_000_000]) {
-    while (statSync(archive).size < bytes) await Bun.sleep(5);
-    await receiver.kill();
-    receiver = await place.receive(archive, { port, words: ["--once"] });
-  }
-  expect(await sender.status()).toBe(0);
-  expect(await receiver.status()).toBe(0);
-  const dir = unpacked(place, archive);
-  expect(differences(visible, join(dir, "camera/visible"))).toEqual([]);
-  expect(differences(infrared, join(dir, "camera/infrared"))).toEqual([]);
-  expect(filesBelow(dir)).toHaveLength(2 * pairCount);
-  // A member that is there twice would only show in the list.
-  const listed = Bun.spawnSync(["tar", "-tf", archive]).stdout.toString().trimEnd().split("\n");
-  expect(listed.filter((path) => path.startsWith("camera/"))).toHaveLength(2 * pairCount);
-  expect(listed.filter((path) => path.startsWith(".framepipe/ends/")).length).toBeGreaterThan(0);
+test.concurrent(
+  "an archive: kill -9 of the receiver, the same command again, and every frame is in it once",
+  async () => {
+    await using place = await openPlace();
+    const archive = place.path("day.tar");
+    let receiver = await place.receive(archive);
+    const { port } = receiver;
+    const proxy = place.proxy({ targetPort: port, bytesPerSecond: 5e6 });
+    const sender = place.send(proxy.port, [`visible=${visible}`, `infrared=${infrared}`]);
+    await sender.waitFor("connected");
+    for (const bytes of [500_000, 2_000_000]) {
+      while (statSync(archive).size < bytes) await Bun.sleep(5);
+      await receiver.kill();
+      receiver = await place.receive(archive, { port, words: ["--once"] });
+    }
+    expect(await sender.status()).toBe(0);
+    expect(await receiver.status()).toBe(0);
+    const dir = unpacked(place, archive);
+    expect(differences(visible, join(dir, "camera/visible"))).toEqual([]);
+    expect(differences(infrared, join(dir, "camera/infrared"))).toEqual([]);
+    expect(filesBelow(dir)).toHaveLength(2 * pairCount);
+    // A member that is there twice would only show in the list.
+    const listed = Bun.spawnSync(["tar", "-tf", archive]).stdout.toString().trimEnd().split("\n");
+    expect(listed.filter((path) => path.startsWith("camera/"))).toHaveLength(2 * pairCount);
+    expect(listed.filter((path) => path.startsWith(".framepipe/ends/")).length).toBeGreaterThan(0);
 
-  const again = await place.receive(archive, { words: ["--once"] });
-  const second = place.send(again.port, [`visible=${visible}`, `infrared=${infrared}`]);
-  expect(await second.status()).toBe(0);
-  expect(second.all("sent")).toMatchObject([{ bytes: 0 }]);
-  expect(await again.status()).toBe(0);
-}, 60_000);
+    const again = await place.receive(archive, { words: ["--once"] });
+    const second = place.send(again.port, [`visible=${visible}`, `infrared=${infrared}`]);
+    expect(await second.status()).toBe(0);
+    expect(second.all("sent")).toMatchObject([{ bytes: 0 }]);
+    expect(await again.status()).toBe(0);
+  },
+  60_000,
+);
 
-test("several destinations at once hold the same, and what one lacks is sent again", async () => {
-  await using place = await openPlace();
-  const [out, archive, mcap] = [place.path("captures"), place.path("day.tar"), place.path("day.mcap")];
-  const words = ["--out", archive, "--out", mcap, "--out", "/dev/null", "--once"];
-  const receiver = await place.receive(out, { words });
-  expect(receiver.all("listening")).toMatchObject([{ out: [out, archive, mcap, "/dev/null"] }]);
-  expect(await place.send(receiver.port, [visible]).status()).toBe(0);
-  expect(await receiver.status()).toBe(0);
-  expect(differences(visible, join(out, "camera/vis"))).toEqual([]);
-  expect(differences(visible, join(unpacked(place, archive), "camera/vis"))).toEqual([]);
-  expect(statSync(mcap).size).toBeGreaterThan(pairCount * 100_000);
-  expect((await place.run(["--verify", out])).status).toBe(0);
+test.concurrent(
+  "several destinations at once hold the same, and what one lacks is sent again",
+  async () => {
+    await using place = await openPlace();
+    const [out, archive, mcap] = [place.path("captures"), place.path("day.tar"), place.path("day.mcap")];
+    const words = ["--out", archive, "--out", mcap, "--out", "/dev/null", "--once"];
+    const receiver = await place.receive(out, { words });
+    expect(receiver.all("listening")).toMatchObject([{ out: [out, archive, mcap, "/dev/null"] }]);
+    expect(await place.send(receiver.port, [visible]).status()).toBe(0);
+    expect(await receiver.status()).toBe(0);
+    expect(differences(visible, join(out, "camera/vis"))).toEqual([]);
+    expect(differences(visible, join(unpacked(place, archive), "camera/vis"))).toEqual([]);
+    expect(statSync(mcap).size).toBeGreaterThan(pairCount * 100_000);
+    expect((await place.run(["--verify", out])).status).toBe(0);
 
-  rmSync(archive);
-  const second = await place.receive(out, { words: ["--out", archive, "--once"] });
-  const sender = place.send(second.port, [visible]);
-  expect(await sender.status()).toBe(0);
-  expect(await second.status()).toBe(0);
-  expect(sender.all("summary")).toMatchObject([{ frames: pairCount, stored: pairCount }]);
-  expect(differences(visible, join(unpacked(place, archive), "camera/vis"))).toEqual([]);
-  expect(filesBelow(out)).toHaveLength(pairCount);
-  expect((await place.run(["--verify", out])).status).toBe(0);
-}, 60_000);
+    rmSync(archive);
+    const second = await place.receive(out, { words: ["--out", archive, "--once"] });
+    const sender = place.send(second.port, [visible]);
+    expect(await sender.status()).toBe(0);
+    expect(await second.status()).toBe(0);
+    expect(sender.all("summary")).toMatchObject([{ frames: pairCount, stored: pairCount }]);
+    expect(differences(visible, join(unpacked(place, archive), "camera/vis"))).toEqual([]);
+    expect(filesBelow(out)).toHaveLength(pairCount);
+    expect((await place.run(["--verify", out])).status).toBe(0);
+  },
+  60_000,
+);
 
-test("destinations that cannot be are said before anything is opened or made", async () => {
-  await using place = await openPlace();
-  const out = place.path("captures");
-  const receive = (...outs: string[]) =>
-    place.run(["--receive", "127.0.0.1:0", ...outs.flatMap((destination) => ["--out", destination])]);
-  const twice = await receive(out, out);
-  expect([twice.status, twice.stdout]).toEqual([2, ""]);
-  expect(twice.stderr).toContain(`error: --out ${out} is given twice`);
-  const missing = await receive(place.path("no/day.tar"));
-  expect(missing.status).toBe(1);
-  expect(missing.stderr).toContain("hint: make it: mkdir -p ");
-}, 60_000);
+test.concurrent(
+  "destinations that cannot be are said before anything is opened or made",
+  async () => {
+    await using place = await openPlace();
+    const out = place.path("captures");
+    const receive = (...outs: string[]) =>
+      place.run(["--receive", "127.0.0.1:0", ...outs.flatMap((destination) => ["--out", destination])]);
+    const twice = await receive(out, out);
+    expect([twice.status, twice.stdout]).toEqual([2, ""]);
+    expect(twice.stderr).toContain(`error: --out ${out} is given twice`);
+    const missing = await receive(place.path("no/day.tar"));
+    expect(missing.status).toBe(1);
+    expect(missing.stderr).toContain("hint: make it: mkdir -p ");
+  },
+  60_000,
+);
