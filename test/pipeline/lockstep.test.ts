@@ -54,58 +54,106 @@ function useNetwork(delayMsMax: number): void {
   network = new SimNetwork(clock, new Random(1), { delayMsMax, capacityBytes: 50_000, damage: 0, whole: true });
 }
 
-describe("our sender, an article-style server", () => {
-  interface Sent {
-    readonly server: ArticleRecord;
-    readonly result: SenderResult;
-    readonly skipped: string[];
-    readonly settled: string[];
+type Frames = Readonly<Record<string, readonly (Given & { readonly broken?: boolean })[]>>;
+
+/** A sender on its way, and what has become of its frames so far. */
+function startSending(sources: Frames) {
+  const events: SenderEvent[] = [];
+  const settled: string[] = [];
+  let result: SenderResult | undefined;
+  const sending = new LockstepSending({
+    peer: "sim:1",
+    dial: network.dial,
+    clock: clock.process().clock,
+    random: () => 0.5,
+    sources: Object.entries(sources).map(([source, frames]) => {
+      const files: SimFile[] = frames.map((frame) => ({ capturedNs: 0n, broken: false, ...frame }));
+      return new SimSource({
+        folder: { source, files, deleted: new Set() },
+        random: new Random(2),
+        deleteSent: false,
+        live: false,
+        onSettled: (_source, name, outcome) => settled.push(`${name} ${outcome}`),
+      });
+    }),
+    retryForMs: undefined,
+    onEvent: (event) => void events.push(event),
+    onDone: (done) => (result = done),
+  });
+  sending.start();
+  return {
+    settled,
+    get result(): SenderResult | undefined {
+      return result;
+    },
+    get skipped(): string[] {
+      return events.flatMap((event) => (event.event === "skipped" ? [event.name] : []));
+    },
     /** Why conversations were given up. */
-    readonly failures: string[];
+    get failures(): string[] {
+      return events.flatMap((event) => (event.event === "disconnected" ? [event.reason] : []));
+    },
+  };
+}
+
+/** A commit takes 3 ms; says what was begun and dropped. */
+class SlowSink extends MemorySink {
+  readonly aborted: string[] = [];
+
+  override open(frame: Frame): FrameWriter | RefusalReason {
+    const writer = super.open(frame);
+    if (typeof writer === "string") return writer;
+    let bytes = 0;
+    return {
+      write: (view) => {
+        bytes += view.length;
+        writer.write(view);
+      },
+      finish: (crc32, settle) => writer.finish(crc32, settle),
+      abort: () => {
+        this.aborted.push(`${frame.name} ${bytes > 0 && bytes < frame.bytes ? "in the middle" : `at ${bytes}`}`);
+        writer.abort();
+      },
+    };
   }
 
+  override commit(done: Parameters<MemorySink["commit"]>[0]): void {
+    clock.after(3, () => super.commit(done));
+  }
+}
+
+/** A receiver that all connections of the network lead to. */
+function listen(sink: MemorySink, events: ReceiverEvent[]): void {
+  const hub = new ReceiverHub({
+    sink,
+    clock: clock.process().clock,
+    agent: "receiver",
+    frameBytesMax: 1_000_000,
+    connectionsMax: 10,
+    newSession: () => "1".repeat(32),
+    onEvent: (event) => void events.push(event),
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  network.accept = () => hub.accept();
+}
+
+describe("our sender, an article-style server", () => {
   /** Sends each source's frames in as many conversations as it takes. */
   async function send(
-    server: Partial<ArticleServerOptions>,
-    sources: Readonly<Record<string, readonly (Given & { readonly broken?: boolean })[]>>,
+    options: Partial<ArticleServerOptions>,
+    sources: Frames,
     meanwhile: (server: ArticleRecord) => void = () => undefined,
-  ): Promise<Sent> {
-    const record = serveOn(network, clock, { directory: folder, ...server });
-    const events: SenderEvent[] = [];
-    const settled: string[] = [];
-    let result: SenderResult | undefined;
-    const sending = new LockstepSending({
-      peer: "sim:1",
-      dial: network.dial,
-      clock: clock.process().clock,
-      random: () => 0.5,
-      sources: Object.entries(sources).map(([source, frames]) => {
-        const files: SimFile[] = frames.map((frame) => ({ capturedNs: 0n, broken: false, ...frame }));
-        return new SimSource({
-          folder: { source, files, deleted: new Set() },
-          random: new Random(2),
-          deleteSent: false,
-          live: false,
-          onSettled: (_source, name, outcome) => settled.push(`${name} ${outcome}`),
-        });
-      }),
-      retryForMs: undefined,
-      onEvent: (event) => void events.push(event),
-      onDone: (done) => (result = done),
-    });
-    sending.start();
+  ) {
+    const server = serveOn(network, clock, { directory: folder, ...options });
+    const sent = startSending(sources);
     await passUntil(clock, () => {
-      meanwhile(record);
-      return result !== undefined && record.overs >= Object.keys(sources).length;
+      meanwhile(server);
+      return sent.result !== undefined && server.overs >= Object.keys(sources).length;
     });
-    if (result === undefined) throw new Error("it is not done");
-    return {
-      server: record,
-      result,
-      skipped: events.flatMap((event) => (event.event === "skipped" ? [event.name] : [])),
-      settled,
-      failures: events.flatMap((event) => (event.event === "disconnected" ? [event.reason] : [])),
-    };
+    const { result, skipped, settled, failures } = sent;
+    return { server, result, skipped, settled, failures };
   }
 
   function expectStored(frames: readonly Given[], format = "visible"): void {
@@ -189,51 +237,11 @@ describe("our sender, an article-style server", () => {
 });
 
 describe("an article-style client, our receiver", () => {
-  /** A commit takes 3 ms; says what was begun and dropped. */
-  class SlowSink extends MemorySink {
-    readonly aborted: string[] = [];
-
-    override open(frame: Frame): FrameWriter | RefusalReason {
-      const writer = super.open(frame);
-      if (typeof writer === "string") return writer;
-      let bytes = 0;
-      return {
-        write: (view) => {
-          bytes += view.length;
-          writer.write(view);
-        },
-        finish: (crc32, settle) => writer.finish(crc32, settle),
-        abort: () => {
-          this.aborted.push(`${frame.name} ${bytes > 0 && bytes < frame.bytes ? "in the middle" : `at ${bytes}`}`);
-          writer.abort();
-        },
-      };
-    }
-
-    override commit(done: Parameters<MemorySink["commit"]>[0]): void {
-      clock.after(3, () => super.commit(done));
-    }
-  }
-
   /** One conversation with a receiver, until its connection is gone. */
   async function receive(options: Partial<ArticleConversation>, frames: readonly Given[]) {
     const sink = new SlowSink({ frameBytesMax: 1_000_000 });
     const events: ReceiverEvent[] = [];
-    const ends: boolean[] = [];
-    const hub = new ReceiverHub({
-      sink,
-      clock: clock.process().clock,
-      agent: "receiver",
-      frameBytesMax: 1_000_000,
-      connectionsMax: 10,
-      newSession: () => "1".repeat(32),
-      onEvent: (event) => void events.push(event),
-      onSessionEnd: (complete) => ends.push(complete),
-      onFailure: (error) => {
-        throw error;
-      },
-    });
-    network.accept = () => hub.accept();
+    listen(sink, events);
     let confirmed: number | undefined;
     let failure: unknown;
     void converseOn(network, clock, { format: "visible", directory: "folder", frames, ...options }).then(
@@ -247,7 +255,7 @@ describe("an article-style client, our receiver", () => {
       );
     });
     const stored = [...sink.frames.values()].map(({ frame: { name, origin }, bytes }) => ({ name, bytes, origin }));
-    return { confirmed, stored, events, ends, aborted: sink.aborted };
+    return { confirmed, stored, events, aborted: sink.aborted };
   }
 
   const hostile: readonly Given[] = [
@@ -300,4 +308,28 @@ describe("an article-style client, our receiver", () => {
     expect(aborted).toEqual(["6.jpg in the middle"]);
     expect(events.at(-1)).toMatchObject({ event: "connection-lost" });
   });
+});
+
+test("both ends of ours, over a network that takes less than it is given, cuts and joins", async () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const chance = new Random(seed);
+    clock = new SimClock();
+    // A header that has no end of its own is taken for whole when nothing has followed for 100 ms.
+    network = new SimNetwork(clock, chance, { delayMsMax: 1 + chance.int(80), capacityBytes: 2_000, damage: 0 });
+    const sink = new SlowSink({ frameBytesMax: 1_000_000 });
+    const received: ReceiverEvent[] = [];
+    listen(sink, received);
+    const frames = Array.from({ length: 1 + chance.int(8) }, (_, index) => ({
+      name: chance.pick([`${index}.jpg`, `dir/${index}.tif`, `${index}`]),
+      bytes: chance.bytes(chance.pick([0, 1, 50, 3000])),
+    }));
+    const sent = startSending({ "visible/folder": frames });
+    await passUntil(clock, () => sent.result !== undefined && received.some(({ event }) => event === "session-ended"));
+    expect({ seed, failures: sent.failures, skipped: sent.skipped }).toEqual({ seed, failures: [], skipped: [] });
+    const stored = [...sink.frames.values()].map(({ frame: { name }, bytes }) => ({ name, bytes: Buffer.from(bytes) }));
+    expect(stored).toEqual(frames.map(({ name, bytes }) => ({ name, bytes: Buffer.from(bytes) })));
+    expect(sent.settled).toEqual(frames.map(({ name }) => `${name} stored`));
+    expect(received.at(-1)).toMatchObject({ event: "session-ended", interrupted: false, storedFrames: frames.length });
+    expect(network.opened).toBe(1);
+  }
 });

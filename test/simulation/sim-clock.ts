@@ -63,6 +63,19 @@ export class SimClock implements Clock {
     }
   }
 
+  /** Runs what is due within `ms`, one after another, and lets that time be over. */
+  pass(ms: number): void {
+    const endMs = this.#nowMs + ms;
+    for (;;) {
+      // What is called off is of no account, and may be due earlier than what `step` would run.
+      while (this.#calls[0] !== undefined && this.#calls[0].run === undefined) this.#pop();
+      const first = this.#calls[0];
+      if (first === undefined || first.atMs > endMs) break;
+      this.step();
+    }
+    this.#nowMs = endMs;
+  }
+
   #push(call: Call): void {
     const calls = this.#calls;
     let at = calls.push(call) - 1;
