@@ -40,6 +40,12 @@ export function isDamage(error: unknown): boolean {
   return /^SQLITE_(CORRUPT|NOTADB)/.test(errorCode(error));
 }
 
+/** Whether there is no room, or none for this user. */
+export function isFull(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL";
+}
+
 /** Whether the process or the machine has no file handles left. */
 export function isExhaustion(error: unknown): boolean {
   const code = errorCode(error);
@@ -50,10 +56,4 @@ export function isExhaustion(error: unknown): boolean {
 export function isNameError(error: unknown): boolean {
   const code = errorCode(error);
   return code === "ENAMETOOLONG" || code === "EINVAL" || code === "EILSEQ";
-}
-
-/** Whether a disk or a quota has no room left: it waits for somebody to make some. */
-export function isFull(error: unknown): boolean {
-  const code = errorCode(error);
-  return code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL";
 }

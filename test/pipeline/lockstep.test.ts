@@ -13,14 +13,14 @@ import type { Frame, RefusalReason } from "../../src/frame.ts";
 import { lockstepReplyMs } from "../../src/limits.ts";
 import { nameProblem } from "../../src/names.ts";
 import { ReceiverHub } from "../../src/pipeline/receiver.ts";
-import type { SenderResult } from "../../src/pipeline/sending.ts";
 import { LockstepSending } from "../../src/pipeline/sending-lockstep.ts";
+import type { SenderResult } from "../../src/pipeline/sending.ts";
 import type { FrameWriter } from "../../src/ports.ts";
-import { MemorySink } from "../../src/sinks/testing/memory-sink.ts";
 import { converseOn, passUntil, serveOn } from "../simulation/article-peers.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
 import { SimNetwork } from "../simulation/sim-network.ts";
 import { type SimFile, SimSource } from "../simulation/sim-source.ts";
+import { MemorySink } from "../sinks/memory-sink.ts";
 import type { ArticleConversation, ArticleRecord, ArticleServerOptions } from "../support/lockstep-peers.ts";
 import { Random } from "../support/random.ts";
 

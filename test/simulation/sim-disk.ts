@@ -20,6 +20,7 @@ import {
   ownFolder,
   type StoredFrame,
 } from "../../src/sinks/directory/catalogue.ts";
+import type { AccountOutcome } from "../../src/sinks/directory/outcome-ranges.ts";
 import type { Disk, Look } from "../../src/system/file-system.ts";
 import type { Random } from "../support/random.ts";
 
@@ -109,7 +110,7 @@ export class SimDisk implements Disk {
   /** What every reader sees, and what of it survives a power loss; between them the transactions not yet synced. */
   #rows = new SimRows();
   #syncedRows = new SimRows();
-  #unsyncedBatches: CatalogueBatch[] = [];
+  #unsyncedBatches: CatalogueChange[] = [];
 
   constructor(options: SimDiskOptions) {
     this.#options = options;
@@ -176,6 +177,11 @@ export class SimDisk implements Disk {
 
   durableEnds(): SourceEnd[] {
     return this.#catalogueIsDurable() ? [...this.#syncedRows.ends.values()] : [];
+  }
+
+  /** What became of the numbers of a source and session. */
+  durableOutcomes(origin: Origin): ReadonlyMap<number, AccountOutcome> {
+    return (this.#catalogueIsDurable() ? this.#syncedRows.outcomes.get(sourceKey(origin)) : undefined) ?? new Map();
   }
 
   #filesBelowRoot(
@@ -346,7 +352,7 @@ export class SimDisk implements Disk {
     return this.#rows;
   }
 
-  record(batch: CatalogueBatch): void {
+  record(batch: CatalogueChange): void {
     this.#step();
     if (this.full && this.#options.random.chance(0.3)) throw failure("SQLITE_FULL", "catalogue");
     this.#rows.apply(batch);
@@ -413,40 +419,70 @@ export class SimDisk implements Disk {
   }
 }
 
-/** The tables of a catalogue. */
+/** One transaction. */
+interface CatalogueChange extends Partial<CatalogueBatch> {
+  readonly expired?: readonly string[];
+}
+
+/** The tables of a catalogue, as far as anybody here asks. */
 class SimRows {
   /** By path. */
   readonly frames: Map<string, FrameRow> = new Map();
   readonly gaps: Map<string, Gap> = new Map();
   readonly ends: Map<string, SourceEnd> = new Map();
+  /** By source and session; number by number, so that nothing is shared with the ranges of the real one. */
+  readonly outcomes: Map<string, Map<number, AccountOutcome>> = new Map();
+  /** By path, the capture time with which a frame was offered last. */
+  readonly offered: Map<string, bigint> = new Map();
   readonly #byName = new Map<string, FrameRow[]>();
 
   find(origin: Origin, name: string): readonly FrameRow[] {
     return this.#byName.get(nameKey(origin, name)) ?? [];
   }
 
-  apply({ frames, gaps, ends }: CatalogueBatch): void {
+  apply({ frames = [], gaps = [], ends = [], outcomes = [], offered = [], expired = [] }: CatalogueChange): void {
     for (const row of frames) {
-      const replaced = this.frames.get(row.path);
-      if (replaced !== undefined) {
-        const key = nameKey(replaced.frame.origin, replaced.frame.name);
-        this.#byName.set(
-          key,
-          this.find(replaced.frame.origin, replaced.frame.name).filter((each) => each !== replaced),
-        );
-      }
+      this.#remove(row.path);
       this.frames.set(row.path, row);
       const { origin, name } = row.frame;
       this.#byName.set(nameKey(origin, name), [...this.find(origin, name), row]);
     }
+    for (const { path, capturedNs } of offered) this.offered.set(path, capturedNs);
     for (const gap of gaps) this.gaps.set(`${sourceKey(gap.origin)}\0${gap.firstSequence}`, gap);
     for (const end of ends) this.ends.set(sourceKey(end.origin), end);
+    for (const { origin, first, last, outcome } of outcomes) this.#enter(origin, first, last, outcome);
+    for (const path of expired) {
+      const row = this.frames.get(path);
+      if (row === undefined) continue;
+      this.#remove(path);
+      this.#enter(row.frame.origin, row.frame.sequence, row.frame.sequence, "expired");
+    }
+  }
+
+  #remove(path: string): void {
+    const row = this.frames.get(path);
+    if (row === undefined) return;
+    this.frames.delete(path);
+    this.offered.delete(path);
+    const { origin, name } = row.frame;
+    this.#byName.set(
+      nameKey(origin, name),
+      this.find(origin, name).filter((each) => each !== row),
+    );
+  }
+
+  #enter(origin: Origin, first: number, last: number, outcome: AccountOutcome): void {
+    const key = sourceKey(origin);
+    const account = this.outcomes.get(key) ?? new Map<number, AccountOutcome>();
+    this.outcomes.set(key, account);
+    for (let number = first; number <= last; number += 1) account.set(number, outcome);
   }
 
   copy(): SimRows {
     const rows = new SimRows();
     const [frames, gaps, ends] = [[...this.frames.values()], [...this.gaps.values()], [...this.ends.values()]];
-    rows.apply({ frames, gaps, ends, nowNs: 0n });
+    rows.apply({ frames, gaps, ends, offered: [...this.offered].map(([path, capturedNs]) => ({ path, capturedNs })) });
+    for (const [key, account] of this.outcomes) rows.outcomes.set(key, new Map(account));
     return rows;
   }
 }
@@ -465,17 +501,15 @@ export class SimCatalogue implements Catalogue {
   }
 
   find(origin: Origin, name: string, capturedNs: bigint): StoredFrame[] {
-    return this.#disk
-      .visibleRows()
-      .find(origin, name)
-      .map(({ frame, path, number, crc32: checksum }) => ({
-        session: frame.origin.session,
-        path,
-        number,
-        bytes: frame.bytes,
-        crc32: checksum,
-        sameCapture: frame.capturedNs === capturedNs,
-      }));
+    const rows = this.#disk.visibleRows();
+    return rows.find(origin, name).map(({ frame, path, number, crc32: checksum }) => ({
+      session: frame.origin.session,
+      path,
+      number,
+      bytes: frame.bytes,
+      crc32: checksum,
+      sameCapture: frame.capturedNs === capturedNs || rows.offered.get(path) === capturedNs,
+    }));
   }
 
   holds(path: string): boolean {
@@ -484,6 +518,10 @@ export class SimCatalogue implements Catalogue {
 
   record(batch: CatalogueBatch): void {
     this.#disk.record(batch);
+  }
+
+  expire(paths: readonly string[]): void {
+    this.#disk.record({ expired: paths });
   }
 
   close(): void {}

@@ -1,4 +1,7 @@
-/** Reads a catalogue that may be in use, or left by a receiver that was killed. Never writes to it. */
+/**
+ * Reads a catalogue that may be in use, or left by a receiver that was killed. Never writes to it, so one of version 1
+ * stays one; a receiver that starts meanwhile may make it version 2 between any two reads.
+ */
 import { constants, Database, type Statement } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -6,7 +9,8 @@ import { pathToFileURL } from "node:url";
 import { ExitStatus, UserError } from "../../errors.ts";
 import type { GapReason } from "../../frame.ts";
 import { errorCode } from "../../system/errno.ts";
-import { catalogueFile, catalogueVersion } from "./catalogue.ts";
+import { catalogueVersion } from "./catalogue-tables.ts";
+import { catalogueFile } from "./catalogue.ts";
 import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
 
 /** How long a read waits for another program, such as a receiver that ends and tidies up. */
@@ -108,9 +112,13 @@ export class CatalogueReader {
 
   /** Those of `paths` that no row has. One transaction, because a look at the log costs more than a look-up. */
   unknownOf(paths: readonly string[]): string[] {
+    return this.#inOneRead(() => paths.filter((path) => this.#hasPath.values(path).length === 0));
+  }
+
+  #inOneRead<T>(run: () => T): T {
     this.#database.run("BEGIN");
     try {
-      return paths.filter((path) => this.#hasPath.values(path).length === 0);
+      return run();
     } finally {
       this.#database.run("COMMIT");
     }
@@ -123,12 +131,17 @@ export class CatalogueReader {
 
   /** When the latest session of each source ended, by device and source with a NUL between. */
   lastEnds(): Map<string, LastEnd> {
-    const statement = this.#database.prepare<LastEnd, []>(
-      "SELECT device, source, max(ended) / 1000000 AS endedMs FROM sources GROUP BY device, source",
-    );
-    const ends = statement.all();
-    statement.finalize();
-    return new Map(ends.map((end) => [`${end.device}\0${end.source}`, end]));
+    return this.#inOneRead(() => {
+      const ends = readVersion(this.#database) === 1 ? "sources" : "sessions WHERE ended IS NOT NULL";
+      const statement = this.#database.prepare<LastEnd, []>(
+        `SELECT device, source, max(ended) / 1000000 AS endedMs FROM ${ends} GROUP BY device, source`,
+      );
+      try {
+        return new Map(statement.all().map((end) => [`${end.device}\0${end.source}`, end]));
+      } finally {
+        statement.finalize();
+      }
+    });
   }
 
   close(): void {

@@ -1,9 +1,7 @@
-/**
- * The receiver's record of what is stored, as a port, and the format that both its writer and its readers know.
- * CATALOGUE.md describes it for everybody else: it is public, so a change of a table is a new version.
- */
-import type { Frame, Gap, Origin, SourceEnd } from "../../frame.ts";
+/** The receiver's record of what is stored, as a port. CATALOGUE.md says what is in it. */
+import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd } from "../../frame.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
+import type { AccountOutcome } from "./outcome-ranges.ts";
 
 /** A stored frame, as far as it takes to recognise it. */
 export interface StoredFrame {
@@ -14,13 +12,17 @@ export interface StoredFrame {
   readonly number: number;
   readonly bytes: number;
   readonly crc32: number;
-  /** Its capture time is the one asked for. */
+  /** The time asked for is its capture time, or the one with which it was offered last. */
   readonly sameCapture: boolean;
 }
 
-/** A frame to be recorded. */
+/** A frame to be recorded, with what may have travelled with it. */
 export interface FrameRow {
-  readonly frame: Frame;
+  readonly frame: Frame & {
+    /** Bit set of `noteWords`. */
+    readonly notes?: number | undefined;
+    readonly metadata?: Readonly<Record<string, string>> | undefined;
+  };
   readonly path: string;
   readonly number: number;
   readonly crc32: number;
@@ -28,12 +30,50 @@ export interface FrameRow {
   readonly receivedNs: bigint;
 }
 
+/** What became of numbers of a session, `first` and `last` included. */
+export interface NumberOutcome {
+  readonly origin: Origin;
+  readonly first: number;
+  readonly last: number;
+  readonly outcome: AccountOutcome;
+}
+
+/** Bytes of a stream that are in no frame. One with the same origin, number, class and detail replaces it. */
+export interface StretchRow {
+  readonly origin: Origin;
+  /** The number of the frame that came next, or would have. */
+  readonly following: number;
+  readonly class: "loss" | "information";
+  readonly count: number;
+  readonly bytes: number;
+  readonly detail: string;
+}
+
+/** That a session was heard of. */
+export interface SessionSeen {
+  readonly origin: Origin;
+  /** Nanoseconds since the epoch by this machine's clock. */
+  readonly atNs: bigint;
+  /** The sender's clock minus this machine's; undefined: nothing new is known. */
+  readonly clockOffsetNs?: bigint | undefined;
+}
+
 /** What is recorded together. */
 export interface CatalogueBatch {
   readonly frames: readonly FrameRow[];
   readonly gaps: readonly Gap[];
   readonly ends: readonly SourceEnd[];
-  /** The time of recording, for gaps and ends. */
+  /**
+   * Of every number in the batch, those of gaps, duplicates and refused frames too, in the order in which they came. A
+   * sender may only be told of a number whose outcome is recorded.
+   */
+  readonly outcomes: readonly NumberOutcome[];
+  /** Stored frames whose bytes came again with another capture time, by path. */
+  readonly offered?: readonly { readonly path: string; readonly capturedNs: bigint }[];
+  readonly stretches?: readonly StretchRow[];
+  /** Whoever is named elsewhere in the batch has been seen at `nowNs`; this says more. */
+  readonly seen?: readonly SessionSeen[];
+  /** The time of recording. */
   readonly nowNs: bigint;
 }
 
@@ -53,9 +93,14 @@ export interface Catalogue {
   holds(path: string): boolean;
   /**
    * One transaction, durable when it returns (unless the sync mode is `never`). A row at the path of an earlier one
-   * replaces it; a gap or end that is repeated replaces its earlier self.
+   * replaces it; a gap, stretch or end that is repeated replaces its earlier self, and so does an outcome.
    */
   record(batch: CatalogueBatch): void;
+  /**
+   * The files at these paths have been removed, to make room or for their age: rows become tombstones, in one
+   * transaction, and their numbers `expired`. A path without a row is passed over.
+   */
+  expire(paths: readonly string[], nowNs: bigint): void;
   /** Releases the catalogue and the directory. */
   close(): void;
 }
@@ -69,48 +114,25 @@ export const catalogueFile = ".framepipe/catalogue.db";
 export const lockFile = ".framepipe/lock";
 export const temporaryFolder = ".framepipe/tmp";
 
-/** `PRAGMA user_version` of the tables below. */
-export const catalogueVersion = 1;
-
-export const catalogueTables: readonly string[] = [
-  `CREATE TABLE frames (
-    id INTEGER PRIMARY KEY,
-    device TEXT NOT NULL,
-    source TEXT NOT NULL,
-    session TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    path TEXT NOT NULL UNIQUE,
-    number INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
-    crc32 INTEGER NOT NULL,
-    captured INTEGER NOT NULL,
-    received INTEGER NOT NULL
-  ) STRICT`,
-  `CREATE INDEX frames_by_name ON frames (device, source, name)`,
-  `CREATE TABLE gaps (
-    device TEXT NOT NULL,
-    source TEXT NOT NULL,
-    session TEXT NOT NULL,
-    first_sequence INTEGER NOT NULL,
-    count INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    name TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    recorded INTEGER NOT NULL,
-    PRIMARY KEY (device, source, session, first_sequence)
-  ) STRICT`,
-  `CREATE TABLE sources (
-    device TEXT NOT NULL,
-    source TEXT NOT NULL,
-    session TEXT NOT NULL,
-    frames INTEGER NOT NULL,
-    stored INTEGER NOT NULL,
-    already INTEGER NOT NULL,
-    conflicts INTEGER NOT NULL,
-    refused INTEGER NOT NULL,
-    skipped INTEGER NOT NULL,
-    ended INTEGER NOT NULL,
-    PRIMARY KEY (device, source, session)
-  ) STRICT`,
+/** Of the bits of `Frame.notes`, the lowest first. */
+export const noteWords: readonly string[] = [
+  "incomplete",
+  "damaged-header",
+  "no-end-marker",
+  "wrong-ancillary-checksum",
 ];
+
+/** What the result of a frame, or of a gap, is for its numbers. */
+export function accountOutcomeOf(result: Outcome | RefusalReason, gap?: Gap): AccountOutcome {
+  switch (result) {
+    case "stored":
+    case "conflict":
+      return result;
+    case "already":
+      return "duplicate";
+    case "recorded":
+      return gap?.reason === "refused" ? "refused" : "gap";
+    default:
+      return "refused";
+  }
+}

@@ -14,7 +14,7 @@ import { outcomeOf } from "../store/duplicates.ts";
 import { numberedPath } from "../store/layout.ts";
 import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import type { Catalogue, FrameRow } from "./catalogue.ts";
+import { accountOutcomeOf, type Catalogue, type CatalogueBatch, type FrameRow } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
 
@@ -37,6 +37,7 @@ export class CommitGroup {
   readonly #items: readonly StagedItem<TemporaryFile>[];
   readonly #results: Result[] = [];
   readonly #rows: FrameRow[] = [];
+  readonly #offered: { readonly path: string; readonly capturedNs: bigint }[] = [];
   /** Rows of this group by name, of any source: the catalogue does not have them yet. */
   readonly #rowsByName = new Map<string, FrameRow[]>();
   readonly #paths = new Set<string>();
@@ -82,12 +83,18 @@ export class CommitGroup {
     staged.draft.close();
 
     const mate = this.#mate(staged);
-    if (mate !== undefined) return outcomeOf(mate.frame.origin.session, mate.number, session);
+    if (mate !== undefined) {
+      const { path, number } = mate;
+      if (mate.frame.capturedNs !== frame.capturedNs) this.#offered.push({ path, capturedNs: frame.capturedNs });
+      return outcomeOf(mate.frame.origin.session, number, session);
+    }
 
     const rows = catalogue.find(frame.origin, frame.name, frame.capturedNs);
     const equals = rows.filter((row) => row.bytes === frame.bytes && row.crc32 === crc32);
     for (const row of equals) {
-      if (disk.look(`${root}/${row.path}`) === row.bytes) return outcomeOf(row.session, row.number, session);
+      if (disk.look(`${root}/${row.path}`) !== row.bytes) continue;
+      if (!row.sameCapture) this.#offered.push({ path: row.path, capturedNs: frame.capturedNs });
+      return outcomeOf(row.session, row.number, session);
     }
     // A row whose file somebody removed: the frame goes back to where the row says it is.
     for (const row of equals) {
@@ -155,10 +162,26 @@ export class CommitGroup {
 
   #record(): void {
     assert(this.#results.length === this.#items.length, "every item of a group has a result");
+    if (this.#items.length === 0) return;
     const gaps = this.#items.flatMap((item) => (item.kind === "gap" ? [item.gap] : []));
     const ends = this.#items.flatMap((item) => (item.kind === "end" ? [item.end] : []));
-    if (this.#rows.length + gaps.length + ends.length === 0) return;
-    this.#options.catalogue.record({ frames: this.#rows, gaps, ends, nowNs: this.#options.wallNs() });
+    const outcomes = this.#outcomes();
+    const [frames, offered, nowNs] = [this.#rows, this.#offered, this.#options.wallNs()];
+    this.#options.catalogue.record({ frames, gaps, ends, outcomes, offered, nowNs });
+  }
+
+  #outcomes(): CatalogueBatch["outcomes"] {
+    return this.#items.flatMap((item, index) => {
+      const result = this.#results[index];
+      if (item.kind === "end" || result === undefined) return [];
+      if (item.kind === "frame") {
+        const { origin, sequence } = item.frame;
+        return { origin, first: sequence, last: sequence, outcome: accountOutcomeOf(result) };
+      }
+      const { origin, firstSequence, count } = item.gap;
+      const outcome = accountOutcomeOf(result, item.gap);
+      return { origin, first: firstSequence, last: firstSequence + count - 1, outcome };
+    });
   }
 
   #closeAdopted(): void {

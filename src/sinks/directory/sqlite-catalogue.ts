@@ -4,30 +4,35 @@
  * the catalogue would keep other tools out.
  */
 import { Database, type Statement } from "bun:sqlite";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { ExitStatus, UserError } from "../../errors.ts";
-import type { Origin } from "../../frame.ts";
+import { assert, ExitStatus, UserError } from "../../errors.ts";
+import type { Gap, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
-import { describe, errorCode, isDamage } from "../../system/errno.ts";
+import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
+import { catalogueTables, catalogueVersion } from "./catalogue-tables.ts";
 import {
   type Catalogue,
   type CatalogueBatch,
   catalogueFile,
-  catalogueTables,
-  catalogueVersion,
+  type FrameRow,
   lockFile,
+  noteWords,
   type StoredFrame,
 } from "./catalogue.ts";
 import { LastNames } from "./last-names.ts";
+import { migrateTo2 } from "./migrate-catalogue.ts";
+import { type SessionAccount, sessionAccountsOf } from "./session-accounts.ts";
+import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 
 /** The log is cut back to this after a checkpoint; a checkpoint starts at 4 MiB, a slow reader can hold it up. */
 const journalBytesMax = 16 * MiB;
 /** How long a write waits for another program that has locked the catalogue, such as a checkpoint by `sqlite3`. */
 const busyMs = 2000;
 
-type Value = string | number | bigint | null;
+type Value = string | number | bigint | Uint8Array | null;
 type AnyStatement = Statement<unknown, Value[]>;
 
 /** Implements `OpenCatalogue`. `DIR/.framepipe` must exist. */
@@ -75,6 +80,7 @@ function prepareDatabase(database: Database, directory: string, sync: SyncMode):
     database.run(`PRAGMA user_version = ${catalogueVersion}`);
     database.run("COMMIT");
   }
+  if (version === 1) migrateTo2(database);
   // A receiver that was killed may have left rows that can be read and are not on the device yet. They are brought
   // there before they are the reason to tell a sender that a frame is stored.
   database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -104,8 +110,10 @@ export function catalogueError(directory: string, error: unknown): unknown {
       ExitStatus.failure,
     );
   }
-  const hints = [`make '${directory}' readable and writable for this user, or choose another directory`];
-  return new UserError(`${path}: ${describe(error)}`, hints, ExitStatus.failure);
+  const hint = isFull(error)
+    ? "make room on its disk, then start again"
+    : `make '${directory}' readable and writable for this user, or choose another directory`;
+  return new UserError(`${path}: ${describe(error)}`, [hint], ExitStatus.failure);
 }
 
 class SqliteCatalogue implements Catalogue {
@@ -120,8 +128,14 @@ class SqliteCatalogue implements Catalogue {
   readonly #beginReading: AnyStatement;
   readonly #commit: AnyStatement;
   readonly #addFrame: AnyStatement;
+  readonly #setOffered: AnyStatement;
   readonly #addGap: AnyStatement;
-  readonly #addEnd: AnyStatement;
+  readonly #seeSession: AnyStatement;
+  readonly #endSession: AnyStatement;
+  readonly #addStretch: AnyStatement;
+  readonly #outcomes: SqliteOutcomes;
+  /** Prepared when something expires for the first time: most receivers remove nothing. */
+  #expiry: { readonly find: AnyStatement; readonly remove: AnyStatement; readonly bury: AnyStatement } | undefined;
   /** Inside `reading`; and whether its transaction has begun, which waits for the first question. */
   #reading = false;
   #readBegun = false;
@@ -133,7 +147,7 @@ class SqliteCatalogue implements Catalogue {
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
     this.#last = this.#prepare("SELECT max(name) FROM frames WHERE device = ?1 AND source = ?2");
     this.#find = this.#prepare(
-      `SELECT session, path, number, bytes, crc32, captured = ?4 FROM frames
+      `SELECT session, path, number, bytes, crc32, captured = ?4 OR offered IS ?4 FROM frames
        WHERE device = ?1 AND source = ?2 AND name = ?3`,
     );
     this.#holds = this.#prepare("SELECT 1 FROM frames WHERE path = ?1");
@@ -142,11 +156,22 @@ class SqliteCatalogue implements Catalogue {
     this.#commit = this.#prepare("COMMIT");
     this.#addFrame = this.#prepare(
       `INSERT OR REPLACE INTO frames
-       (device, source, session, sequence, name, path, number, bytes, crc32, captured, received)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`,
+       (device, source, session, sequence, name, path, number, bytes, crc32, captured, received, notes, metadata)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
     );
+    this.#setOffered = this.#prepare("UPDATE frames SET offered = ?2 WHERE path = ?1 AND captured <> ?2");
     this.#addGap = this.#prepare("INSERT OR REPLACE INTO gaps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
-    this.#addEnd = this.#prepare("INSERT OR REPLACE INTO sources VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+    this.#seeSession = this.#prepare(
+      `INSERT INTO sessions (device, source, session, first_seen, last_seen, clock_offset, account)
+       VALUES (?1, ?2, ?3, ?4, ?4, ?5, 'full') ON CONFLICT (device, source, session) DO UPDATE
+       SET last_seen = ?4, clock_offset = coalesce(?5, clock_offset) RETURNING id`,
+    );
+    this.#endSession = this.#prepare(
+      `UPDATE sessions SET frames = ?2, stored = ?3, duplicates = ?4, conflicts = ?5, refused = ?6, skipped = ?7,
+       ended = ?8 WHERE id = ?1`,
+    );
+    this.#addStretch = this.#prepare("INSERT OR REPLACE INTO stretches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    this.#outcomes = new SqliteOutcomes(database);
   }
 
   reading<T>(run: () => T): T {
@@ -194,24 +219,82 @@ class SqliteCatalogue implements Catalogue {
   }
 
   record(batch: CatalogueBatch): void {
+    this.#transaction(() => {
+      for (const row of batch.frames) this.#recordFrame(row);
+      for (const { path, capturedNs } of batch.offered ?? []) this.#setOffered.run(path, capturedNs);
+      for (const gap of batch.gaps) this.#recordGap(gap, batch.nowNs);
+      for (const account of sessionAccountsOf(batch)) this.#recordAccount(account, batch.nowNs);
+    });
+    for (const { frame } of batch.frames) this.#lastNames.stored(frame.origin, frame.name);
+  }
+
+  #recordFrame({ frame, path, number, crc32, receivedNs }: FrameRow): void {
+    const { device, source, session } = frame.origin;
+    const { sequence, name, bytes, capturedNs } = frame;
+    const [notes, metadata] = [notesText(frame.notes), metadataText(frame.metadata)];
+    this.#addFrame.run(
+      device,
+      source,
+      session,
+      sequence,
+      name,
+      path,
+      number,
+      bytes,
+      crc32,
+      capturedNs,
+      receivedNs,
+      notes,
+      metadata,
+    );
+  }
+
+  #recordGap({ origin, firstSequence, count, reason, name, detail }: Gap, nowNs: bigint): void {
+    const { device, source, session } = origin;
+    this.#addGap.run(device, source, session, firstSequence, count, reason, name, detail, nowNs);
+  }
+
+  #recordAccount({ origin, atNs, clockOffsetNs, outcomes, totals, stretches }: SessionAccount, nowNs: bigint): void {
+    const { device, source, session } = origin;
+    const [[id] = []] = this.#seeSession.values(device, source, session, atNs, clockOffsetNs) as [number][];
+    assert(id !== undefined, "a session that was seen has a row");
+    if (outcomes.ranges.length > 0) this.#outcomes.enter(id, outcomes.ranges);
+    for (const { following, class: kind, count, bytes, detail } of stretches) {
+      this.#addStretch.run(id, following, kind, count, bytes, detail, nowNs);
+    }
+    if (totals === undefined) return;
+    const { frames, stored, already, conflicts, refused, skipped } = totals;
+    this.#endSession.run(id, frames, stored, already, conflicts, refused, skipped, nowNs);
+  }
+
+  expire(paths: readonly string[], nowNs: bigint): void {
+    this.#expiry ??= {
+      find: this.#prepare(
+        `SELECT frames.id, sessions.id, sequence, frames.device, frames.source, name, bytes, crc32
+         FROM frames LEFT JOIN sessions USING (device, source, session) WHERE path = ?1`,
+      ),
+      remove: this.#prepare("DELETE FROM frames WHERE id = ?1"),
+      bury: this.#prepare("INSERT OR REPLACE INTO tombstones VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
+    };
+    const { find, remove, bury } = this.#expiry;
+    this.#transaction(() => {
+      for (const path of paths) {
+        for (const row of find.values(path) as [number, number | null, number, ...Expired][]) {
+          const [id, sessionId, sequence, device, source, name, bytes, crc32] = row;
+          remove.run(id);
+          bury.run(device, source, nameHash(name), bytes, crc32, nowNs);
+          if (sessionId === null) continue;
+          this.#outcomes.enter(sessionId, [{ first: sequence, last: sequence, outcome: "expired" }]);
+        }
+      }
+    });
+  }
+
+  #transaction(run: () => void): void {
     this.#begin.run();
     try {
-      for (const { frame, path, number, crc32, receivedNs } of batch.frames) {
-        const { device, source, session } = frame.origin;
-        const { sequence, name, bytes, capturedNs } = frame;
-        this.#addFrame.run(device, source, session, sequence, name, path, number, bytes, crc32, capturedNs, receivedNs);
-      }
-      for (const { origin, firstSequence, count, reason, name, detail } of batch.gaps) {
-        const { device, source, session } = origin;
-        this.#addGap.run(device, source, session, firstSequence, count, reason, name, detail, batch.nowNs);
-      }
-      for (const { origin, totals } of batch.ends) {
-        const { device, source, session } = origin;
-        const { frames, stored, already, conflicts, refused, skipped } = totals;
-        this.#addEnd.run(device, source, session, frames, stored, already, conflicts, refused, skipped, batch.nowNs);
-      }
+      run();
       this.#commit.run();
-      for (const { frame } of batch.frames) this.#lastNames.stored(frame.origin, frame.name);
     } catch (error) {
       // SQLite has rolled back by itself after some errors, and then says so here; the first error is the one to tell.
       try {
@@ -226,6 +309,7 @@ class SqliteCatalogue implements Catalogue {
     this.#closed = true;
     // An open statement would keep the database after `close`.
     for (const statement of this.#statements) statement.finalize();
+    this.#outcomes.close();
     try {
       // A receiver that ends in good order leaves one file.
       this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -241,4 +325,24 @@ class SqliteCatalogue implements Catalogue {
     this.#statements.push(statement);
     return statement;
   }
+}
+
+/** Device, source, name, bytes and checksum of a frame that expires. */
+type Expired = [string, string, string, number, number];
+
+const nameHashBytes = 16;
+
+function nameHash(name: string): Uint8Array {
+  return createHash("sha256").update(name).digest().subarray(0, nameHashBytes);
+}
+
+/** A bit that has no word here, of a newer sender, is told by its position. */
+function notesText(notes = 0): string | null {
+  const words: string[] = [];
+  for (let bit = 0; bit < 31; bit += 1) if ((notes & (1 << bit)) !== 0) words.push(noteWords[bit] ?? `note-${bit}`);
+  return words.length === 0 ? null : words.join(",");
+}
+
+function metadataText(metadata: Readonly<Record<string, string>> | undefined): string | null {
+  return metadata === undefined || Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata);
 }

@@ -18,9 +18,9 @@ import { SourceError, UserError } from "../../errors.ts";
 import type { FrameEntry } from "../../frame.ts";
 import { compareNatural, nameProblem } from "../../names.ts";
 import type { OpenedFrame } from "../../ports.ts";
+import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import { errorCode } from "../files/file-errors.ts";
 import { OpenedFile } from "../files/opened-file.ts";
-import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { FrameStore, Leftovers } from "./frame-store.ts";
 
 const lockFile = ".framepipe-spool";

@@ -77,7 +77,7 @@ export class DirectoryPlace implements SinkPlace {
   }
 
   recordedEnds(): number {
-    return this.query("SELECT * FROM sources").length;
+    return this.query("SELECT * FROM sessions WHERE ended IS NOT NULL").length;
   }
 
   remove(): void {
@@ -93,6 +93,7 @@ export class DirectoryPlace implements SinkPlace {
         if (this.#broken) throw Object.assign(new Error("broken for a test"), { code: "SQLITE_FULL" });
         catalogue.record(batch);
       },
+      expire: (paths, nowNs) => catalogue.expire(paths, nowNs),
       close: () => catalogue.close(),
     };
   }

@@ -18,6 +18,7 @@ import { catalogueFile, temporaryFolder } from "../../../src/sinks/directory/cat
 import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { Layout } from "../../../src/sinks/store/layout.ts";
 import { type Disk, nodeDisk } from "../../../src/system/file-system.ts";
+import { canMount, mountSmall } from "../../support/small-disk.ts";
 import {
   type Result,
   commit,
@@ -31,7 +32,6 @@ import {
   stage,
   store,
 } from "../suite.ts";
-import { canMount, mountSmall } from "../../support/small-disk.ts";
 import { DirectoryPlace } from "./directory-place.ts";
 
 for (const sync of ["batch", "each", "never"] as const) {
@@ -266,6 +266,7 @@ describe("directory sink: files", () => {
           reading: (run) => catalogue.reading(run),
           find: (...args) => catalogue.find(...args),
           holds: (path) => catalogue.holds(path),
+          expire: (paths, nowNs) => catalogue.expire(paths, nowNs),
           close: () => catalogue.close(),
           record: (batch) => {
             records += 1;
@@ -362,9 +363,9 @@ describe("directory sink: when the destination fails", () => {
     Bun.spawnSync([
       process.execPath,
       "-e",
-      `new (require("bun:sqlite").Database)(${JSON.stringify(path)}).run("PRAGMA user_version = 2")`,
+      `new (require("bun:sqlite").Database)(${JSON.stringify(path)}).run("PRAGMA user_version = 3")`,
     ]);
-    expect(userErrorOf(() => place.open()).message).toContain("has version 2, this framepipe knows versions up to 1");
+    expect(userErrorOf(() => place.open()).message).toContain("has version 3, this framepipe knows versions up to 2");
     writeFileSync(path, "this is no database, but long enough to be read as the head of one: ".repeat(20));
     const damaged = userErrorOf(() => place.open());
     expect(damaged.message).toContain("damaged");
@@ -546,7 +547,7 @@ describe("directory sink: the catalogue", () => {
       [4, 5],
       [9, 1],
     ]);
-    expect(place.query("SELECT frames FROM sources")).toEqual([[2]]);
+    expect(place.query("SELECT frames FROM sessions")).toEqual([[2]]);
     sink.dispose();
   });
 
@@ -562,7 +563,7 @@ describe("directory sink: the catalogue", () => {
       await store(sink, frameOf("2.jpg", "two"), "two");
       expect(ask("SELECT count(*) FROM frames")).toBe("2");
       expect(ask("PRAGMA integrity_check")).toBe("ok");
-      expect(ask("PRAGMA user_version")).toBe("1");
+      expect(ask("PRAGMA user_version")).toBe("2");
       sink.dispose();
       expect(ask("SELECT count(*) FROM frames")).toBe("2");
     },

@@ -21,8 +21,8 @@ import { FanOutSink } from "../../../src/sinks/store/fan-out-sink.ts";
 import { indexCacheBytesMax } from "../../../src/sinks/store/frame-index.ts";
 import { gatheredBytesMax } from "../../../src/sinks/store/gathered-frame.ts";
 import type { StoreSinkOptions } from "../../../src/sinks/store/store-sink.ts";
-import { canMount, mountSmall } from "../../support/small-disk.ts";
 import { Random } from "../../support/random.ts";
+import { canMount, mountSmall } from "../../support/small-disk.ts";
 import { MemorySink } from "../memory-sink.ts";
 import { type Result, commit, frameBytesMax, frameOf, openWriter, sinkOf, sinkSuite, store } from "../suite.ts";
 

@@ -23,8 +23,8 @@ import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError, UserError } from "../../../src/errors.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { openNodeArchiveFile, viewsBehind } from "../../../src/sinks/archive/archive-file.ts";
-import { canMount, mountSmall } from "../../support/small-disk.ts";
 import { Random } from "../../support/random.ts";
+import { canMount, mountSmall } from "../../support/small-disk.ts";
 import {
   type Result,
   commit,

@@ -1,0 +1,94 @@
+/**
+ * The tables of the catalogue, which its writer, its readers and the migration share. CATALOGUE.md describes them for
+ * everybody else: the format is public, so a change of a table is a new version.
+ */
+
+/** `PRAGMA user_version` of the tables below. */
+export const catalogueVersion = 2;
+
+/** Columns of `frames` that version 1 did not have. They may be null, so they can be added without touching a row. */
+export const framesColumnsOf2: readonly string[] = ["offered INTEGER", "notes TEXT", "metadata TEXT"];
+
+const framesTable = `CREATE TABLE frames (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    source TEXT NOT NULL,
+    session TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    path TEXT NOT NULL UNIQUE,
+    number INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    crc32 INTEGER NOT NULL,
+    captured INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    ${framesColumnsOf2.join(",\n    ")}
+  ) STRICT`;
+
+const gapsTable = `CREATE TABLE gaps (
+    device TEXT NOT NULL,
+    source TEXT NOT NULL,
+    session TEXT NOT NULL,
+    first_sequence INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    name TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    recorded INTEGER NOT NULL,
+    PRIMARY KEY (device, source, session, first_sequence)
+  ) STRICT`;
+
+/** Those that version 1 did not have. */
+export const tablesOf2: readonly string[] = [
+  `CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    source TEXT NOT NULL,
+    session TEXT NOT NULL,
+    first_seen INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    clock_offset INTEGER,
+    account TEXT NOT NULL,
+    frames INTEGER,
+    stored INTEGER,
+    duplicates INTEGER,
+    conflicts INTEGER,
+    refused INTEGER,
+    skipped INTEGER,
+    ended INTEGER,
+    UNIQUE (device, source, session)
+  ) STRICT`,
+  `CREATE TABLE outcomes (
+    session_id INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    PRIMARY KEY (session_id, first)
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE stretches (
+    session_id INTEGER NOT NULL,
+    following INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    detail TEXT NOT NULL,
+    recorded INTEGER NOT NULL,
+    PRIMARY KEY (session_id, following, class, detail)
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE tombstones (
+    device TEXT NOT NULL,
+    source TEXT NOT NULL,
+    name_hash BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    crc32 INTEGER NOT NULL,
+    expired INTEGER NOT NULL,
+    PRIMARY KEY (device, source, name_hash, bytes, crc32)
+  ) STRICT, WITHOUT ROWID`,
+];
+
+export const catalogueTables: readonly string[] = [
+  framesTable,
+  `CREATE INDEX frames_by_name ON frames (device, source, name)`,
+  gapsTable,
+  ...tablesOf2,
+];

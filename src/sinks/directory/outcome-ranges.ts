@@ -1,0 +1,73 @@
+/**
+ * One outcome for each sequence number of a source and session, kept as ranges: a million frames that were stored in
+ * order are one range. Ranges are in order, never overlap, and two that touch have different outcomes; so an account
+ * can be written down in one way only. What is entered later stands.
+ */
+
+/** What became of a number. `gap`: its frame was lost at the sender. `expired`: it was stored and has been removed. */
+export type AccountOutcome = "stored" | "duplicate" | "conflict" | "refused" | "gap" | "expired";
+
+/** Both ends belong to it. */
+export interface OutcomeRange {
+  readonly first: number;
+  readonly last: number;
+  readonly outcome: AccountOutcome;
+}
+
+/**
+ * What takes the place of `known` when `range` is entered. `known` are ranges of one account in order, at least all
+ * that overlap or touch `range`; those that stay as they are come back as the same objects.
+ */
+export function enterRange(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
+  const before: OutcomeRange[] = [];
+  const after: OutcomeRange[] = [];
+  let { first, last } = range;
+  for (const each of known) {
+    const touches = each.first <= range.last + 1 && each.last >= range.first - 1;
+    if (touches && each.outcome === range.outcome) {
+      first = Math.min(first, each.first);
+      last = Math.max(last, each.last);
+      continue;
+    }
+    if (each.first < range.first) before.push(each.last < range.first ? each : { ...each, last: range.first - 1 });
+    if (each.last > range.last) after.push(each.first > range.last ? each : { ...each, first: range.last + 1 });
+  }
+  return [...before, { first, last, outcome: range.outcome }, ...after];
+}
+
+/** An account in memory. Numbers that come in order cost next to nothing, any others a binary search. */
+export class OutcomeRanges {
+  readonly #ranges: { first: number; last: number; outcome: AccountOutcome }[] = [];
+
+  /** Valid until the next `enter`. */
+  get ranges(): readonly OutcomeRange[] {
+    return this.#ranges;
+  }
+
+  enter(first: number, last: number, outcome: AccountOutcome): void {
+    const end = this.#ranges.at(-1);
+    if (end === undefined || first > end.last) {
+      if (end !== undefined && end.outcome === outcome && first === end.last + 1) end.last = last;
+      else this.#ranges.push({ first, last, outcome });
+      return;
+    }
+    const from = this.#indexOf((range) => range.last >= first - 1);
+    const to = this.#indexOf((range) => range.first > last + 1);
+    this.#ranges.splice(from, to - from, ...enterRange(this.#ranges.slice(from, to), { first, last, outcome }));
+  }
+
+  clear(): void {
+    this.#ranges.length = 0;
+  }
+
+  /** The first range for which `holds`, which holds for all behind it. */
+  #indexOf(holds: (range: OutcomeRange) => boolean): number {
+    let [from, to] = [0, this.#ranges.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (holds(this.#ranges[middle] as OutcomeRange)) to = middle;
+      else from = middle + 1;
+    }
+    return from;
+  }
+}

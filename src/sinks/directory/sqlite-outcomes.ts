@@ -1,0 +1,71 @@
+/**
+ * The table `outcomes`. Most numbers are higher than any before, so a group looks for the last range of its session
+ * once and goes on from there: a group of frames that follow each other is one look and one row, however long the
+ * session. Numbers in between are entered among the ranges around them.
+ */
+import type { Database, Statement } from "bun:sqlite";
+import { type AccountOutcome, enterRange, type OutcomeRange } from "./outcome-ranges.ts";
+
+type Value = string | number;
+type Row = [first: number, last: number, outcome: AccountOutcome];
+
+export class SqliteOutcomes {
+  readonly #last: Statement<unknown, Value[]>;
+  readonly #around: Statement<unknown, Value[]>;
+  readonly #put: Statement<unknown, Value[]>;
+  readonly #remove: Statement<unknown, Value[]>;
+
+  constructor(database: Database) {
+    this.#last = database.prepare(
+      "SELECT first, last, outcome FROM outcomes WHERE session_id = ?1 ORDER BY first DESC LIMIT 1",
+    );
+    // Ranges do not overlap: of those that begin before it, only the last can reach into the one that is asked for.
+    this.#around = database.prepare(
+      `SELECT first, last, outcome FROM outcomes
+       WHERE session_id = ?1 AND first <= ?3 + 1 AND first >= coalesce(
+         (SELECT max(first) FROM outcomes WHERE session_id = ?1 AND first < ?2), ?2)
+       ORDER BY first`,
+    );
+    this.#put = database.prepare("INSERT OR REPLACE INTO outcomes VALUES (?1, ?2, ?3, ?4)");
+    this.#remove = database.prepare("DELETE FROM outcomes WHERE session_id = ?1 AND first = ?2");
+  }
+
+  /** Inside a transaction. The ranges are in order. */
+  enter(sessionId: number, ranges: readonly OutcomeRange[]): void {
+    let [last] = rangesOf(this.#last.values(sessionId) as Row[]);
+    for (const range of ranges) {
+      if (last !== undefined && range.first <= last.last) {
+        this.#enterAmong(sessionId, range);
+        if (range.last >= last.first - 1) [last] = rangesOf(this.#last.values(sessionId) as Row[]);
+        continue;
+      }
+      const grows = last?.outcome === range.outcome && last.last + 1 === range.first;
+      last = grows ? { ...range, first: last?.first ?? range.first } : range;
+      this.#putRange(sessionId, last);
+    }
+  }
+
+  #enterAmong(sessionId: number, range: OutcomeRange): void {
+    const known = rangesOf(this.#around.values(sessionId, range.first, range.last) as Row[]);
+    const next = enterRange(known, range);
+    // `next` has four ranges at most: whatever lies between is in the one that is entered.
+    for (const { first } of known) if (!next.some((each) => each.first === first)) this.#remove.run(sessionId, first);
+    for (const each of next) if (!known.some((row) => equal(row, each))) this.#putRange(sessionId, each);
+  }
+
+  #putRange(sessionId: number, { first, last, outcome }: OutcomeRange): void {
+    this.#put.run(sessionId, first, last, outcome);
+  }
+
+  close(): void {
+    for (const statement of [this.#last, this.#around, this.#put, this.#remove]) statement.finalize();
+  }
+}
+
+function rangesOf(rows: readonly Row[]): OutcomeRange[] {
+  return rows.map(([first, last, outcome]) => ({ first, last, outcome }));
+}
+
+function equal(one: OutcomeRange, other: OutcomeRange): boolean {
+  return one.first === other.first && one.last === other.last && one.outcome === other.outcome;
+}

@@ -1,0 +1,235 @@
+/** What the catalogue in SQLite keeps of a batch, beyond what the directory sink's own tests ask of it. */
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Origin } from "../../../src/frame.ts";
+import {
+  type Catalogue,
+  type CatalogueBatch,
+  catalogueFile,
+  type FrameRow,
+  ownFolder,
+} from "../../../src/sinks/directory/catalogue.ts";
+import type { AccountOutcome } from "../../../src/sinks/directory/outcome-ranges.ts";
+import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
+import { SqliteOutcomes } from "../../../src/sinks/directory/sqlite-outcomes.ts";
+import { Random } from "../../support/random.ts";
+import { frameOf, otherSession, session } from "../suite.ts";
+
+const origin: Origin = { device: "rig", source: "visible", session };
+const other: Origin = { ...origin, session: otherSession };
+const outcomesAll = ["stored", "duplicate", "conflict", "refused", "gap", "expired"] as const;
+
+describe("the catalogue in SQLite", () => {
+  let directory: string;
+  let catalogue: Catalogue;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "framepipe-"));
+    mkdirSync(join(directory, ownFolder));
+    catalogue = openSqliteCatalogue(directory, "batch");
+  });
+  afterEach(() => {
+    catalogue.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  function ask(sql: string): unknown[][] {
+    const database = new Database(join(directory, catalogueFile), { readonly: true });
+    const statement = database.prepare(sql);
+    try {
+      return statement.values();
+    } finally {
+      statement.finalize();
+      database.close();
+    }
+  }
+
+  function record(batch: Partial<CatalogueBatch>): void {
+    catalogue.record({ frames: [], gaps: [], ends: [], outcomes: [], nowNs: 100n, ...batch });
+  }
+
+  function rowOf(name: string, changes: Partial<FrameRow["frame"]> = {}, number = 1): FrameRow {
+    const path = `rig/visible/${number === 1 ? name : `${name}~${number}`}`;
+    return { frame: { ...frameOf(name, "abc"), ...changes }, path, number, crc32: 9, receivedNs: 3n };
+  }
+
+  /** Stored, with the number that a camera would give. */
+  function recordFrames(...rows: FrameRow[]): void {
+    const outcomes = rows.map(({ frame }): CatalogueBatch["outcomes"][number] => {
+      return { origin: frame.origin, first: frame.sequence, last: frame.sequence, outcome: "stored" };
+    });
+    record({ frames: rows, outcomes });
+  }
+
+  const outcomesOf = (of: Origin): unknown[][] =>
+    ask(
+      `SELECT first, last, outcome FROM outcomes JOIN sessions ON id = session_id
+       WHERE session = '${of.session}' AND source = '${of.source}' ORDER BY first`,
+    );
+
+  test("a session is seen with each batch that names it; its offset stays until another is known", () => {
+    const outcome = { origin, first: 0, last: 0, outcome: "stored" } as const;
+    record({ outcomes: [outcome], nowNs: 2n ** 61n });
+    record({ outcomes: [{ ...outcome, first: 1, last: 1 }], seen: [{ origin, atNs: 300n, clockOffsetNs: -5n }] });
+    record({ outcomes: [{ ...outcome, first: 2, last: 2 }], nowNs: 400n });
+    record({ outcomes: [], seen: [{ origin: other, atNs: 7n }] });
+    expect(ask("SELECT session, first_seen, last_seen, clock_offset, account, ended FROM sessions")).toEqual([
+      [session, 2 ** 61, 400, -5, "full", null],
+      [otherSession, 7, 7, null, "full", null],
+    ]);
+    expect(outcomesOf(origin)).toEqual([[0, 2, "stored"]]);
+  });
+
+  test("notes are words, metadata is JSON, and without them there is nothing", () => {
+    recordFrames(
+      rowOf("1.jpg", { notes: 0b1001, metadata: { gain: "2", 'o"dd': "ü" } }),
+      rowOf("2.jpg", { notes: 0, metadata: {} }),
+      rowOf("3.jpg"),
+      rowOf("4.jpg", { notes: 0b100010 }),
+    );
+    expect(ask("SELECT name, notes, metadata ->> 'gain', json_valid(metadata) FROM frames ORDER BY id")).toEqual([
+      ["1.jpg", "incomplete,wrong-ancillary-checksum", "2", 1],
+      ["2.jpg", null, null, null],
+      ["3.jpg", null, null, null],
+      ["4.jpg", "damaged-header,note-5", null, null],
+    ]);
+  });
+
+  test("a time with which a frame was offered is remembered beside its own, and either is found", () => {
+    const frame = rowOf("1.jpg", { capturedNs: 2n ** 61n + 1n });
+    recordFrames(frame);
+    const found = (capturedNs: bigint): unknown => catalogue.find(origin, "1.jpg", capturedNs)[0]?.sameCapture;
+    expect([found(2n ** 61n + 1n), found(2n ** 61n), found(5n)]).toEqual([true, false, false]);
+    record({ offered: [{ path: frame.path, capturedNs: 5n }] });
+    expect([found(2n ** 61n + 1n), found(2n ** 61n), found(5n)]).toEqual([true, false, true]);
+    record({ offered: [{ path: frame.path, capturedNs: 2n ** 61n + 1n }] });
+    expect(ask("SELECT captured || '', offered FROM frames")).toEqual([[String(2n ** 61n + 1n), 5]]);
+  });
+
+  test("a stretch that is told again replaces its earlier self", () => {
+    const stretch = { origin, following: 4, class: "loss", count: 1, bytes: 10, detail: "TIFF" } as const;
+    record({ stretches: [stretch, { ...stretch, class: "information", detail: "padding" }] });
+    record({ stretches: [{ ...stretch, count: 2, bytes: 30 }] });
+    expect(
+      ask("SELECT session, following, class, count, bytes, detail FROM stretches JOIN sessions ON id = session_id"),
+    ).toEqual([
+      [session, 4, "information", 1, 10, "padding"],
+      [session, 4, "loss", 2, 30, "TIFF"],
+    ]);
+  });
+
+  test("the end of a source is in its session's row, and its numbers in one range", () => {
+    const totals = { frames: 9, stored: 4, already: 1, conflicts: 1, refused: 1, skipped: 2 };
+    record({ outcomes: [{ origin, first: 0, last: 8, outcome: "stored" }], ends: [{ origin, totals }], nowNs: 44n });
+    expect(ask("SELECT frames, stored, duplicates, conflicts, refused, skipped, ended FROM sessions")).toEqual([
+      [9, 4, 1, 1, 1, 2, 44],
+    ]);
+    expect(outcomesOf(origin)).toEqual([[0, 8, "stored"]]);
+  });
+
+  test("what expires leaves a tombstone and its outcome, all of a call or nothing", () => {
+    recordFrames(
+      rowOf("1.jpg"),
+      rowOf("2.jpg", { sequence: 1 }),
+      rowOf("2.jpg", { sequence: 2, origin: other }, 2),
+      rowOf("3.jpg", { sequence: 3 }),
+    );
+    catalogue.expire(["rig/visible/2.jpg", "rig/visible/2.jpg~2", "rig/visible/unknown"], 77n);
+    expect(ask("SELECT path FROM frames")).toEqual([["rig/visible/1.jpg"], ["rig/visible/3.jpg"]]);
+    expect([outcomesOf(origin), outcomesOf(other)]).toEqual([
+      [
+        [0, 0, "stored"],
+        [1, 1, "expired"],
+        [3, 3, "stored"],
+      ],
+      [[2, 2, "expired"]],
+    ]);
+    const hash = createHash("sha256").update("2.jpg").digest("hex").slice(0, 32);
+    expect(ask("SELECT device, source, lower(hex(name_hash)), bytes, crc32, expired FROM tombstones")).toEqual([
+      ["rig", "visible", hash, 3, 9, 77],
+    ]);
+    expect(catalogue.find(origin, "2.jpg", 5n)).toEqual([]);
+
+    // The second of two fails: the first is as it was.
+    const { enter } = SqliteOutcomes.prototype;
+    let calls = 0;
+    SqliteOutcomes.prototype.enter = function (this: SqliteOutcomes, ...words): void {
+      calls += 1;
+      if (calls === 2) throw new Error("no room");
+      enter.apply(this, words);
+    };
+    try {
+      expect(() => catalogue.expire(["rig/visible/1.jpg", "rig/visible/3.jpg"], 78n)).toThrow("no room");
+    } finally {
+      SqliteOutcomes.prototype.enter = enter;
+    }
+    expect(ask("SELECT path FROM frames")).toEqual([["rig/visible/1.jpg"], ["rig/visible/3.jpg"]]);
+    expect(outcomesOf(origin)[0]).toEqual([0, 0, "stored"]);
+    catalogue.expire(["rig/visible/1.jpg"], 78n);
+    expect(outcomesOf(origin)[0]).toEqual([0, 1, "expired"]);
+  });
+
+  test("outcomes are what a plain map says, whatever is entered in whatever order", () => {
+    for (let seed = 1; seed <= 60; seed += 1) {
+      const random = new Random(seed);
+      const origins = [origin, other, { ...origin, source: `infrared ${seed}` }].map((of) => ({
+        ...of,
+        device: `rig ${seed}`,
+      }));
+      const plain = new Map<Origin, Map<number, AccountOutcome>>(origins.map((of) => [of, new Map()]));
+      const next = new Map<Origin, number>(origins.map((of) => [of, random.int(50)]));
+      for (let group = 0; group < 12; group += 1) {
+        const outcomes = Array.from({ length: random.int(20) }, () => {
+          const of = random.pick(origins);
+          const jump = random.chance(0.3) ? random.int(60) - 30 : random.pick([1, 1, 1, -1]);
+          const first = Math.max(0, (next.get(of) ?? 0) + jump);
+          const last = first + (random.chance(0.2) ? random.int(9) : 0);
+          next.set(of, last);
+          const outcome = random.chance(0.6) ? "stored" : random.pick(outcomesAll);
+          for (let number = first; number <= last; number += 1) plain.get(of)?.set(number, outcome);
+          // A source that was named again by another connection is not the same object.
+          return { origin: random.chance(0.5) ? of : { ...of }, first, last, outcome };
+        });
+        record({ outcomes });
+      }
+      const said = new Map<string, AccountOutcome>();
+      const rows = ask(
+        `SELECT source, session, first, last, outcome FROM outcomes JOIN sessions ON id = session_id
+         WHERE device = 'rig ${seed}' ORDER BY session_id, first`,
+      ) as [string, string, number, number, AccountOutcome][];
+      let before: (typeof rows)[number] | undefined;
+      for (const row of rows) {
+        const [source, of, first, last, outcome] = row;
+        for (let number = first; number <= last; number += 1) said.set(`${source} ${of} ${number}`, outcome);
+        if (before?.[0] === source && before[1] === of) {
+          expect(first).toBeGreaterThan(before[3]);
+          if (first === before[3] + 1) expect(outcome).not.toBe(before[4]);
+        }
+        before = row;
+      }
+      const expected = [...plain].flatMap(([of, account]) =>
+        [...account].map(([number, outcome]) => [`${of.source} ${of.session} ${number}`, outcome] as const),
+      );
+      expect(new Map([...said].toSorted())).toEqual(new Map(expected.toSorted()));
+    }
+  });
+
+  test("the examples of CATALOGUE.md can be asked", () => {
+    recordFrames(rowOf("1.jpg"), rowOf("1.jpg", { sequence: 1 }, 2));
+    const end = { origin, totals: { frames: 3, stored: 1, already: 0, conflicts: 1, refused: 0, skipped: 0 } };
+    record({ ends: [end] });
+    const text = readFileSync(join(import.meta.dir, "../../../src/sinks/directory/CATALOGUE.md"), "utf8");
+    const examples = [...text.matchAll(/catalogue\.db[\s\\]+"(?<sql>SELECT[^"]+)"/g)].map(
+      (match) => match.groups?.["sql"] ?? "",
+    );
+    expect(examples.length).toBe(text.split("sqlite3 -box").length - 1);
+    const answers = examples.map((sql) => ask(sql));
+    expect(answers).toContainEqual([["rig", "visible", 2, 6]]);
+    expect(answers).toContainEqual([["rig", "visible", session, "stored", 2]]);
+    expect(answers).toContainEqual([["rig", "visible", session, 3, 2]]);
+  });
+});
