@@ -14,7 +14,6 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { SinkError } from "../../src/errors.ts";
 import { BulkSync, type SyncFiles } from "../../src/system/bulk-sync.ts";
 import { errorCode } from "../../src/system/errno.ts";
 import { nodeDisk } from "../../src/system/file-system.ts";
@@ -213,14 +212,15 @@ describe.skipIf(!linux)("the thread", () => {
       const timer = setInterval(() => (ticks += 1), 5);
       sink.dispose();
       expect(handles.map((handle) => fstatSync(handle).size)).toEqual(Array.from({ length: 20 }, () => 7));
-      expect(await committed).toBeInstanceOf(SinkError);
+      // A commit that is under way is completed before the directory is given back.
+      expect(await committed).toBeUndefined();
       clearInterval(timer);
       // The thread found them all open.
       expect([told, each.count]).toEqual([undefined, 0]);
       expect(ticks).toBeGreaterThan(5);
-      expect(results.every((result) => result instanceof SinkError)).toBe(true);
+      expect(results).toEqual(Array.from({ length: 20 }, () => "stored"));
       expect(place.temporaryFiles()).toEqual([]);
-      expect(place.stored().size).toBe(0);
+      expect(place.stored().size).toBe(20);
     } finally {
       place.remove();
     }
