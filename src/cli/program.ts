@@ -1,9 +1,10 @@
 /** The whole program but for the process around it: from words and environment to an exit status. */
 import { ExitStatus, SinkError, SourceError, UserError } from "../errors.ts";
 import { checkLimits } from "../limits.ts";
-import type { Environment } from "./given.ts";
+import { type Command, parseArguments } from "./command.ts";
 import { helpText } from "./help.ts";
-import { type Command, type Manners, parseArguments } from "./options.ts";
+import type { OptionValues } from "./option-table.ts";
+import type { Environment } from "./parsed-options.ts";
 import type { Shell } from "./shell.ts";
 import { type Output, OutputClosed, Terminal } from "./terminal.ts";
 import { parseSwitch } from "./values.ts";
@@ -34,18 +35,21 @@ export async function runProgram(options: ProgramOptions): Promise<number> {
     checkLimits();
     const command = parseArguments(words, env);
     if (command === "help" || command === "version") {
-      terminal.data(command === "help" ? helpText.trimEnd() : `framepipe ${version} (${commit})`);
+      terminal.data(command === "help" ? helpText().trimEnd() : `framepipe ${version} (${commit})`);
       return ExitStatus.ok;
     }
-    terminal = openTerminal(options, command.manners);
+    terminal = openTerminal(options, command.values);
     return await runCommand(command, { terminal, exitNow, nowMs: () => performance.now() });
   } catch (error) {
     return fail(error);
   }
 }
 
-function openTerminal({ stdout, stderr, env }: ProgramOptions, manners: Manners): Terminal {
-  return new Terminal({ stdout, stderr, env, ...manners, wallMs: () => Date.now() });
+/** How to talk to the user. */
+type OutputOptions = Pick<OptionValues, "json" | "quiet" | "verbose">;
+
+function openTerminal({ stdout, stderr, env }: ProgramOptions, { json, quiet, verbose }: OutputOptions): Terminal {
+  return new Terminal({ stdout, stderr, env, json, quiet, verbose, wallMs: () => Date.now() });
 }
 
 /** A mode is loaded when it is asked for: a sender starts without SQLite and the sinks. */

@@ -3,8 +3,8 @@ import { networkInterfaces } from "node:os";
 import { type ExitStatus, UserError } from "../errors.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
 import { openSinks } from "../sinks/open-sink.ts";
+import type { ReceiveCommand } from "./command.ts";
 import { describeReceiverEvent } from "./messages.ts";
-import type { ReceiveCommand } from "./options.ts";
 import { Progress, standingOfOrigin } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeReceived } from "./summary.ts";
@@ -14,13 +14,17 @@ import { programName } from "./version.ts";
 /** Resolves when the receiver has stopped. Throws UserError for what cannot even be started. */
 export async function receive(command: ReceiveCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
-  const { port, frameBytesMax, connectionsMax, once } = command;
+  const { values, port } = command;
+  const { out, layout, sync, maxFrame: frameBytesMax, minFree: minFreeBytes } = values;
   // A receiver runs for months: what is hot is worth compiling, which the executable puts off (scripts/build.ts).
   Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
-  const sink = openSinks(command.out, {
-    ...command,
+  const sink = openSinks(out, {
+    layout,
+    sync,
+    frameBytesMax,
+    minFreeBytes,
     outputIsTerminal: isTerminal(1),
     // What the reader was given is acknowledged, and nobody is left to complain to.
     onClosed: () => started?.stop(),
@@ -33,11 +37,11 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       hostname: command.host ?? everyInterface(),
       port,
       sink,
-      out: command.out,
+      out,
       agent: programName,
       frameBytesMax,
-      connectionsMax,
-      once,
+      connectionsMax: values.maxConnections,
+      once: values.once,
       onEvent: (event) => {
         terminal.report(describeReceiverEvent(event));
         // A receiver runs for months: each session has its own share of lines about frames.

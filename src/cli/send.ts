@@ -5,8 +5,8 @@ import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
 import { openSources } from "../sources/open-source.ts";
 import { systemClock } from "../system/system-clock.ts";
+import type { SendCommand } from "./command.ts";
 import { describeSenderEvent, describeSourceProblem, refusalHints } from "./messages.ts";
-import type { SendCommand } from "./options.ts";
 import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeSent } from "./summary.ts";
@@ -17,19 +17,20 @@ import { programName } from "./version.ts";
 /** Resolves when the run is over. Throws UserError for what cannot even be started. */
 export async function send(command: SendCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
-  const { host, port, lockstep, retryForMs } = command;
-  const device = command.device ?? defaultDevice();
+  const { values, host, port } = command;
+  const { order, lockstep } = values;
+  const device = values.device ?? defaultDevice();
   // Frames that nobody could list do not show in the sender's totals.
   let unlisted = false;
   const { sources, failures } = openSources(command.inputs, {
     clock: systemClock,
     oneByOne: lockstep,
     inputIsTerminal: isTerminal(0),
-    include: command.include,
-    deleteSent: command.deleteSent,
-    watch: command.watch,
-    framesPerSecond: command.framesPerSecond,
-    order: command.order,
+    include: values.include,
+    deleteSent: values.deleteSent,
+    watch: values.watch,
+    framesPerSecond: values.fps,
+    order,
     streams: command.streams,
     onProblem: (problem) => {
       if (problem.reason === "unreadable" || problem.reason === "empty") unlisted = true;
@@ -46,10 +47,10 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     device,
     agent: programName,
     sources,
-    order: command.order,
-    rateMax: command.rateMax,
+    order,
+    rateMax: values.maxRate,
     lockstep,
-    retryForMs,
+    retryForMs: values.retryFor,
     onEvent: (event) => terminal.report(describeSenderEvent(event)),
   });
   const progress = new Progress({ terminal, nowMs, standings: () => run.progress.map(standingOfSource) });

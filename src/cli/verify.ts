@@ -2,9 +2,9 @@
 import { ExitStatus, UserError } from "../errors.ts";
 import { type Finding, type SourceReport, verify as verifyDirectory } from "../sinks/directory/verify.ts";
 import type { VerifyReport } from "../sinks/directory/verify.ts";
+import type { VerifyCommand } from "./command.ts";
 import { formatBytes, printable } from "./format.ts";
 import { gapWords } from "./messages.ts";
-import type { VerifyCommand } from "./options.ts";
 import { Progress, type Standing } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { toJson } from "./terminal.ts";

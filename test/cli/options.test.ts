@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { type Environment, laterOptions, offeredFlags } from "../../src/cli/given.ts";
-import { helpText } from "../../src/cli/help.ts";
-import { type Command, parseArguments } from "../../src/cli/options.ts";
+import { type Command, parseArguments, type ReceiveCommand, type SendCommand } from "../../src/cli/command.ts";
+import type { OptionValues } from "../../src/cli/option-table.ts";
+import { type Environment, laterOptions } from "../../src/cli/parsed-options.ts";
 import { ExitStatus, UserError } from "../../src/errors.ts";
 
 function parse(line: string, env: Environment = {}): Command | "help" | "version" {
@@ -23,7 +23,7 @@ function complaint(line: string, env: Environment = {}): string[] {
   throw new Error(`accepted: framepipe ${line}`);
 }
 
-const quietly = { json: false, quiet: false, verbose: false };
+const shared = { json: false, quiet: false, verbose: false, help: false, version: false } as const;
 
 const streams = {
   formats: [],
@@ -34,111 +34,151 @@ const streams = {
   onlyForStreams: undefined,
 } as const;
 
-const sending = {
-  mode: "send",
-  manners: quietly,
-  host: "localhost",
-  port: 8000,
-  inputs: ["vis"],
-  device: undefined,
-  include: [],
-  watch: false,
-  streams,
-  order: "oldest",
-  rateMax: undefined,
-  framesPerSecond: undefined,
-  deleteSent: false,
-  retryForMs: undefined,
-  lockstep: false,
-} as const;
+/** What the sender is told by `--send localhost:8000 vis`, but for what is given here. */
+function sending(values: Partial<OptionValues> = {}, rest: Partial<SendCommand> = {}): Command {
+  const { host = "localhost", port = 8000 } = rest;
+  const defaults = {
+    ...shared,
+    send: { host, port },
+    include: [],
+    watch: false,
+    format: [],
+    name: streams.nameTemplate,
+    order: "oldest",
+    spoolLimit: 4_294_967_296,
+    deleteSent: false,
+    lockstep: false,
+    maxFrame: 268_435_456,
+    insecure: false,
+  };
+  return {
+    mode: "send",
+    values: { ...defaults, ...values } as OptionValues,
+    host,
+    port,
+    inputs: ["vis"],
+    streams,
+    ...rest,
+  };
+}
 
-const receiving = {
-  mode: "receive",
-  manners: quietly,
-  host: "127.0.0.1",
-  port: 8000,
-  out: ["captures"],
-  layout: undefined,
-  sync: "batch",
-  frameBytesMax: 268_435_456,
-  connectionsMax: 1024,
-  minFreeBytes: 268_435_456,
-  once: false,
-} as const;
+/** What the receiver is told by `--receive 8000 --out captures`, but for what is given here. */
+function receiving(values: Partial<OptionValues> = {}, rest: Partial<ReceiveCommand> = {}): Command {
+  const defaults = {
+    ...shared,
+    receive: { host: undefined, port: 8000 },
+    out: ["captures"],
+    sync: "batch",
+    maxConnections: 1024,
+    minFree: 268_435_456,
+    once: false,
+    maxFrame: 268_435_456,
+    insecure: false,
+  };
+  const all = { ...defaults, ...values } as OptionValues;
+  return { mode: "receive", values: all, host: "127.0.0.1", port: 8000, ...rest };
+}
+
+function verifying(values: Partial<OptionValues> = {}): Command {
+  const all = { ...shared, verify: "captures", ...values } as OptionValues;
+  return { mode: "verify", values: all, directory: all.verify ?? "" };
+}
 
 const good: [line: string, expected: Command][] = [
-  ["--send localhost:8000 vis", sending],
-  ["vis --send=localhost:8000", sending],
-  ["--send localhost:8000 visible=./vis ir", { ...sending, inputs: ["visible=./vis", "ir"] }],
-  ["--send localhost:8000 -- --odd", { ...sending, inputs: ["--odd"] }],
-  ["--send localhost:8000 -", { ...sending, inputs: ["-"] }],
-  ["--send 10.0.0.9:80 --insecure vis", { ...sending, host: "10.0.0.9", port: 80 }],
-  ["--send [::1]:80 vis", { ...sending, host: "::1", port: 80 }],
+  ["--send localhost:8000 vis", sending()],
+  ["vis --send=localhost:8000", sending()],
+  ["--send localhost:8000 visible=./vis ir", sending({}, { inputs: ["visible=./vis", "ir"] })],
+  ["--send localhost:8000 -- --odd", sending({}, { inputs: ["--odd"] })],
+  ["--send localhost:8000 -- --receive --verify=", sending({}, { inputs: ["--receive", "--verify="] })],
+  ["--send localhost:8000 -", sending({}, { inputs: ["-"] })],
+  ["--send 10.0.0.9:80 --insecure vis", sending({ insecure: true }, { host: "10.0.0.9", port: 80 })],
+  ["--send [::1]:80 vis", sending({}, { host: "::1", port: 80 })],
   [
     "--send localhost:8000 --device rig/left --include *.jpg --include *.png --delete-sent --retry-for 2m vis",
-    { ...sending, device: "rig/left", include: ["*.jpg", "*.png"], deleteSent: true, retryForMs: 120_000 },
+    sending({ device: "rig/left", include: ["*.jpg", "*.png"], deleteSent: true, retryFor: 120_000 }),
   ],
-  ["--send localhost:8000 --watch --order newest vis", { ...sending, watch: true, order: "newest" }],
-  ["--send localhost:8000 --max-rate 20Mbit --fps 0.5 vis", { ...sending, rateMax: 2_500, framesPerSecond: 0.5 }],
+  ["--send localhost:8000 --watch --order newest vis", sending({ watch: true, order: "newest" })],
+  ["--send localhost:8000 --max-rate 20Mbit --fps 0.5 vis", sending({ maxRate: 2_500, fps: 0.5 })],
+  ["--send localhost:8000 --max-rate 1Gbit --max-frame 2M vis", sending({ maxRate: 125_000, maxFrame: 2e6 })],
   [
     "--send localhost:8000 --format jpeg --format ir=raw:16Ki --name {sequence}{run} --when-behind drop-oldest - ir",
-    {
-      ...sending,
-      inputs: ["-", "ir"],
-      streams: {
-        ...streams,
-        formats: [
+    sending(
+      {
+        format: [
           { source: undefined, format: { kind: "jpeg" } },
           { source: "ir", format: { kind: "raw", bytes: 16_384 } },
         ],
-        nameTemplate: "{sequence}{run}",
+        name: "{sequence}{run}",
         whenBehind: "drop-oldest",
-        onlyForStreams: "--format",
       },
-    },
+      {
+        inputs: ["-", "ir"],
+        streams: {
+          ...streams,
+          formats: [
+            { source: undefined, format: { kind: "jpeg" } },
+            { source: "ir", format: { kind: "raw", bytes: 16_384 } },
+          ],
+          nameTemplate: "{sequence}{run}",
+          whenBehind: "drop-oldest",
+          onlyForStreams: "--format",
+        },
+      },
+    ),
   ],
   [
     "--send localhost:8000 --when-behind spool --spool /var/spool/rig --spool-limit 2G -",
-    {
-      ...sending,
-      inputs: ["-"],
-      streams: {
-        ...streams,
-        whenBehind: "spool",
-        spool: "/var/spool/rig",
-        spoolBytesMax: 2e9,
-        onlyForStreams: "--when-behind",
+    sending(
+      { whenBehind: "spool", spool: "/var/spool/rig", spoolLimit: 2e9 },
+      {
+        inputs: ["-"],
+        streams: {
+          ...streams,
+          whenBehind: "spool",
+          spool: "/var/spool/rig",
+          spoolBytesMax: 2e9,
+          onlyForStreams: "--when-behind",
+        },
       },
-    },
+    ),
   ],
-  ["--send localhost:8000 --lockstep --retry-for 0 vis", { ...sending, lockstep: true, retryForMs: 0 }],
-  ["--send localhost:8000 --device a --device b vis", { ...sending, device: "b" }],
-  ["--receive 8000 --out captures", receiving],
-  ["--receive :8000 --out captures", receiving],
-  ["--receive 0 --out captures", { ...receiving, port: 0 }],
-  ["--receive localhost:8000 --out captures", { ...receiving, host: "localhost" }],
-  ["--receive 8000 --out captures --insecure", { ...receiving, host: undefined }],
-  ["--receive 0.0.0.0:8000 --out captures --insecure", { ...receiving, host: "0.0.0.0" }],
-  ["--receive 8000 --out -", { ...receiving, out: ["-"] }],
-  ["--receive 8000 --out - --out d.tar", { ...receiving, out: ["-", "d.tar"] }],
+  [
+    "--send localhost:8000 --spool d -",
+    sending(
+      { spool: "d" },
+      { inputs: ["-"], streams: { ...streams, whenBehind: "spool", spool: "d", onlyForStreams: "--spool" } },
+    ),
+  ],
+  ["--send localhost:8000 --lockstep --retry-for 0 vis", sending({ lockstep: true, retryFor: 0 })],
+  ["--send localhost:8000 --device a --device b vis", sending({ device: "b" })],
+  ["--receive 8000 --out captures", receiving()],
+  ["--receive :8000 --out captures", receiving()],
+  ["--receive 0 --out captures", receiving({ receive: { host: undefined, port: 0 } }, { port: 0 })],
+  [
+    "--receive localhost:8000 --out captures",
+    receiving({ receive: { host: "localhost", port: 8000 } }, { host: "localhost" }),
+  ],
+  ["--receive 8000 --out captures --insecure", receiving({ insecure: true }, { host: undefined })],
+  [
+    "--receive 0.0.0.0:8000 --out captures --insecure",
+    receiving({ receive: { host: "0.0.0.0", port: 8000 }, insecure: true }, { host: "0.0.0.0" }),
+  ],
+  ["--receive 8000 --out -", receiving({ out: ["-"] })],
+  ["--receive 8000 --out - --out d.tar", receiving({ out: ["-", "d.tar"] })],
   [
     "--receive 8000 --out d --layout {name} --sync never --max-frame 1G --max-connections 2 --min-free 0 --once",
-    {
-      ...receiving,
+    receiving({
       out: ["d"],
       layout: "{name}",
       sync: "never",
-      frameBytesMax: 1e9,
-      connectionsMax: 2,
-      minFreeBytes: 0,
+      maxFrame: 1e9,
+      maxConnections: 2,
+      minFree: 0,
       once: true,
-    },
+    }),
   ],
-  ["--verify captures", { mode: "verify", manners: quietly, directory: "captures" }],
-  [
-    "--verify captures --json --verbose",
-    { mode: "verify", manners: { json: true, quiet: false, verbose: true }, directory: "captures" },
-  ],
+  ["--verify captures", verifying()],
+  ["--verify captures --json --verbose", verifying({ json: true, verbose: true })],
 ];
 
 const seeHelp = "hint: framepipe --help lists the options and shows examples";
@@ -159,12 +199,12 @@ const bad: [line: string, ...said: string[]][] = [
     "error: --format: not a format: raw",
     "hint: raw needs the size of a frame: raw:614400 for 640 x 480 with 16 bits",
   ],
+  ["--send localhost:1 --format raw:0 -", "error: --format: 0 B is too little", "hint: at least 1 B"],
   [
-    "--send localhost:1 --format raw:0 -",
-    "error: --format: not a size: 0",
-    "hint: a number, then K M G (of 1000) or Ki Mi Gi (of 1024): 4G",
+    "--send localhost:1 --format raw:1Gi -",
+    "error: --format: a frame of 1.07 GB is too much",
+    "hint: at most 268 MB (--max-frame)",
   ],
-  ["--send localhost:1 --format raw:1Gi -", "error: --format: a frame of 1.07 GB is too much", "hint: at most 268 MB"],
   [
     "--send localhost:1 --when-behind wait -",
     "error: --when-behind: found wait, expected block, spool or drop-oldest",
@@ -175,7 +215,26 @@ const bad: [line: string, ...said: string[]][] = [
     "error: --when-behind spool needs a directory to keep frames in",
     "hint: for example --spool /var/spool/framepipe",
   ],
-  ["--send localhost:1 --spool d -", "error: --spool is for --when-behind spool", "hint: add --when-behind spool"],
+  [
+    "--send localhost:1 --spool d --when-behind block -",
+    "error: --spool cannot be used with --when-behind block",
+    "hint: leave out one of them",
+  ],
+  [
+    "--send localhost:1 --spool-limit 1G -",
+    "error: --spool-limit is for --spool",
+    "hint: add --spool DIR, the directory that it limits",
+  ],
+  [
+    "--send localhost:1 --max-frame 100K --format raw:200K -",
+    "error: --format: a frame of 200 kB is too much",
+    "hint: at most 100 kB (--max-frame)",
+  ],
+  [
+    "--send localhost:1 --max-frame 1Gi --format raw:1Gi -",
+    "error: --format: a frame of 1.07 GB is too much",
+    "hint: at most 268 MB",
+  ],
   [
     "--send localhost:1 --order fastest d",
     "error: --order: found fastest, expected oldest or newest",
@@ -194,13 +253,13 @@ const bad: [line: string, ...said: string[]][] = [
   ["--send localhost:1 --fps 0 d", "error: --fps: not a number of frames per second: 0", "hint: for example 30 or 0.5"],
   [
     "--send localhost:1 --watch --fps 5 d",
-    "error: --fps replays a directory, and --watch waits for what a camera adds to it",
+    "error: --fps cannot be used with --watch: it replays a directory, and --watch waits for what a camera adds to it",
     "hint: leave out one of them",
   ],
   [
     "--send localhost:1 --lockstep --order newest d",
     "error: --order cannot be used with --lockstep: it has one order and its own pace",
-    "hint: leave it out, or use framepipe at both ends without --lockstep",
+    "hint: leave out one of them",
   ],
   ["", "error: nothing to do: none of --send, --receive and --verify", ...usage],
   ["vis", "error: nothing to do: none of --send, --receive and --verify", ...usage],
@@ -215,7 +274,7 @@ const bad: [line: string, ...said: string[]][] = [
   ["--send localhost:1 d --once", "error: --once is an option of the receiver, and this is the sender", seeHelp],
   [
     "--verify d --insecure",
-    "error: --insecure is an option of the sender and the receiver, and this is --verify",
+    "error: --insecure is an option of the receiver and the sender, and this is --verify",
     seeHelp,
   ],
   ["--verify d e", "error: unexpected argument: e", "hint: one directory at a time: framepipe --verify DIR"],
@@ -247,8 +306,8 @@ const bad: [line: string, ...said: string[]][] = [
   ],
   [
     "--send localhost:80 d --delete-sent --lockstep",
-    "error: --delete-sent cannot be used with --lockstep: its replies do not prove that a frame is stored",
-    "hint: leave out --delete-sent, or use framepipe at both ends without --lockstep",
+    "error: --delete-sent cannot be used with --lockstep: an old receiver cannot prove that a frame is stored",
+    "hint: leave out one of them",
   ],
   [
     "--send localhost:80 d --device ../x",
@@ -295,7 +354,7 @@ const bad: [line: string, ...said: string[]][] = [
     "error: --max-connections: not a number of connections: 0",
     "hint: a whole number from 1",
   ],
-  ["--verify d --quiet --verbose", "error: --quiet and --verbose contradict each other", "hint: choose one of them"],
+  ["--verify d --quiet --verbose", "error: --quiet cannot be used with --verbose", "hint: leave out one of them"],
 ];
 
 describe("command line", () => {
@@ -318,7 +377,7 @@ describe("command line", () => {
       expect(parse(line)).toBe("help");
     }
     expect(parse("--send --version")).toBe("version");
-    expect(parse("--send localhost:8000 -- --help")).toEqual({ ...sending, inputs: ["--help"] });
+    expect(parse("--send localhost:8000 -- --help")).toEqual(sending({}, { inputs: ["--help"] }));
   });
 });
 
@@ -326,156 +385,79 @@ describe("environment", () => {
   const receiver: Environment = {
     FRAMEPIPE_RECEIVE: "8000",
     FRAMEPIPE_OUT: "d",
-    FRAMEPIPE_LAYOUT: "{name}",
-    FRAMEPIPE_SYNC: "each",
-    FRAMEPIPE_MAX_FRAME: "1Ki",
-    FRAMEPIPE_MAX_CONNECTIONS: "3",
-    FRAMEPIPE_MIN_FREE: "4K",
     FRAMEPIPE_ONCE: "1",
     FRAMEPIPE_INSECURE: "yes",
-    FRAMEPIPE_JSON: "true",
-    FRAMEPIPE_QUIET: "on",
     FRAMEPIPE_VERBOSE: "0",
+    FRAMEPIPE_MAX_FRAME: "1Ki",
   };
-  const sender: Environment = {
-    FRAMEPIPE_SEND: "store:80",
-    FRAMEPIPE_DEVICE: "rig",
-    FRAMEPIPE_INCLUDE: "*.{jpg,png}",
-    FRAMEPIPE_RETRY_FOR: "5s",
-    FRAMEPIPE_INSECURE: "1",
-    FRAMEPIPE_LOCKSTEP: "1",
-    FRAMEPIPE_DELETE_SENT: "",
-    FRAMEPIPE_WATCH: "1",
-    FRAMEPIPE_FORMAT: "png",
-    FRAMEPIPE_NAME: "{run}-{sequence}",
-    FRAMEPIPE_WHEN_BEHIND: "spool",
-    FRAMEPIPE_SPOOL: "d",
-    FRAMEPIPE_SPOOL_LIMIT: "5M",
-  };
+  const sender: Environment = { FRAMEPIPE_SEND: "localhost:80", FRAMEPIPE_INPUT: "vis", FRAMEPIPE_DELETE_SENT: "" };
 
-  test("every option of the receiver", () => {
-    expect(parse("", receiver)).toEqual({
-      mode: "receive",
-      manners: { json: true, quiet: true, verbose: false },
-      host: undefined,
-      port: 8000,
-      out: ["d"],
-      layout: "{name}",
-      sync: "each",
-      frameBytesMax: 1024,
-      connectionsMax: 3,
-      minFreeBytes: 4000,
-      once: true,
+  test("is enough to start a service", () => {
+    expect(parse("", receiver)).toEqual(
+      receiving({ out: ["d"], once: true, insecure: true, maxFrame: 1024 }, { host: undefined }),
+    );
+    expect(parse("", sender)).toEqual(sending({}, { port: 80 }));
+    expect(parse("", { FRAMEPIPE_VERIFY: "d" })).toEqual(verifying({ verify: "d" }));
+  });
+
+  test("has lists with a value a line", () => {
+    const inputs = { ...sender, FRAMEPIPE_INPUT: "\n  visible=./my frames\r\n\nir=./ir\n" };
+    expect(parse("", inputs)).toMatchObject({ inputs: ["visible=./my frames", "ir=./ir"] });
+    expect(parse("other", inputs)).toMatchObject({ inputs: ["other"] });
+    expect(complaint("", { ...sender, FRAMEPIPE_INPUT: " \n" })[0]).toBe("error: nothing to send");
+    expect(parse("", { ...receiver, FRAMEPIPE_OUT: "d\nday.tar" })).toMatchObject({
+      values: { out: ["d", "day.tar"] },
     });
-  });
-
-  test("every option of the sender", () => {
-    const expected = {
-      ...sending,
-      host: "store",
-      port: 80,
-      device: "rig",
-      include: ["*.{jpg,png}"],
-      watch: true,
-      streams: {
-        formats: [{ source: undefined, format: { kind: "png" as const } }],
-        nameTemplate: "{run}-{sequence}",
-        whenBehind: "spool" as const,
-        spool: "d",
-        spoolBytesMax: 5e6,
-        onlyForStreams: "FRAMEPIPE_FORMAT",
-      },
-      retryForMs: 5000,
-    };
-    expect(parse("vis", sender)).toEqual({ ...expected, lockstep: true });
-    const deleting = { ...sender, FRAMEPIPE_DELETE_SENT: "1", FRAMEPIPE_LOCKSTEP: "off" };
-    expect(parse("vis", deleting)).toEqual({ ...expected, deleteSent: true });
-    const paced = {
-      FRAMEPIPE_SEND: "[::1]:1",
-      FRAMEPIPE_ORDER: "newest",
-      FRAMEPIPE_MAX_RATE: "8kbit",
-      FRAMEPIPE_FPS: "2",
-    };
-    expect(parse("vis", paced)).toMatchObject({ order: "newest", rateMax: 1, framesPerSecond: 2 });
-  });
-
-  test("--verify too", () => {
-    expect(parse("", { FRAMEPIPE_VERIFY: "d" })).toEqual({ mode: "verify", manners: quietly, directory: "d" });
+    expect(parse("", { ...receiver, FRAMEPIPE_INPUT: "vis" })).toMatchObject({ mode: "receive" });
+    const formats = { ...sender, FRAMEPIPE_FORMAT: "jpeg\nir=gif" };
+    expect(complaint("", formats)[0]).toBe("error: FRAMEPIPE_FORMAT: not a format: gif");
   });
 
   test("the command line wins", () => {
-    expect(parse("--receive 1 --out e --max-frame 2K --sync never", receiver)).toMatchObject({
+    expect(parse("--receive 1 --out e --max-frame 2K", receiver)).toMatchObject({
       port: 1,
-      out: ["e"],
-      frameBytesMax: 2000,
-      sync: "never",
+      values: { out: ["e"], maxFrame: 2000 },
     });
-    expect(parse("--include a vis", sender)).toMatchObject({ include: ["a"] });
-    expect(parse("--verify d", { ...sender, ...receiver, FRAMEPIPE_QUIET: "" })).toMatchObject({ mode: "verify" });
+    expect(parse("--include a", { ...sender, FRAMEPIPE_INCLUDE: "b\nc" })).toMatchObject({
+      values: { include: ["a"] },
+    });
+    expect(parse("--verify d", { ...sender, ...receiver })).toMatchObject({ mode: "verify" });
   });
 
   test("what is for another mode is ignored, even if it is wrong", () => {
     const both = {
-      FRAMEPIPE_MAX_FRAME: "nonsense",
+      FRAMEPIPE_SYNC: "nonsense",
       FRAMEPIPE_DEVICE: "..",
       FRAMEPIPE_ONCE: "maybe",
       FRAMEPIPE_OUT: "d",
     };
     expect(() => parse("--verify d", both)).not.toThrow();
-    expect(parse("--send localhost:8000 --device d vis", both)).toMatchObject({ device: "d" });
+    expect(parse("--send localhost:8000 --device d vis", both)).toMatchObject({ values: { device: "d" } });
+  });
+
+  test("a switch that is off contradicts nothing", () => {
+    expect(parse("--delete-sent", { ...sender, FRAMEPIPE_LOCKSTEP: "off" })).toMatchObject({
+      values: { deleteSent: true, lockstep: false },
+    });
   });
 
   test.each<[Environment, string, string]>([
-    [{ FRAMEPIPE_MAX_FRAME: "12x" }, "--receive 1 --out d", "error: FRAMEPIPE_MAX_FRAME: not a size: 12x"],
-    [{ FRAMEPIPE_SYNC: "x" }, "--receive 1 --out d", "error: FRAMEPIPE_SYNC: found x, expected batch, each or never"],
-    [{ FRAMEPIPE_ONCE: "x" }, "--receive 1 --out d", "error: FRAMEPIPE_ONCE: neither on nor off: x"],
-    [{ FRAMEPIPE_RECEIVE: "x" }, "--out d", "error: FRAMEPIPE_RECEIVE: not an address: x"],
     [{ FRAMEPIPE_SEND: "80" }, "d", "error: FRAMEPIPE_SEND: no host in 80"],
-    [{ FRAMEPIPE_DEVICE: "a//b" }, "--send localhost:1 d", 'error: FRAMEPIPE_DEVICE: empty segment in "a//b"'],
-    [{ FRAMEPIPE_RETRY_FOR: "x" }, "--send localhost:1 d", "error: FRAMEPIPE_RETRY_FOR: not a duration: x"],
+    [
+      { FRAMEPIPE_WHEN_BEHIND: "spool" },
+      "--send a:1 --insecure d",
+      "error: FRAMEPIPE_WHEN_BEHIND spool needs a directory to keep frames in",
+    ],
+    [
+      { FRAMEPIPE_SPOOL: "d" },
+      "--send localhost:1 --when-behind block d",
+      "error: FRAMEPIPE_SPOOL cannot be used with --when-behind block",
+    ],
+    [{ FRAMEPIPE_VERBOSE: "1" }, "--verify d --quiet", "error: --quiet cannot be used with FRAMEPIPE_VERBOSE"],
     [
       { FRAMEPIPE_SEND: "a:1", FRAMEPIPE_RECEIVE: "1" },
       "",
       "error: FRAMEPIPE_RECEIVE and FRAMEPIPE_SEND exclude each other",
     ],
   ])("the variable is named: %p", (env, line, error) => expect(complaint(line, env)[0]).toBe(error));
-});
-
-describe("help", () => {
-  test("names exactly the options that are offered", () => {
-    const listed = [...helpText.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, flag]) => flag ?? "");
-    expect(listed.toSorted()).toEqual(offeredFlags().toSorted());
-    for (const flag of helpText.match(/--[a-z][a-z-]*/g) ?? []) expect(offeredFlags()).toContain(flag);
-  });
-
-  test("its examples are accepted", () => {
-    const examples = [...helpText.matchAll(/^ {2}(?:ffmpeg .* \| )?framepipe (--\w+ [a-z\d][^|\n]*)/gm)].map(
-      ([, line]) => line?.trim() ?? "",
-    );
-    expect(examples.length).toBe(4);
-    for (const example of examples) expect(() => parse(example)).not.toThrow();
-  });
-
-  test("states the defaults that are used", () => {
-    const defaults = Object.fromEntries(
-      [...helpText.matchAll(/^ {2}(--[\w-]+) [A-Z][^]*?\(default: (\S+?)\)/gm)].map(([, flag, text]) => [flag, text]),
-    );
-    const {
-      "--sync": sync,
-      "--max-frame": maxFrame,
-      "--max-connections": connections,
-      "--min-free": minFree,
-    } = defaults;
-    const explicit = `--sync ${sync} --max-frame ${maxFrame} --max-connections ${connections} --min-free ${minFree}`;
-    expect(parse(`--receive 8000 --out captures ${explicit}`)).toEqual(receiving);
-  });
-
-  test("lists every exit status", () => {
-    for (const status of Object.values(ExitStatus)) expect(helpText).toContain(`\n  ${status}  `);
-  });
-
-  test("fits 100 columns and has no tabs", () => {
-    for (const line of helpText.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
-    expect(helpText).not.toContain("\t");
-  });
 });

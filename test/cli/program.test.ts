@@ -71,7 +71,7 @@ async function receiver(...words: string[]) {
 
 describe("without a peer", () => {
   test("--help is data", async () => {
-    expect(await run(["--help"])).toEqual({ status: 0, stdout: helpText, stderr: "" });
+    expect(await run(["--help"])).toEqual({ status: 0, stdout: helpText(), stderr: "" });
   });
 
   test("--version is data, and complete into a pipe", async () => {

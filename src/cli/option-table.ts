@@ -1,0 +1,242 @@
+/**
+ * Every option, once: the command line, the environment and the help are made from this table, and so is whatever else
+ * has to know them all. The key is the flag's name: `maxFrame` is `--max-frame` and `FRAMEPIPE_MAX_FRAME`.
+ */
+import { Option } from "@commander-js/extra-typings";
+import { UserError } from "../errors.ts";
+import {
+  connectionsMaxDefault,
+  frameBytesCeiling,
+  frameBytesMaxDefault,
+  minFreeBytesDefault,
+  spoolBytesMaxDefault,
+} from "../limits.ts";
+import type { SendingOrder } from "../protocols/source-ledger.ts";
+import type { SyncMode } from "../sinks/store/sync-mode.ts";
+import type { StreamInputOptions } from "../sources/open-source.ts";
+import { frameNameDefault } from "../sources/stream/frame-names.ts";
+import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
+import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
+import { syncHint, whenBehindHint } from "./option-values.ts";
+import type { Address } from "./values.ts";
+
+export const modes = ["receive", "send", "verify"] as const;
+export type Mode = (typeof modes)[number];
+
+type Switch =
+  "watch" | "deleteSent" | "lockstep" | "once" | "insecure" | "json" | "quiet" | "verbose" | "help" | "version";
+
+/** What each option gives. Undefined: it was not given and has no default of its own. */
+export type OptionValues = Readonly<
+  Record<Switch, boolean> &
+    Record<"include" | "out", readonly string[]> &
+    Record<"device" | "spool" | "layout" | "verify", string | undefined> &
+    Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections", number> &
+    Record<"maxRate" | "fps" | "retryFor", number | undefined> & {
+      send: Peer | undefined;
+      receive: Address | undefined;
+      format: StreamInputOptions["formats"];
+      name: string;
+      order: SendingOrder;
+      whenBehind: StreamInputOptions["whenBehind"] | undefined;
+      sync: SyncMode;
+    }
+>;
+export type OptionKey = keyof OptionValues;
+
+interface Entry<Value> {
+  /** Where it means something. Elsewhere it is refused, and its variable is ignored. */
+  readonly modes: readonly Mode[];
+  readonly help: string;
+  /** What stands for its value in the help, and who reads it. Absent: a switch, which is there or not. */
+  readonly takes?: readonly [placeholder: string, parse: Parser<Value extends readonly (infer One)[] ? One : Value>];
+  /** May be given several times, or as lines of its variable. Of any other the last one counts. */
+  readonly repeatable?: true;
+  readonly default?: Value;
+  /** Shown as the default. */
+  readonly defaultText?: string;
+  /** Options that contradict it, and why. */
+  readonly conflicts?: { readonly [K in OptionKey]?: string };
+  readonly short?: string;
+  /** It has no variable. */
+  readonly typedOnly?: true;
+}
+
+/** Options that mean something in these modes, and nowhere else. */
+function only<Key extends OptionKey>(
+  inModes: readonly Mode[],
+  entries: { readonly [K in Key]: Omit<Entry<OptionValues[K]>, "modes"> },
+): { readonly [K in Key]: Entry<OptionValues[K]> } {
+  const complete = Object.entries<object>(entries).map(([key, entry]) => [key, { ...entry, modes: inModes }]);
+  return Object.fromEntries(complete) as { readonly [K in Key]: Entry<OptionValues[K]> };
+}
+
+const ownPace = { lockstep: "it has one order and its own pace" };
+
+/** In the order of the help. */
+export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } = {
+  ...only(["send"], {
+    send: { takes: ["HOST:PORT", peerAddress], help: "where the receiver listens; [IPV6]:PORT" },
+    device: { takes: ["NAME", deviceName], defaultText: "the host name", help: "who is sending" },
+    include: {
+      takes: ["GLOB", plainText],
+      repeatable: true,
+      help: "send only matching files of a directory: --include '*.jpg'",
+    },
+    watch: { help: "go on: send frames as they are finished in the directories" },
+    format: {
+      takes: ["[SOURCE=]FORMAT", streamFormat],
+      repeatable: true,
+      defaultText: "auto",
+      help: "how a stream is split: auto, jpeg, png, y4m or raw:BYTES; of one stream: infrared=raw:163840",
+    },
+    name: {
+      takes: ["TEMPLATE", plainText],
+      default: frameNameDefault,
+      help: "names of a stream's frames, from {date} {time} {sequence} {run} {source} {extension}",
+    },
+    order: {
+      takes: ["ORDER", choice(["oldest", "newest"], "newest sends what is live first and the backlog behind it")],
+      default: "oldest",
+      conflicts: ownPace,
+      help: "which unsent frame goes first: oldest or newest",
+    },
+    whenBehind: {
+      takes: ["POLICY", choice(["block", "spool", "drop-oldest"], whenBehindHint)],
+      defaultText: "block; spool with --spool",
+      help: "what happens when the link is slower than a stream: block, spool or drop-oldest",
+    },
+    spool: { takes: ["DIR", plainText], help: "keep the frames of streams in this directory until they are stored" },
+    spoolLimit: {
+      ...size(1, Number.MAX_SAFE_INTEGER, spoolBytesMaxDefault),
+      help: "how much --spool may keep; then the oldest frames are dropped",
+    },
+    maxRate: { takes: ["RATE", rate], defaultText: "none", conflicts: ownPace, help: "cap on the link: 20Mbit" },
+    fps: {
+      takes: ["N", framesPerSecond],
+      conflicts: { watch: "it replays a directory, and --watch waits for what a camera adds to it" },
+      help: "send so many frames a second of each directory: to replay it",
+    },
+    deleteSent: {
+      conflicts: { lockstep: "an old receiver cannot prove that a frame is stored" },
+      help: "remove each file once the receiver has stored it, never before",
+    },
+    retryFor: {
+      takes: ["DURATION", duration],
+      defaultText: "for ever",
+      help: "how long to try when the receiver is not there",
+    },
+    lockstep: { help: "speak the stop-and-wait text protocol of an old receiver" },
+  }),
+  ...only(["receive"], {
+    receive: {
+      takes: ["[HOST:]PORT", listenAddress],
+      help: "where to listen; port 0: any free one. Without HOST: 127.0.0.1, with --insecure every interface",
+    },
+    out: {
+      takes: ["DEST", plainText],
+      repeatable: true,
+      help:
+        "required: a directory, a .tar or .mcap file, - for standard output, or /dev/null to count and discard. " +
+        "With several, a frame is acknowledged when every one has stored it",
+    },
+    layout: {
+      takes: ["TEMPLATE", plainText],
+      defaultText: "{device}/{source}/{name}",
+      help: "path of a frame below the directory",
+    },
+    sync: {
+      takes: ["MODE", choice(["batch", "each", "never"], syncHint)],
+      default: "batch",
+      help: "when stored means safe from power loss: batch (frames are flushed in groups), each, or never",
+    },
+    maxConnections: {
+      takes: ["N", connectionCount],
+      default: connectionsMaxDefault,
+      help: "connections at a time",
+    },
+    minFree: {
+      ...size(0, Number.MAX_SAFE_INTEGER, minFreeBytesDefault),
+      help: "with less free disk than this, wait for space",
+    },
+    once: { help: "exit when the first session has ended" },
+  }),
+  ...only(["receive", "send"], {
+    maxFrame: {
+      ...size(1, frameBytesCeiling, frameBytesMaxDefault),
+      help: "largest frame that is sent or accepted; a larger one is named and left out",
+    },
+    insecure: { help: "allow plain TCP to or from other machines" },
+  }),
+  ...only(["verify"], {
+    verify: { takes: ["DIR", plainText], help: "name the frames that are missing, changed, unknown or never came" },
+  }),
+  ...only(modes, {
+    json: { help: "messages as JSON lines on standard error; the result of --verify as JSON lines on standard output" },
+    quiet: { conflicts: { verbose: "" }, help: "only errors, and frames that are not stored" },
+    verbose: {
+      help:
+        "more about connections, and progress where there is no terminal to draw it on; with --json an event for " +
+        "each frame that is stored",
+    },
+    help: { short: "-h", typedOnly: true, help: "this text" },
+    version: { typedOnly: true, help: "version and commit" },
+  }),
+};
+
+export const optionKeys: readonly OptionKey[] = Object.keys(optionTable) as OptionKey[];
+
+/** For whoever does not care what the option gives. */
+export function entryOf(key: OptionKey): Entry<unknown> {
+  return optionTable[key];
+}
+
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+export function variableOf(flag: string): string {
+  return `FRAMEPIPE_${flag.slice(2).toUpperCase().replaceAll("-", "_")}`;
+}
+
+const groups: Readonly<Record<string, string>> = {
+  send: "sender",
+  receive: "receiver",
+  "receive,send": "sender and receiver",
+  verify: "verify",
+};
+
+/** The option as commander wants it. `env` and `conflicts` are for whoever explains it: see `parsed-options.ts`. */
+export function makeOption(key: OptionKey): Option {
+  const entry = entryOf(key);
+  const { short, takes, conflicts = {}, repeatable } = entry;
+  const flag = flagOf(key);
+  const flags = `${short === undefined ? "" : `${short}, `}${flag}${takes === undefined ? "" : ` <${takes[0]}>`}`;
+  const option = new Option(flags, entry.help).helpGroup(groups[entry.modes.join()] ?? "all modes");
+  // Brackets within a placeholder do not make the value optional.
+  option.optional = false;
+  option.conflicts(Object.keys(conflicts));
+  if (entry.typedOnly !== true) option.env(variableOf(flag));
+  if (takes === undefined) return option.default(false);
+  const [, parse] = takes;
+  if (parse.choices !== undefined) option.choices(parse.choices);
+  option.argParser((text, before: unknown) => {
+    const one = parse({ text: present(flag, text), label: flag });
+    return repeatable === true ? [...(before as unknown[]), one] : one;
+  });
+  return option.default(repeatable === true ? [] : entry.default, entry.defaultText);
+}
+
+/** Commander takes whatever follows. A forgotten value must not swallow the next option. */
+function present(flag: string, text: string): string {
+  if (text !== "" && !text.startsWith("--")) return text;
+  throw new UserError(`${flag} needs a value, found ${text === "" ? "an empty one" : text}`, [helpHint]);
+}
+
+export const usage = [
+  "framepipe --send HOST:PORT [SOURCE=]INPUT ...",
+  "framepipe --receive [HOST:]PORT --out DEST",
+  "framepipe --verify DIR",
+] as const;
+
+export const helpHint = "framepipe --help lists the options and shows examples";

@@ -1,0 +1,152 @@
+/**
+ * What the texts of options mean. Each function gives the value, or says in a UserError which option or variable holds
+ * something else, and what would be right.
+ */
+import { UserError } from "../errors.ts";
+import { nameProblem } from "../names.ts";
+import { sizeText } from "../size-text.ts";
+import type { StreamInputOptions } from "../sources/open-source.ts";
+import { formatBytes } from "./format.ts";
+import { type Address, parseAddress, parseCount, parseDuration, parseRate, parseSize } from "./values.ts";
+
+/** A text, and where it came from: `--out`, or `FRAMEPIPE_OUT`. */
+export interface RawValue {
+  readonly text: string;
+  readonly label: string;
+}
+
+/** Throws UserError. */
+export interface Parser<Value> {
+  (raw: RawValue): Value;
+  /** The only words it takes, if these can be listed. */
+  readonly choices?: readonly string[];
+}
+
+export function plainText({ text }: RawValue): string {
+  return text;
+}
+
+export const whenBehindHint =
+  "block stops reading the stream, spool keeps frames on disk, drop-oldest forgets those that waited longest";
+export const syncHint = "batch flushes frames in groups, each one by one, never leaves it to the system";
+
+export function choice<const Word extends string>(choices: readonly Word[], hint: string): Parser<Word> {
+  const expected = choices.join(", ").replace(/, ([\w-]+)$/, " or $1");
+  const parse = ({ text, label }: RawValue): Word => {
+    const word = choices.find((known) => known === text);
+    if (word !== undefined) return word;
+    throw new UserError(`${label}: found ${text}, expected ${expected}`, [hint]);
+  };
+  return Object.assign(parse, { choices });
+}
+
+/** Bytes, from `least` to `most`. */
+export function size(
+  least: number,
+  most: number,
+  fallback: number,
+): { readonly takes: readonly ["SIZE", Parser<number>]; readonly default: number; readonly defaultText: string } {
+  const parse = (raw: RawValue): number => bytesWithin(raw, least, most);
+  return { takes: ["SIZE", parse], default: fallback, defaultText: sizeText(fallback) };
+}
+
+function bytesWithin({ text, label }: RawValue, least: number, most: number): number {
+  const bytes = parseSize(text);
+  if (bytes === undefined) {
+    const hint = "a number, then K M G (of 1000) or Ki Mi Gi (of 1024): 256Mi";
+    throw new UserError(`${label}: not a size: ${text}`, [hint]);
+  }
+  if (bytes < least)
+    throw new UserError(`${label}: ${formatBytes(bytes)} is too little`, [`at least ${formatBytes(least)}`]);
+  if (bytes > most)
+    throw new UserError(`${label}: ${formatBytes(bytes)} is too much`, [`at most ${formatBytes(most)}`]);
+  return bytes;
+}
+
+/** Milliseconds. */
+export function duration({ text, label }: RawValue): number {
+  const ms = parseDuration(text);
+  if (ms !== undefined) return ms;
+  throw new UserError(`${label}: not a duration: ${text}`, ["a number, then ms s m h or d: 90s"]);
+}
+
+/** Bytes per millisecond. */
+export function rate({ text, label }: RawValue): number {
+  const bitsPerSecond = parseRate(text);
+  if (bitsPerSecond !== undefined && bitsPerSecond >= 1000) return bitsPerSecond / 8 / 1000;
+  throw new UserError(`${label}: not a rate: ${text}`, ["a number with kbit, Mbit or Gbit: 20Mbit"]);
+}
+
+export function framesPerSecond({ text, label }: RawValue): number {
+  const fps = /^\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : Number.NaN;
+  if (fps >= 0.001 && fps <= 100_000) return fps;
+  throw new UserError(`${label}: not a number of frames per second: ${text}`, ["for example 30 or 0.5"]);
+}
+
+export function connectionCount({ text, label }: RawValue): number {
+  const count = parseCount(text);
+  if (count !== undefined && count > 0) return count;
+  throw new UserError(`${label}: not a number of connections: ${text}`, ["a whole number from 1"]);
+}
+
+export function deviceName({ text, label }: RawValue): string {
+  const problem = nameProblem(text);
+  if (problem === undefined) return text;
+  throw new UserError(`${label}: ${problem} in ${JSON.stringify(text)}`, [
+    "it names a directory at the receiver: letters, digits, - and _ are safe, / makes sub-directories",
+  ]);
+}
+
+const formatHint = "auto, jpeg, png, y4m or raw:BYTES; for one stream of several: infrared=raw:163840";
+
+/** `[SOURCE=]FORMAT`. */
+export function streamFormat({ text, label }: RawValue): StreamInputOptions["formats"][number] {
+  const equals = text.indexOf("=");
+  const source = equals < 0 ? undefined : text.slice(0, equals);
+  if (source !== undefined && nameProblem(source) !== undefined) {
+    throw new UserError(`${label}: no source is named ${JSON.stringify(source)}`, [formatHint]);
+  }
+  const kind = text.slice(equals + 1);
+  if (kind === "auto" || kind === "jpeg" || kind === "png" || kind === "y4m") return { source, format: { kind } };
+  if (kind.startsWith("raw:")) {
+    const bytes = bytesWithin({ text: kind.slice("raw:".length), label }, 1, Number.MAX_SAFE_INTEGER);
+    return { source, format: { kind: "raw", bytes } };
+  }
+  const hint = kind === "raw" ? "raw needs the size of a frame: raw:614400 for 640 x 480 with 16 bits" : formatHint;
+  throw new UserError(`${label}: not a format: ${kind}`, [hint]);
+}
+
+const peerExamples = "for example 192.168.1.20:8000, camera-store:8000 or [fd00::20]:8000";
+const listenExamples = "for example 8000, 192.168.1.20:8000 or [fd00::20]:8000";
+
+function address({ text, label }: RawValue, examples: string): Address {
+  const parsed = parseAddress(text);
+  if (parsed !== undefined) return parsed;
+  const bare = !text.includes("[") && text.split(":").length > 2;
+  const hint = bare ? "an IPv6 address stands in brackets: [fd00::20]:8000" : `${examples}; a port is at most 65535`;
+  throw new UserError(`${label}: not an address: ${text}`, [hint]);
+}
+
+export interface Peer {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where to connect to. */
+export function peerAddress(raw: RawValue): Peer {
+  const { host, port } = address(raw, peerExamples);
+  if (host === undefined) {
+    throw new UserError(`${raw.label}: no host in ${raw.text}`, [
+      `on this machine: --send localhost:${port}`,
+      peerExamples,
+    ]);
+  }
+  if (port === 0)
+    throw new UserError(`${raw.label}: no port in ${raw.text}`, ["the receiver says on which port it listens"]);
+  return { host, port };
+}
+
+/** Where to listen. */
+export function listenAddress(raw: RawValue): Address {
+  return address(raw, listenExamples);
+}
