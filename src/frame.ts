@@ -71,7 +71,7 @@ export type GapReason =
   | "unreadable" // could not be opened or read
   | "vanished" // listed, then gone
   | "changing" // changed each time it was read
-  | "refused" // the receiver refused it
+  | "refused" // the receiver refused it, or it is larger than the sender's --max-frame
   | "dropped"; // a live stream was faster than the link
 
 /** One or more consecutive frames that will not arrive. */
@@ -93,7 +93,7 @@ export interface SourceTotals {
   readonly stored: number;
   readonly already: number;
   readonly conflicts: number;
-  /** Refused by the receiver. */
+  /** Refused by the receiver, or larger than the sender's own limit. */
   readonly refused: number;
   /** Unreadable, vanished, changing or dropped at the sender. */
   readonly skipped: number;

@@ -49,6 +49,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     sources,
     order,
     rateMax: values.maxRate,
+    frameBytesMax: values.maxFrame,
     lockstep,
     retryForMs: values.retryFor,
     onEvent: (event) => terminal.report(describeSenderEvent(event)),

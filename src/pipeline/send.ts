@@ -22,6 +22,8 @@ export interface SenderRunOptions {
   readonly order: SendingOrder;
   /** Cap on the link, in bytes per millisecond; undefined: none. */
   readonly rateMax: number | undefined;
+  /** A larger frame is named and not sent. */
+  readonly frameBytesMax?: number | undefined;
   /** Speak the article's protocol: always the oldest first, and nothing but its own pace. */
   readonly lockstep: boolean;
   /** How long to try without a connection; undefined: for ever. */
@@ -37,11 +39,21 @@ export interface SenderRun {
 }
 
 export function runSender(options: SenderRunOptions): SenderRun {
-  const { host, port, device, agent, sources, order, rateMax, retryForMs, onEvent } = options;
+  const { host, port, device, agent, sources, order, rateMax, frameBytesMax, retryForMs, onEvent } = options;
   const peer = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const dial = dialer(host, port);
   const { promise: done, resolve: onDone } = Promise.withResolvers<SenderResult>();
-  const common = { peer, dial, clock: systemClock, random: Math.random, sources, retryForMs, onEvent, onDone };
+  const common = {
+    peer,
+    dial,
+    clock: systemClock,
+    random: Math.random,
+    sources,
+    frameBytesMax,
+    retryForMs,
+    onEvent,
+    onDone,
+  };
   const sending = options.lockstep
     ? new LockstepSending(common)
     : new Sending({ ...common, order, rateMax, session: crypto.randomUUID().replaceAll("-", ""), device, agent });

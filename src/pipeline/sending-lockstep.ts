@@ -13,7 +13,7 @@ import { LockstepSender, type LockstepStep } from "../protocols/lockstep/sender.
 import { type FrameRecord, SourceLedger } from "../protocols/source-ledger.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
-import { framesHeld, type SenderResult } from "./sending.ts";
+import { framesHeld, type SenderResult, sizeProblem } from "./sending.ts";
 
 export interface LockstepSendingOptions {
   /** For messages: `host:port`. */
@@ -22,6 +22,8 @@ export interface LockstepSendingOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly sources: readonly Source[];
+  /** A larger frame is not sent. Absent: there is no limit. */
+  readonly frameBytesMax?: number | undefined;
   readonly retryForMs: number | undefined;
   readonly onEvent: (event: SenderEvent) => void;
   /** Called once, when nothing more will be sent. */
@@ -195,10 +197,11 @@ export class LockstepSending {
     const { record, sequence } = next;
     try {
       const opened = source.open(record.entry);
-      const problem = conversation.problem(record.entry.name, opened.bytes);
+      const tooLarge = sizeProblem(opened.bytes, this.#options.frameBytesMax);
+      const problem = tooLarge ?? conversation.problem(record.entry.name, opened.bytes);
       if (problem !== undefined) {
         opened.close();
-        this.#giveUp(ledger, sequence, record, "unreadable", problem);
+        this.#giveUp(ledger, sequence, record, tooLarge === undefined ? "unreadable" : "refused", problem);
         return true;
       }
       record.bytes = opened.bytes;
@@ -269,14 +272,12 @@ export class LockstepSending {
     this.#closeFrame();
     ledger.turnIntoGap(sequence, record, reason, detail);
     ledger.settle(sequence, record, "recorded");
-    this.#options.onEvent({
-      event: "skipped",
-      source: ledger.source,
-      name: record.entry.name,
-      count: 1,
-      reason,
-      detail,
-    });
+    const { name } = record.entry;
+    this.#options.onEvent(
+      reason === "refused"
+        ? { event: "refused", source: ledger.source, name, reason: "too-large", detail }
+        : { event: "skipped", source: ledger.source, name, count: 1, reason, detail },
+    );
     this.#settled(record.entry, false);
   }
 
@@ -314,7 +315,7 @@ export class LockstepSending {
     const totals = this.#ledgers.map((ledger) => ({ source: ledger.source, totals: ledger.totals() }));
     const complete = this.#ledgers.every((ledger) => ledger.complete);
     const unsettledFrames = this.#ledgers.reduce((sum, ledger) => sum + ledger.listedFrames - ledger.settledFrames, 0);
-    const skipped = this.#ledgers.some((ledger) => ledger.skippedFrames > 0);
+    const skipped = this.#ledgers.some((ledger) => ledger.refusedFrames + ledger.skippedFrames > 0);
     const status = error?.status ?? (complete && !skipped ? ExitStatus.ok : ExitStatus.incomplete);
     this.#options.onEvent({
       event: "finished",

@@ -8,7 +8,7 @@
  */
 import { ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
-import type { GapReason, SourceTotals } from "../frame.ts";
+import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
 import { chunkBytes, stopMs } from "../limits.ts";
 import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
@@ -31,6 +31,8 @@ export interface SendingOptions {
   readonly order: SendingOrder;
   /** Cap on the link, in bytes per millisecond. */
   readonly rateMax: number | undefined;
+  /** A larger frame is not sent, and becomes a gap. Absent: whatever the receiver takes. */
+  readonly frameBytesMax?: number | undefined;
   /** How long to try without a connection; undefined: for ever. */
   readonly retryForMs: number | undefined;
   readonly onEvent: (event: SenderEvent) => void;
@@ -227,17 +229,9 @@ export class Sending {
           onEvent({ event: "conflict", source: this.#name(step.sourceIndex), name: step.entry.name });
         }
         return true;
-      case "refused": {
-        const { reason, text } = step;
-        onEvent({
-          event: "refused",
-          source: this.#name(step.sourceIndex),
-          name: step.entry.name,
-          reason,
-          detail: text,
-        });
+      case "refused":
+        this.#refused(step.sourceIndex, step.entry.name, step.reason, step.text);
         return true;
-      }
       case "held":
         onEvent({ event: "held", reason: step.text });
         return true;
@@ -300,6 +294,13 @@ export class Sending {
       this.#skip(sourceIndex, entry.name, error);
       return;
     }
+    const tooLarge = sizeProblem(opened.bytes, this.#options.frameBytesMax);
+    if (tooLarge !== undefined) {
+      this.#close(sourceIndex);
+      this.#session.skipFrame(sourceIndex, "refused", tooLarge);
+      this.#refused(sourceIndex, entry.name, "too-large", tooLarge);
+      return;
+    }
     const bytes = this.#session.openFrame(sourceIndex, opened.bytes);
     if (bytes !== undefined) this.#chunk(sourceIndex, bytes);
   }
@@ -326,6 +327,10 @@ export class Sending {
 
   #skipped(sourceIndex: number, name: string, reason: GapReason, detail: string, count: number): void {
     this.#options.onEvent({ event: "skipped", source: this.#name(sourceIndex), name, count, reason, detail });
+  }
+
+  #refused(sourceIndex: number, name: string, reason: RefusalReason, detail: string): void {
+    this.#options.onEvent({ event: "refused", source: this.#name(sourceIndex), name, reason, detail });
   }
 
   #close(sourceIndex: number): void {
@@ -367,6 +372,12 @@ export class Sending {
     });
     this.#options.onDone({ status, totals, unsettledFrames, unlisted, lost, error });
   }
+}
+
+/** Why a frame of this size is not sent, if it is not. Both ends show it, so it says whose limit that is. */
+export function sizeProblem(bytes: number, frameBytesMax: number | undefined): string | undefined {
+  if (frameBytesMax === undefined || bytes <= frameBytesMax) return undefined;
+  return `${bytes} bytes, limit ${frameBytesMax} (--max-frame of the sender)`;
 }
 
 /** What is lost when the run ends here: of each source that cannot be read again, the frames that only it has. */

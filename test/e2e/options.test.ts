@@ -86,6 +86,44 @@ test("--max-frame: a larger frame is named at both ends and in the catalogue, th
   expect((await place.run(["--verify", out])).status).toBe(0);
 }, 60_000);
 
+test("--max-frame at the sender: a larger frame is not sent, is named at both ends, and stays where it is", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const [small, large] = [new Uint8Array(10_000), new Uint8Array(10_001)];
+  const dir = makeFiles(place.path("vis"), { "1.jpg": small, "2.jpg": large, "3.jpg": small });
+  const limit = ["--max-frame", "10K"];
+  const receiver = await place.receive(out);
+  const sender = place.send(receiver.port, [dir], [...limit, "--delete-sent"]);
+  expect(await sender.status()).toBe(4);
+  const detail = "10001 bytes, limit 10000 (--max-frame of the sender)";
+  expect(sender.all("refused")).toMatchObject([{ source: "vis", name: "2.jpg", reason: "too-large", detail }]);
+  expect(sender.all("summary")).toMatchObject([{ frames: 3, stored: 2, refused: 1, skipped: 0 }]);
+  expect(receiver.all("gap")).toMatchObject([{ name: "2.jpg", reason: "refused", detail }]);
+  expect(filesBelow(dir)).toEqual(["2.jpg"]);
+
+  // What is there already need not be sent.
+  expect(await place.send(receiver.port, [dir]).status()).toBe(0);
+  expect(await place.send(receiver.port, [dir], limit).status()).toBe(0);
+
+  // The old protocol and a stream go on behind such a frame, too.
+  makeFiles(dir, { "0.jpg": large, "4.jpg": small });
+  const old = place.send(receiver.port, [`old=${dir}`], [...limit, "--lockstep"]);
+  expect(await old.status()).toBe(4);
+  expect(old.all("refused").map(({ name }) => name)).toEqual(["0.jpg", "2.jpg"]);
+  const images = [5_000, 20_000, 6_000].map((bytes, at) => [place.path(`image-${at}`), bytes] as const);
+  for (const [folder, bytes] of images) await makeFrameSet(folder, { kind: "jpeg", count: 1, bytes });
+  const words = `--send 127.0.0.1:${receiver.port} --device d --json --name {sequence}-{run} --max-frame 10K stream=-`;
+  const pipe = `cat ${images.map(([folder]) => `'${folder}'/*`).join(" ")} | '${place.executable}' ${words}`;
+  const stream = place.startOther("bash", ["-c", pipe]);
+  expect(await stream.status()).toBe(4);
+  expect(stream.all("refused")).toMatchObject([{ name: expect.stringMatching(/^0*1-/), reason: "too-large" }]);
+  expect(stream.all("summary")).toMatchObject([{ frames: 3, stored: 2, refused: 1 }]);
+  receiver.signal("SIGTERM");
+  expect(await receiver.status()).toBe(0);
+  expect(filesBelow(join(out, "camera", "vis"))).toEqual(["1.jpg", "2.jpg", "3.jpg"]);
+  expect(filesBelow(join(out, "lockstep", "old"))).toEqual(["old/4.jpg"]);
+}, 60_000);
+
 const mountable = process.platform === "linux" && process.getuid?.() === 0;
 
 test.skipIf(!mountable)(
