@@ -12,6 +12,8 @@ export type SenderEvent =
   /** The receiver cannot store for now (disk full, gone). */
   | { readonly event: "held"; readonly reason: string }
   | { readonly event: "resumed" }
+  /** If `eachFrame` is asked for: a frame is acknowledged, and was not there before. */
+  | { readonly event: "stored"; readonly source: string; readonly name: string }
   /** A file, folder or frame that cannot be sent; the rest goes on. */
   | {
       readonly event: "skipped";
@@ -68,6 +70,14 @@ export type ReceiverEvent =
       readonly name: string;
       readonly reason: RefusalReason;
       readonly detail: string;
+    }
+  /** If `eachFrame` is asked for. */
+  | {
+      readonly event: "stored";
+      readonly device: string;
+      readonly source: string;
+      readonly name: string;
+      readonly bytes: number;
     }
   | { readonly event: "conflict"; readonly device: string; readonly source: string; readonly name: string }
   | {

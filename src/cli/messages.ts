@@ -42,6 +42,8 @@ export function describeSenderEvent(event: SenderEvent): Report {
       return { level: "warning", event, text: `waiting: the receiver cannot store now: ${event.reason}` };
     case "resumed":
       return { level: "info", event, text: "the receiver stores again" };
+    case "stored":
+      return { level: "detail", event, text: `stored ${event.source}/${event.name}` };
     case "skipped": {
       // Frames of a stream may have no name yet; nor has a file whose name cannot be sent: the detail says which it is.
       const frames = event.count === 1 ? "a frame" : `${formatCount(event.count)} frames`;
@@ -94,6 +96,8 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     }
     case "connection-refused":
       return { level: "info", event, text: `closed a connection from ${event.peer}: ${event.reason}` };
+    case "stored":
+      return { level: "detail", event, text: `stored ${origin(event)}/${event.name}` };
     case "rejected": {
       const text = `refused ${origin(event)}/${event.name}: ${event.detail || refusals[event.reason]}`;
       // A sender of our own either sends the frame again or reports it as a gap, and that is what counts.

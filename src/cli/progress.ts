@@ -1,6 +1,7 @@
 /**
- * How far things are, several times a second at the bottom of a terminal, or as a plain line every few seconds where
- * there is none. Reads the counters of a pipeline and never disturbs it.
+ * How far things are, several times a second at the bottom of a terminal. Where there is none, nobody may be there to
+ * read it, and a log would fill: a line every few seconds is for `--verbose` and `--json`. Reads the counters of a
+ * pipeline and never disturbs it.
  *
  * The display is our own and not `cli-progress`: tried in a terminal, that one wrote messages over its bars without
  * clearing them, repeated all bars with every redraw once there were more than the screen has lines, and repainted in
@@ -121,9 +122,10 @@ export class Progress {
   }
 
   start(): void {
-    if (this.#options.terminal.quiet) return;
+    const { interactive, json, quiet, verbose } = this.#options.terminal;
+    if (quiet || !(interactive || json || verbose)) return;
     this.tick();
-    this.#timer = setInterval(() => this.tick(), this.#options.terminal.interactive ? redrawMs : lineMs);
+    this.#timer = setInterval(() => this.tick(), interactive ? redrawMs : lineMs);
   }
 
   /** Removes the display; what is final is for the summary to say. */
@@ -158,7 +160,7 @@ export class Progress {
     });
     const told =
       changed.length > plainSourcesMax && !terminal.json ? [sum(`${changed.length} sources`, changed)] : changed;
-    for (const pace of told) terminal.info(plainLine(pace), progressEvent(pace));
+    for (const pace of told) terminal.report({ level: "detail", event: progressEvent(pace), text: plainLine(pace) });
   }
 }
 

@@ -42,6 +42,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       frameBytesMax,
       connectionsMax: values.maxConnections,
       once: values.once,
+      eachFrame: values.json && values.verbose,
       onEvent: (event) => {
         terminal.report(describeReceiverEvent(event));
         // A receiver runs for months: each session has its own share of lines about frames.

@@ -52,6 +52,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     frameBytesMax: values.maxFrame,
     lockstep,
     retryForMs: values.retryFor,
+    eachFrame: values.json && values.verbose,
     onEvent: (event) => terminal.report(describeSenderEvent(event)),
   });
   const progress = new Progress({ terminal, nowMs, standings: () => run.progress.map(standingOfSource) });

@@ -24,6 +24,8 @@ export interface ReceiverRunOptions {
   readonly connectionsMax: number;
   /** Exit when the first session has ended. */
   readonly once: boolean;
+  /** Frames that are stored are events, too, which costs a little for each. */
+  readonly eachFrame?: boolean;
   readonly onEvent: (event: ReceiverEvent) => void;
 }
 
@@ -44,7 +46,7 @@ export interface ReceiverRun {
 
 /** Throws UserError when the port cannot be had. The sink is disposed of when the run is done. */
 export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
-  const { hostname, port, sink, out, agent, frameBytesMax, connectionsMax, once, onEvent } = options;
+  const { hostname, port, sink, out, agent, frameBytesMax, connectionsMax, once, eachFrame = false, onEvent } = options;
   let finish!: (result: ReceiverResult) => void;
   const done = new Promise<ReceiverResult>((resolve) => {
     finish = resolve;
@@ -69,6 +71,7 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     // Without a file to write to, a connection is of no use to anybody. Every destination may have one for each frame.
     connectionsMax: Math.min(connectionsMax, Math.max(1, (openFilesMax() ?? Infinity) - spareFiles * out.length)),
     newSession: () => crypto.randomUUID().replaceAll("-", ""),
+    eachFrame,
     onEvent,
     onSessionEnd: (complete) => {
       if (once) end(complete ? ExitStatus.ok : ExitStatus.incomplete);

@@ -24,6 +24,8 @@ export interface HubOptions {
   readonly connectionsMax: number;
   /** 32 hexadecimal digits, new at each call: for lockstep clients, which have no session of their own. */
   readonly newSession: () => string;
+  /** Frames that are stored are events, too, which costs a little for each. */
+  readonly eachFrame?: boolean;
   readonly onEvent: (event: ReceiverEvent) => void;
   /** A session has ended and its connection is gone. `complete`: every frame of it was stored. */
   readonly onSessionEnd?: (complete: boolean) => void;

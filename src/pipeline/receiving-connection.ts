@@ -25,6 +25,7 @@ export interface ConnectionHub {
     readonly agent: string;
     readonly frameBytesMax: number;
     readonly newSession: () => string;
+    readonly eachFrame?: boolean;
     readonly onEvent: (event: ReceiverEvent) => void;
   };
   /** Frames of any connection may be taken now. */
@@ -362,6 +363,7 @@ export class ReceivingConnection implements LinkHandlers {
           progress.storedBytes += frame.bytes;
           this.#storedFrames++;
           this.#storedBytes += frame.bytes;
+          this.#reportStored(frame);
           if (result === "conflict") {
             progress.conflictFrames++;
             const { device, source } = frame.origin;
@@ -382,6 +384,11 @@ export class ReceivingConnection implements LinkHandlers {
       }
       if (!this.#closing) receiving.settle(incoming.sourceIndex, frame.sequence, result);
     };
+  }
+
+  #reportStored({ origin: { device, source }, name, bytes }: Frame): void {
+    const { eachFrame = false, onEvent } = this.#hub.options;
+    if (eachFrame) onEvent({ event: "stored", device, source, name, bytes });
   }
 
   /** A write failed in the middle: this frame is sent again, and everybody waits for the destination. */

@@ -28,6 +28,8 @@ export interface SenderRunOptions {
   readonly lockstep: boolean;
   /** How long to try without a connection; undefined: for ever. */
   readonly retryForMs: number | undefined;
+  /** Frames that are stored are events, too, which costs a little for each. */
+  readonly eachFrame?: boolean;
   readonly onEvent: (event: SenderEvent) => void;
 }
 
@@ -39,7 +41,19 @@ export interface SenderRun {
 }
 
 export function runSender(options: SenderRunOptions): SenderRun {
-  const { host, port, device, agent, sources, order, rateMax, frameBytesMax, retryForMs, onEvent } = options;
+  const {
+    host,
+    port,
+    device,
+    agent,
+    sources,
+    order,
+    rateMax,
+    frameBytesMax,
+    retryForMs,
+    eachFrame = false,
+    onEvent,
+  } = options;
   const peer = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const dial = dialer(host, port);
   const { promise: done, resolve: onDone } = Promise.withResolvers<SenderResult>();
@@ -51,6 +65,7 @@ export function runSender(options: SenderRunOptions): SenderRun {
     sources,
     frameBytesMax,
     retryForMs,
+    eachFrame,
     onEvent,
     onDone,
   };

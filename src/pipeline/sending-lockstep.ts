@@ -25,6 +25,8 @@ export interface LockstepSendingOptions {
   /** A larger frame is not sent. Absent: there is no limit. */
   readonly frameBytesMax?: number | undefined;
   readonly retryForMs: number | undefined;
+  /** Frames that are stored are events, too, which costs a little for each. */
+  readonly eachFrame?: boolean;
   readonly onEvent: (event: SenderEvent) => void;
   /** Called once, when nothing more will be sent. */
   readonly onDone: (result: SenderResult) => void;
@@ -264,6 +266,8 @@ export class LockstepSending {
     this.#closeFrame();
     const { record, sequence } = current;
     ledger.settle(sequence, record, "stored");
+    const { eachFrame = false, onEvent } = this.#options;
+    if (eachFrame) onEvent({ event: "stored", source: ledger.source, name: record.entry.name });
     this.#settled(record.entry, true);
   }
 

@@ -35,6 +35,8 @@ export interface SendingOptions {
   readonly frameBytesMax?: number | undefined;
   /** How long to try without a connection; undefined: for ever. */
   readonly retryForMs: number | undefined;
+  /** Frames that are stored are events, too, which costs a little for each. */
+  readonly eachFrame?: boolean;
   readonly onEvent: (event: SenderEvent) => void;
   /** Called once, when nothing more will be sent. */
   readonly onDone: (result: SenderResult) => void;
@@ -198,7 +200,7 @@ export class Sending {
 
   /** Does one step; returns whether the loop goes on. */
   #step(step: SenderStep): boolean {
-    const { onEvent, sources, peer } = this.#options;
+    const { onEvent, eachFrame = false, sources, peer } = this.#options;
     switch (step.type) {
       case "wait":
         this.#flush();
@@ -225,6 +227,9 @@ export class Sending {
         return true;
       case "settled":
         sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32);
+        if (eachFrame && (step.outcome === "stored" || step.outcome === "conflict")) {
+          onEvent({ event: "stored", source: this.#name(step.sourceIndex), name: step.entry.name });
+        }
         if (step.outcome === "conflict") {
           onEvent({ event: "conflict", source: this.#name(step.sourceIndex), name: step.entry.name });
         }

@@ -54,6 +54,7 @@ const sender: [SenderEvent, Level, string][] = [
     "frame",
     "refused visible/a/1.jpg: 70 bytes, limit 7 (--max-frame)",
   ],
+  [{ event: "stored", source, name }, "detail", "stored visible/a/1.jpg"],
   [
     { event: "conflict", source, name },
     "info",
@@ -116,6 +117,7 @@ const receiver: [ReceiverEvent, Level, string][] = [
     "info",
     "rig stopped before its end: 0 frames stored (0 B)",
   ],
+  [{ event: "stored", device, source, name, bytes: 5 }, "detail", "stored rig/visible/a/1.jpg"],
   [
     { event: "connection-lost", peer: "10.0.0.1:5", device, reason: "timed out" },
     "info",

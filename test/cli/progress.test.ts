@@ -146,7 +146,7 @@ describe("display lines", () => {
   });
 });
 
-function run({ isTerminal = false, json = false, quiet = false } = {}) {
+function run({ isTerminal = false, json = false, quiet = false, verbose = false } = {}) {
   const stderr = new Screen({ isTerminal, columns: 100 });
   const terminal = new Terminal({
     stdout: new Screen(),
@@ -154,7 +154,7 @@ function run({ isTerminal = false, json = false, quiet = false } = {}) {
     env: {},
     json,
     quiet,
-    verbose: false,
+    verbose,
     wallMs: () => 0,
   });
   const state = { nowMs: 0, standings: [] as Standing[] };
@@ -167,8 +167,25 @@ function run({ isTerminal = false, json = false, quiet = false } = {}) {
 }
 
 describe("progress", () => {
-  test("plain lines, only of what has changed", () => {
-    const { stderr, at } = run();
+  test("silence where there is no terminal", () => {
+    const { stderr, at, progress } = run();
+    progress.start();
+    at(0, standing("a", 0, 100));
+    at(5000, standing("a", 50, 100));
+    progress.stop();
+    expect(stderr.text).toBe("");
+  });
+
+  test.each([{ verbose: true }, { json: true }, { isTerminal: true }])("begins at once with %p", (options) => {
+    const { stderr, progress, state } = run(options);
+    state.standings = [standing("a", 5)];
+    progress.start();
+    progress.stop();
+    expect(stderr.text).not.toBe("");
+  });
+
+  test("with --verbose plain lines, only of what has changed", () => {
+    const { stderr, at } = run({ verbose: true });
     at(0, standing("a", 0, 100), standing("b", 0, 100));
     expect(stderr.text).toBe("");
     at(5000, standing("a", 50, 100), standing("b", 0, 100));
@@ -181,7 +198,7 @@ describe("progress", () => {
   });
 
   test("hundreds of sources are told as one", () => {
-    const { stderr, at } = run();
+    const { stderr, at } = run({ verbose: true });
     const all = (frames: number): Standing[] =>
       Array.from({ length: 500 }, (_, index) => standing(`s${index}`, frames));
     at(0, ...all(0));

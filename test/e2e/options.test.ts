@@ -324,6 +324,41 @@ test("--json: every line of standard error is an event; those of --verify are on
   expect(found.at(-1)).toMatchObject({ frames: 1, missing: 0, changed: 0, unknown: 0, gapFrames: 2, clean: false });
 }, 60_000);
 
+test("--json --verbose: an event for each frame that is stored, at both ends, and for no other", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const dir = makeFiles(place.path("vis"), { "1.jpg": "one", "2.jpg": "two", "3.jpg": "three" });
+  const receiver = await place.receive(out, { words: ["--verbose"] });
+  const sent = async (...words: string[]) => {
+    const sender = place.send(receiver.port, [dir], words);
+    expect(await sender.status()).toBe(0);
+    return sender.all("stored").map(({ source, name }) => [source, name]);
+  };
+  expect(await sent("--verbose", "--include", "[12].jpg")).toEqual([
+    ["vis", "1.jpg"],
+    ["vis", "2.jpg"],
+  ]);
+  expect(await sent("--include", "3.jpg")).toEqual([]);
+  writeFileSync(join(dir, "1.jpg"), "another");
+  expect(await sent("--verbose")).toEqual([["vis", "1.jpg"]]);
+  expect(await sent("--verbose", "--lockstep")).toHaveLength(3);
+  receiver.signal("SIGTERM");
+  expect(await receiver.status()).toBe(0);
+  const stored = receiver.all("stored").map(({ device, source, name, bytes }) => [device, source, name, bytes]);
+  expect(stored.slice(0, 4)).toEqual([
+    ["camera", "vis", "1.jpg", 3],
+    ["camera", "vis", "2.jpg", 3],
+    ["camera", "vis", "3.jpg", 5],
+    ["camera", "vis", "1.jpg", 7],
+  ]);
+  expect(stored).toHaveLength(7);
+
+  const quiet = await place.receive(place.path("quiet"), { words: ["--once"] });
+  expect(await place.send(quiet.port, [dir]).status()).toBe(0);
+  expect(await quiet.status()).toBe(0);
+  expect(quiet.count("stored")).toBe(0);
+}, 60_000);
+
 for (const sync of ["each", "never"]) {
   test(`--sync ${sync} stores the same`, async () => {
     await using place = await openPlace();
