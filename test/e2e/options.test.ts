@@ -86,7 +86,7 @@ test("--max-frame: a larger frame is named at both ends and in the catalogue, th
   expect((await place.run(["--verify", out])).status).toBe(0);
 }, 60_000);
 
-test("--max-frame at the sender: a larger frame is not sent, is named at both ends, and stays where it is", async () => {
+test("--max-frame at the sender: a larger frame is not sent, is named at both ends, and stays there", async () => {
   await using place = await openPlace();
   const out = place.path("captures");
   const [small, large] = [new Uint8Array(10_000), new Uint8Array(10_001)];
