@@ -138,7 +138,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       repeatable: true,
       help:
         "required: a directory, a .tar or .mcap file, - for standard output, or /dev/null to count and discard. " +
-        "With several, a frame is acknowledged when every one has stored it",
+        "With several, a frame is acknowledged when every one has stored it; only - beside another is not waited for",
     },
     layout: {
       takes: ["TEMPLATE", plainText],
