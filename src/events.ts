@@ -2,16 +2,16 @@
  * What happened, for a person or a machine. The pipelines emit these; the command line turns them into a progress
  * display, plain lines or JSON lines. The words are those of ARCHITECTURE.md. Times are added by the printer.
  */
-import type { GapReason, RefusalReason, SourceTotals } from "./frame.ts";
+import type { GapReason, RefusalReason, SourceTotals, StretchClass } from "./frame.ts";
 
 export type SenderEvent =
   | { readonly event: "connecting"; readonly peer: string }
   | { readonly event: "connected"; readonly peer: string; readonly agent: string }
   /** The connection is gone and will be tried again in `retryMs`. Emitted once per outage, not per attempt. */
   | { readonly event: "disconnected"; readonly peer: string; readonly reason: string; readonly retryMs: number }
-  /** The receiver cannot store for now (disk full, gone). */
-  | { readonly event: "held"; readonly reason: string }
-  | { readonly event: "resumed" }
+  /** The receiver cannot store for now (disk full, gone): one source, or all if none is named. */
+  | { readonly event: "held"; readonly reason: string; readonly source?: string }
+  | { readonly event: "resumed"; readonly source?: string }
   /** If `eachFrame` is asked for: a frame is acknowledged, and was not there before. */
   | { readonly event: "stored"; readonly source: string; readonly name: string }
   /** A file, folder or frame that cannot be sent; the rest goes on. */
@@ -87,6 +87,17 @@ export type ReceiverEvent =
       readonly name: string;
       readonly count: number;
       readonly reason: GapReason;
+      readonly detail: string;
+    }
+  /** Bytes of a stream that are in no frame, before the frame or gap `before`. */
+  | {
+      readonly event: "stretch";
+      readonly device: string;
+      readonly source: string;
+      readonly class: StretchClass;
+      readonly before: number;
+      readonly count: number;
+      readonly bytes: number;
       readonly detail: string;
     }
   | { readonly event: "source-ended"; readonly device: string; readonly source: string; readonly totals: SourceTotals }

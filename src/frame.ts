@@ -14,7 +14,23 @@ export interface FrameEntry {
   readonly bytes: number;
   /** Capture time, nanoseconds since the epoch by the sender's clock. */
   readonly capturedNs: bigint;
+  /** Bits of `Note`; absent: none. Of a frame on its way in they are there when it is complete, not when it begins. */
+  readonly notes?: number;
+  /** Small values that travel with the frame, as wire/PROTOCOL.md bounds them; absent: none. */
+  readonly metadata?: Metadata;
 }
+
+/** A remark on a frame that is stored all the same. A later version may have more bits: they are kept. */
+export const Note = {
+  /** It ends before an end that its headers promise. */
+  incomplete: 1,
+  damagedHeader: 2,
+  noEndMarker: 4,
+  /** A part that decoders do not need has a checksum that does not hold. */
+  wrongAncillaryChecksum: 8,
+} as const;
+
+export type Metadata = ReadonlyMap<string, string>;
 
 /** Whose frame it is: the device that sends and the source on it. Both are paths of safe segments. */
 export interface Origin {
@@ -46,16 +62,25 @@ export interface HeldFrame {
  * - `already`: the same frame (device, source, name, bytes) had been stored before
  * - `conflict`: the name held other bytes; stored beside it under a numbered name
  * - `recorded`: not a frame but a gap, written into the catalogue
+ * - `expired`: the same frame was stored and has been removed since; it is no longer there
  */
-export type Outcome = StoredOutcome | "recorded";
+export type Outcome = StoredOutcome | "recorded" | "expired";
 export type StoredOutcome = "stored" | "already" | "conflict";
+/** As a sender hears it. `unknown`: an outcome of a later receiver: settled, and no proof that the bytes are there. */
+export type HeardOutcome = Outcome | "unknown";
 
 /** The receiver's answer to one offered entry. */
 export type Verdict =
   | { readonly kind: "want" }
   /** Stored; `crc32` lets the sender prove that it holds the same bytes before it deletes its file. */
   | { readonly kind: "have"; readonly outcome: StoredOutcome; readonly crc32: number }
-  | { readonly kind: "refuse"; readonly reason: RefusalReason };
+  | { readonly kind: "refuse"; readonly reason: RefusalReason }
+  /** It was stored and has been removed since; `crc32` is what its bytes had. */
+  | { readonly kind: "expired"; readonly crc32: number }
+  /** Its first `offset` bytes are there, and have this checksum. Only if both ends can do it. */
+  | { readonly kind: "continue"; readonly offset: number; readonly crc32: number };
+/** As a sender hears it. `unknown`: a verdict of a later receiver: settled, and no proof that the bytes are there. */
+export type HeardVerdict = Verdict | { readonly kind: "unknown" };
 
 /** Why one frame is not taken. The frame is named and the session goes on. */
 export type RefusalReason =
@@ -64,7 +89,8 @@ export type RefusalReason =
   | "checksum" // arrived damaged; sent again up to three times
   | "link" // a symbolic link stands in the way at the destination
   | "format" // its bytes do not fit the stream that it would be part of
-  | "storage"; // the destination failed while this frame was written; sent again
+  | "storage" // the destination failed while this frame was written; sent again
+  | "other"; // a reason of a later version; the text says it
 
 /** Why a frame of a source does not arrive at all. Kept in the catalogue's table of gaps. */
 export type GapReason =
@@ -72,7 +98,9 @@ export type GapReason =
   | "vanished" // listed, then gone
   | "changing" // changed each time it was read
   | "refused" // the receiver refused it, or it is larger than the sender's --max-frame
-  | "dropped"; // a live stream was faster than the link
+  | "dropped" // a live stream was faster than the link
+  | "damaged" // it began properly, and its bytes are not a frame
+  | "other"; // a reason of a later version; the detail says it
 
 /** One or more consecutive frames that will not arrive. */
 export interface Gap {
@@ -86,6 +114,20 @@ export interface Gap {
   readonly detail: string;
 }
 
+/** Bytes of a stream that are in no frame. `loss`: a picture was in them, and a gap is told besides. */
+export interface Stretch {
+  readonly origin: Origin;
+  /** The number of what follows the bytes. With the origin it names the stretch: what is said later replaces it. */
+  readonly sequence: SequenceNumber;
+  readonly class: StretchClass;
+  /** How many stretches are summed up here. */
+  readonly count: number;
+  readonly bytes: number;
+  /** One line for a person. */
+  readonly text: string;
+}
+export type StretchClass = "loss" | "information";
+
 /** What became of a source in one session, counted in frames by the sender. */
 export interface SourceTotals {
   /** Every frame the source had, so sequence numbers 0 … frames-1 exist. */
@@ -95,8 +137,10 @@ export interface SourceTotals {
   readonly conflicts: number;
   /** Refused by the receiver, or larger than the sender's own limit. */
   readonly refused: number;
-  /** Unreadable, vanished, changing or dropped at the sender. */
+  /** Gaps for any other reason. */
   readonly skipped: number;
+  /** Stored and removed since; absent: none. */
+  readonly expired?: number;
 }
 
 /** The session's word on a finished source, kept in the catalogue. */

@@ -21,8 +21,23 @@ export const nameBytesMax = 1024;
 export const segmentBytesMax = 255;
 /** Free text in a message (an error, a detail): a line for a person. */
 export const textBytesMax = 512;
-/** Small key/value data travelling with a frame; room kept by the protocol. */
+/** Small key/value data travelling with a frame. */
 export const metadataBytesMax: number = 4 * KiB;
+/** A key of it: a word, with room for a prefix. */
+export const metadataKeyBytesMax = 64;
+/** SHA-256. */
+export const digestBytes = 32;
+/** The head of a HELLO: all that a stranger may make us keep. */
+export const helloBytesMax: number = 4 * KiB;
+/** What one end proves to the other: two keys and a signature, with room. */
+export const proofBytesMax = 512;
+/** The text of a public key: 62 characters, with room for another kind of key. */
+export const keyBytesMax = 128;
+/** Receivers that a frame may come through. */
+export const viaMax = 8;
+/** Keys of a receiver: the present one, the spare, and room for a change of both. */
+export const pinsMax = 4;
+
 /** Sources of one session: an index must fit 16 bits, and a rig has a handful. */
 export const sourcesMax = 1024;
 /** Frames in progress on one connection: each holds an open file of the receiver. */
@@ -145,7 +160,9 @@ export const lockstepIdleMs = 60_000;
 export function checkLimits(): void {
   assert(chunkBytes <= payloadBytesMax, "our chunks must be acceptable to ourselves");
   assert(nameBytesMax + textBytesMax + 64 <= headBytesMax, "a name and a text fit a head");
-  assert(nameBytesMax + metadataBytesMax + 64 <= headBytesMax, "a name and metadata fit a head");
+  assert(nameBytesMax + metadataBytesMax + digestBytes + 64 <= headBytesMax, "a name and metadata fit a head");
+  const helloBytes = nameBytesMax + textBytesMax + proofBytesMax + viaMax * (2 + keyBytesMax) + 64;
+  assert(helloBytes <= helloBytesMax, "a hello fits its head");
   assert(outboxBytes >= 2 * (chunkBytes + headBytesMax), "one chunk can be filled while another is written");
   assert(payloadBytesMax + headBytesMax < ringBytesMax, "a whole message fits the ring");
   assert(groupFramesMax <= windowFramesMax, "a window fills at least one group");
@@ -154,5 +171,5 @@ export function checkLimits(): void {
   assert(pingMs * 3 < idleMs, "three pings fit the idle limit");
   assert(ackRangesMax * 16 + 64 <= headBytesMax, "an ack fits a head");
   assert(nameBytesMax + 17 <= lockstepHeaderBytesMax, "a name and a length fit a lockstep header");
-  assert(offerEntriesMax * 5 + 64 <= headBytesMax, "an answer to a full offer fits a head");
+  assert(offerEntriesMax * 13 + 64 <= headBytesMax, "an answer to a full offer fits a head");
 }

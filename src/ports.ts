@@ -3,7 +3,21 @@
  * `sinks/open-sink.ts` and `transport/`; everyone else, the simulation included, knows only what is written here.
  */
 import type { SinkError } from "./errors.ts";
-import type { Frame, FrameEntry, Gap, GapReason, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "./frame.ts";
+import type {
+  Frame,
+  FrameEntry,
+  Gap,
+  GapReason,
+  HeardOutcome,
+  Metadata,
+  Origin,
+  Outcome,
+  RefusalReason,
+  SourceEnd,
+  Stretch,
+  StretchClass,
+  Verdict,
+} from "./frame.ts";
 
 /** Time. Timers fire on the caller's thread and never inside the call that set them. */
 export interface Clock {
@@ -71,7 +85,7 @@ export interface Source {
    * The next entries in sending order, at most `max`; with `liveOnly` those that are `live` and what was dropped
    * before them. An empty list: nothing now, ask again after `onReady`. `undefined`: there will be no more, ever.
    */
-  list(max: number, liveOnly?: boolean): Listed[] | undefined;
+  list(max: number, liveOnly?: boolean): (Listed | ListedStretch)[] | undefined;
   /** Called when `list` may give something again. Sources that always know (directories) never call it. */
   onReady?: () => void;
   /**
@@ -81,9 +95,10 @@ export interface Source {
   open(entry: FrameEntry): OpenedFrame;
   /**
    * The frame is settled: acknowledged (`outcome`), or reported as a gap (`undefined`). Never called before the ack.
-   * `crc32` is the checksum the receiver holds, for a source that deletes what has arrived.
+   * `crc32` is the checksum the receiver holds, for a source that deletes what has arrived: only `stored`, `already`
+   * and `conflict` say that it has.
    */
-  settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void;
+  settled(entry: FrameEntry, outcome: HeardOutcome | undefined, crc32: number | undefined): void;
   /** Releases everything. May be called at any time, more than once. */
   dispose(): void;
 }
@@ -109,9 +124,22 @@ export interface ListedGap {
   readonly count?: number;
 }
 
+/** Bytes of a stream before its next frame that are in none. With `loss` a gap is listed besides. */
+export interface ListedStretch {
+  readonly stretch: StretchClass;
+  readonly count: number;
+  readonly bytes: number;
+  /** What they are, one line for a person. */
+  readonly text: string;
+}
+
 /** One frame being read, start to end, in pieces. */
 export interface OpenedFrame {
   readonly bytes: number;
+  /** If it was not listed. */
+  readonly metadata?: Metadata | undefined;
+  /** Bits of `Note` beside those that were listed; looked at when the last byte has been read. */
+  readonly notes?: number | undefined;
   /**
    * Fills `into` from its start and returns the count, which is less than asked only at the end of the frame.
    * Throws SourceError: the frame is abandoned; the caller still calls `close`. A change during reading is an error
@@ -143,6 +171,8 @@ export interface Sink {
   open(frame: Frame): FrameWriter | RefusalReason;
   /** Stages a gap. `done` is called after the commit that records it. */
   gap(gap: Gap, done: Settle): void;
+  /** Stages bytes in no frame. A stretch of the same origin and sequence replaces an earlier one. */
+  stretch(stretch: Stretch, done: Settle): void;
   /** Stages the end of a source. */
   end(end: SourceEnd, done: Settle): void;
   /** Frames, gaps and ends staged and not yet reported. */

@@ -74,7 +74,19 @@ export class FieldReader {
     if (length > bytesMax) {
       throw new ProtocolError(ProtocolCode.limit, `a text of ${length} bytes, limit ${bytesMax}`);
     }
+    return this.utf8(length);
+  }
+
+  /** Text of so many bytes. */
+  utf8(length: number): string {
     return decoder.decode(this.viewBytes(length));
+  }
+
+  /** u16 length and bytes, copied. Throws ProtocolError (limit) above `bytesMax`. */
+  blob(bytesMax: number): Uint8Array {
+    const length = this.u16();
+    if (length > bytesMax) throw new ProtocolError(ProtocolCode.limit, `${length} bytes, limit ${bytesMax}`);
+    return this.viewBytes(length).slice();
   }
 }
 

@@ -48,6 +48,12 @@ export class FieldWriter {
     this.position += view.length;
   }
 
+  /** u16 length and bytes. */
+  blob(view: Uint8Array): void {
+    this.u16(view.length);
+    this.bytes(view);
+  }
+
   /** u16 length and UTF-8 text. Text longer than `bytesMax` is cut at a character. */
   text(value: string, bytesMax: number): void {
     const start = this.position + 2;

@@ -14,6 +14,7 @@ const refusals: Readonly<Record<RefusalReason, string>> = {
   link: "a symbolic link is in its place",
   storage: "could not be written",
   format: "does not fit the stream on the receiver's standard output",
+  other: "for a reason that this version does not know",
 };
 
 const gaps: Readonly<Record<GapReason, string>> = {
@@ -22,6 +23,8 @@ const gaps: Readonly<Record<GapReason, string>> = {
   changing: "changed while it was read",
   refused: "refused",
   dropped: "the link was slower than the camera",
+  damaged: "its bytes are damaged",
+  other: "for a reason that this version does not know",
 };
 
 const conflict = "the name held another frame, so it was stored beside it under a numbered name";
@@ -39,9 +42,13 @@ export function describeSenderEvent(event: SenderEvent): Report {
         text: `no connection to ${event.peer}: ${event.reason}; trying until it is there`,
       };
     case "held":
-      return { level: "warning", event, text: `waiting: the receiver cannot store now: ${event.reason}` };
+      return {
+        level: "warning",
+        event,
+        text: `waiting: the receiver cannot store${ofSource(event)} now: ${event.reason}`,
+      };
     case "resumed":
-      return { level: "info", event, text: "the receiver stores again" };
+      return { level: "info", event, text: `the receiver stores${ofSource(event)} again` };
     case "stored":
       return { level: "detail", event, text: `stored ${event.source}/${event.name}` };
     case "skipped": {
@@ -116,6 +123,10 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
         text: `${event.reason === "refused" ? "refused" : "missing"} ${what}: ${gapWords(event)}`,
       };
     }
+    case "stretch": {
+      const text = `${formatBytes(event.bytes)} of ${origin(event)} are in no frame: ${event.detail}`;
+      return { level: event.class === "loss" ? "frame" : "detail", event, text };
+    }
     case "source-ended":
       return { level: "detail", event, text: `end of ${origin(event)}: ${formatTotals(event.totals)}` };
     case "held":
@@ -142,6 +153,10 @@ export function gapWords({ reason, detail }: { readonly reason: GapReason; reado
   return detail || gaps[reason];
 }
 
+function ofSource({ source }: { readonly source?: string }): string {
+  return source === undefined ? "" : ` ${source}`;
+}
+
 function origin({ device, source }: { readonly device: string; readonly source: string }): string {
   return `${device}/${source}`;
 }
@@ -152,6 +167,7 @@ export function formatTotals(totals: SourceTotals): string {
   if (totals.already > 0) parts.push(`${formatCount(totals.already)} already there`);
   if (totals.conflicts > 0)
     parts.push(`${formatCount(totals.conflicts)} ${totals.conflicts === 1 ? "conflict" : "conflicts"}`);
+  if (totals.expired !== undefined) parts.push(`${formatCount(totals.expired)} expired`);
   if (totals.refused > 0) parts.push(`${formatCount(totals.refused)} refused`);
   if (totals.skipped > 0) parts.push(`${formatCount(totals.skipped)} skipped`);
   return `${formatFrames(totals.frames)}, ${parts.join(", ")}`;

@@ -181,9 +181,11 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   #wireReceiver(): WireReceiver<FrameWriter> {
-    const { agent, frameBytesMax, clock } = this.#hub.options;
+    const { agent, frameBytesMax, clock, sink } = this.#hub.options;
+    const { wallNs } = clock;
+    const keepsNothing = sink.traits.keepsNothing === true;
     const acceptedAtMs = this.#handshakeAtMs - handshakeMs;
-    return new WireReceiver<FrameWriter>({ agent, frameBytesMax, wallNs: clock.wallNs, nowMs: acceptedAtMs });
+    return new WireReceiver<FrameWriter>({ agent, frameBytesMax, keepsNothing, wallNs, nowMs: acceptedAtMs });
   }
 
   // ---- the session
@@ -293,6 +295,18 @@ export class ReceivingConnection implements LinkHandlers {
         this.#stagedCount++;
         return;
       }
+      case "stretch": {
+        const { origin, class: found, sequence: before, count, bytes, text: detail } = event.stretch;
+        const { device, source } = origin;
+        onEvent({ event: "stretch", device, source, class: found, before, count, bytes, detail });
+        sink.stretch(event.stretch, (result) => {
+          this.#stagedCount--;
+          // It has no answer: what comes behind it must not get one either.
+          if (result !== "recorded") this.#breakOff(storageFailed);
+        });
+        this.#stagedCount++;
+        return;
+      }
       case "end": {
         const { sourceIndex, end } = event;
         // Also of what an earlier connection of the session was told.
@@ -320,9 +334,9 @@ export class ReceivingConnection implements LinkHandlers {
   #answer({ origin, entries, sourceIndex, firstSequence }: Offer, verdicts: readonly Verdict[]): void {
     for (const [index, verdict] of verdicts.entries()) {
       const entry = entries[index];
-      if (entry === undefined || verdict.kind === "want") continue;
-      if (verdict.kind === "have") this.#progressOf(origin).alreadyFrames++;
-      else {
+      if (entry === undefined) continue;
+      if (verdict.kind === "have" || verdict.kind === "expired") this.#progressOf(origin).alreadyFrames++;
+      else if (verdict.kind === "refuse") {
         const frame = { ...entry, origin, sequence: firstSequence + index };
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
       }
@@ -371,6 +385,7 @@ export class ReceivingConnection implements LinkHandlers {
           }
           break;
         case "already":
+        case "expired":
           progress.alreadyFrames++;
           break;
         case "recorded":

@@ -221,6 +221,8 @@ export class LockstepSending {
     if (listed === undefined) ledger.listingDone = true;
     else if (listed.length === 0) return false;
     for (const entry of listed ?? []) {
+      // The protocol has no word for it; the source has said it here.
+      if ("stretch" in entry) continue;
       // Nothing is offered in this protocol, so every frame is ready to be sent.
       if (!("failure" in entry)) {
         ledger.list(entry, true);

@@ -238,10 +238,10 @@ export class Sending {
         this.#refused(step.sourceIndex, step.entry.name, step.reason, step.text);
         return true;
       case "held":
-        onEvent({ event: "held", reason: step.text });
+        onEvent({ event: "held", reason: step.text, ...this.#named(step.sourceIndex) });
         return true;
       case "resumed":
-        onEvent({ event: "resumed" });
+        onEvent({ event: "resumed", ...this.#named(step.sourceIndex) });
         return true;
       case "source-ended": {
         const ledger = this.#session.ledgers[step.sourceIndex];
@@ -283,6 +283,8 @@ export class Sending {
         const { name, failure, detail, count = 1 } = entry;
         this.#session.listedGap(sourceIndex, name, failure, detail, count);
         this.#skipped(sourceIndex, name, failure, detail, count);
+      } else if ("stretch" in entry) {
+        this.#session.stretch(sourceIndex, entry.stretch, entry.count, entry.bytes, entry.text);
       } else {
         this.#session.listed(sourceIndex, entry, entry.live === true);
       }
@@ -306,7 +308,7 @@ export class Sending {
       this.#refused(sourceIndex, entry.name, "too-large", tooLarge);
       return;
     }
-    const bytes = this.#session.openFrame(sourceIndex, opened.bytes);
+    const bytes = this.#session.openFrame(sourceIndex, opened.bytes, opened.metadata);
     if (bytes !== undefined) this.#chunk(sourceIndex, bytes);
   }
 
@@ -319,7 +321,7 @@ export class Sending {
       this.#skip(sourceIndex, this.#session.ledgers[sourceIndex]?.open?.record.entry.name ?? "", error);
       return;
     }
-    if (this.#session.commitChunk(sourceIndex, bytes)) this.#close(sourceIndex);
+    if (this.#session.commitChunk(sourceIndex, bytes, opened?.notes)) this.#close(sourceIndex);
     if (this.#session.outbox.byteLength >= flushBytes) this.#flush();
   }
 
@@ -346,6 +348,11 @@ export class Sending {
   #closeFrames(): void {
     for (const opened of this.#opened.values()) opened.close();
     this.#opened.clear();
+  }
+
+  /** For events that are about one source, or about all. */
+  #named(sourceIndex: number | undefined): { source?: string } {
+    return sourceIndex === undefined ? {} : { source: this.#name(sourceIndex) };
   }
 
   #name(sourceIndex: number): string {

@@ -4,14 +4,16 @@
  */
 import type { Outbox } from "../bytes/outbox.ts";
 import type { ProtocolCode } from "../errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "../frame.ts";
+import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Stretch, Verdict } from "../frame.ts";
 
 /** A frame on its way in. The session makes it, the driver hangs its writer on it. */
 export interface IncomingFrame<Writer = unknown> {
   readonly frame: Frame;
   /** Index of the source on the wire; 0 in lockstep. */
   readonly sourceIndex: number;
-  /** Payload bytes handed out so far. */
+  /** Where its bytes begin: 0, or the offset of a `continue` that was answered. */
+  readonly offset: number;
+  /** Bytes handed out so far, and the `offset` that they began at. */
   receivedBytes: number;
   /** The driver's. Undefined: the frame was rejected and its bytes are passed over. */
   writer: Writer | undefined;
@@ -32,12 +34,22 @@ export type ReceivingEvent<Writer = unknown> =
   | { readonly type: "frame"; readonly incoming: IncomingFrame<Writer> }
   /** Its next bytes; the view is valid until `next` is called again. Not sent for a frame without a writer. */
   | { readonly type: "payload"; readonly incoming: IncomingFrame<Writer>; readonly view: Uint8Array }
-  /** Complete and its checksum held. `settle` after the commit. Not sent for a frame without a writer. */
-  | { readonly type: "frame-end"; readonly incoming: IncomingFrame<Writer>; readonly crc32: number }
+  /**
+   * Complete and its checksum held. `settle` after the commit. Not sent for a frame without a writer. `digest`: SHA-256
+   * as the sender says it, where both ends use it: compare it, and `reject` the frame for `checksum`.
+   */
+  | {
+      readonly type: "frame-end";
+      readonly incoming: IncomingFrame<Writer>;
+      readonly crc32: number;
+      readonly digest?: Uint8Array | undefined;
+    }
   /** Given up by the sender, damaged, or cut: abort the writer. The session has said what is to be said. */
   | { readonly type: "frame-lost"; readonly incoming: IncomingFrame<Writer>; readonly reason: "checksum" | "abandoned" }
   /** To be recorded; `settle` with `recorded` after the commit, once for each of its sequence numbers' range. */
   | { readonly type: "gap"; readonly sourceIndex: number; readonly gap: Gap }
+  /** To be recorded no later than what comes behind it in its source. Nothing to answer. */
+  | { readonly type: "stretch"; readonly stretch: Stretch }
   /** To be recorded; `confirmEnd` after the commit. */
   | { readonly type: "end"; readonly sourceIndex: number; readonly end: SourceEnd }
   /** The session is over. `interrupted`: the sender was stopped before it had finished. Answer with `farewell`. */
@@ -72,9 +84,12 @@ export interface ReceivingSession<Writer = unknown> {
   reject(incoming: IncomingFrame<Writer>, reason: RefusalReason, text: string, again: boolean): void;
   flushAcks(): void;
   confirmEnd(sourceIndex: number): void;
-  /** The destination cannot take anything for now: tell the peer once. `resume` takes it back. */
-  hold(text: string): void;
-  resume(): void;
+  /**
+   * The destination can take nothing of this source for now (undefined: nothing at all): tell the peer. `resume` with
+   * the same index takes it back.
+   */
+  hold(text: string, sourceIndex?: number): void;
+  resume(sourceIndex?: number): void;
   farewell(): void;
   /** The frames that are begun and not complete, so that their writers can be aborted when the connection is gone. */
   openFrames(): IncomingFrame<Writer>[];

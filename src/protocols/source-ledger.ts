@@ -12,9 +12,10 @@
  * gap-sent back into gap.
  */
 import { assert } from "../errors.ts";
-import type { FrameEntry, GapReason, Outcome, SourceTotals } from "../frame.ts";
+import type { FrameEntry, GapReason, HeardOutcome, Metadata, SourceTotals } from "../frame.ts";
 import { agedFrames } from "../limits.ts";
 import { compareNatural } from "../names.ts";
+import { StretchLog } from "./stretch-log.ts";
 
 /** Which unsent frame goes first. */
 export type SendingOrder = "oldest" | "newest";
@@ -42,6 +43,7 @@ export interface OpenFrame {
   readonly sequence: number;
   readonly record: FrameRecord;
   readonly bytes: number;
+  readonly metadata: Metadata | undefined;
   sentBytes: number;
   crc32: number;
 }
@@ -64,6 +66,9 @@ export class SourceLedger {
   /** END was sent on the present connection, or ENDED has come. */
   ended: "no" | "sent" | "confirmed" = "no";
   open: OpenFrame | undefined;
+  /** The receiver can store nothing of this source for now. */
+  held = false;
+  readonly stretches: StretchLog = new StretchLog();
 
   // Counters, read by the progress display (events.ts SourceProgress).
   listedFrames = 0;
@@ -74,6 +79,7 @@ export class SourceLedger {
   storedFrames = 0;
   alreadyFrames = 0;
   conflictFrames = 0;
+  expiredFrames = 0;
   refusedFrames = 0;
   skippedFrames = 0;
   sentBytes = 0;
@@ -163,14 +169,15 @@ export class SourceLedger {
     if (sequence < this.sendCursor) this.sendCursor = sequence;
   }
 
-  settle(sequence: number, record: FrameRecord, outcome: Outcome): void {
+  settle(sequence: number, record: FrameRecord, outcome: HeardOutcome): void {
     assert(record.state !== "settled", "a frame is settled once");
     record.state = "settled";
     this.settledFrames++;
     this.settledBytes += record.bytes;
     if (outcome === "stored") this.storedFrames++;
-    else if (outcome === "already") this.alreadyFrames++;
+    else if (outcome === "already" || outcome === "unknown") this.alreadyFrames++;
     else if (outcome === "conflict") this.conflictFrames++;
+    else if (outcome === "expired") this.expiredFrames++;
     else if (record.gapReason === "refused") this.refusedFrames++;
     else this.skippedFrames++;
     if (sequence === this.#base) this.#slide();
@@ -197,6 +204,8 @@ export class SourceLedger {
     this.declared = false;
     if (this.ended === "sent") this.ended = "no";
     this.open = undefined;
+    this.held = false;
+    this.stretches.rewind();
     this.#fresh.length = 0;
     this.offerCursor = this.#base;
     this.sendCursor = this.#base;
@@ -270,7 +279,7 @@ export class SourceLedger {
   }
 
   totals(): SourceTotals {
-    return {
+    const totals = {
       frames: this.listedFrames,
       stored: this.storedFrames,
       already: this.alreadyFrames,
@@ -278,5 +287,6 @@ export class SourceLedger {
       refused: this.refusedFrames,
       skipped: this.skippedFrames,
     };
+    return this.expiredFrames === 0 ? totals : { ...totals, expired: this.expiredFrames };
   }
 }

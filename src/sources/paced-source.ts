@@ -2,8 +2,8 @@
  * `--fps`: a source that gives its frames at a steady rate, as a camera would: to replay a directory. A late frame is
  * made up for; a long pause, while the receiver was not there, is not.
  */
-import type { FrameEntry, Outcome } from "../frame.ts";
-import type { Clock, Listed, OpenedFrame, Source } from "../ports.ts";
+import type { FrameEntry, HeardOutcome } from "../frame.ts";
+import type { Clock, Listed, ListedStretch, OpenedFrame, Source } from "../ports.ts";
 
 const madeUpMs = 100;
 
@@ -28,9 +28,9 @@ export class PacedSource implements Source {
     source.onReady = () => this.onReady?.();
   }
 
-  list(max: number, liveOnly?: boolean): Listed[] | undefined {
+  list(max: number, liveOnly?: boolean): (Listed | ListedStretch)[] | undefined {
     const nowMs = this.#clock.nowMs();
-    const all: Listed[] = [];
+    const all: (Listed | ListedStretch)[] = [];
     for (; all.length < max && this.#dueAtMs <= nowMs;) {
       const listed = this.#source.list(1, liveOnly);
       if (listed === undefined) return all.length === 0 ? undefined : all;
@@ -51,7 +51,7 @@ export class PacedSource implements Source {
     return this.#source.open(entry);
   }
 
-  settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {
+  settled(entry: FrameEntry, outcome: HeardOutcome | undefined, crc32: number | undefined): void {
     this.#source.settled(entry, outcome, crc32);
   }
 

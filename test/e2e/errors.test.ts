@@ -247,6 +247,28 @@ test("a receiver of another version: status 3, and both versions are said", asyn
   expect(ended.stderr).toMatch(/^hint: use the same version of framepipe on both machines/m);
 }, 60_000);
 
+test("a receiver of version 1: status 3, and what to do", async () => {
+  await using place = await openPlace();
+  await setUp(place);
+  const old = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data: (socket) => {
+        const head = new Fields().u16(2).u8(1).u8(1).text("version 2, expected 1");
+        socket.write(encode(kinds.refuse, head, { version: 1 }));
+        socket.shutdown();
+      },
+    },
+  });
+  place.onClose(() => old.stop(true));
+  const ended = await place.run(["--send", `127.0.0.1:${old.port}`, place.path("vis")]);
+  expect(ended.status).toBe(3);
+  expect(ended.stderr).toContain(
+    "version: update the receiver to framepipe 0.2 or newer: it speaks version 1, the sender 2",
+  );
+}, 60_000);
+
 test("something else that listens there: said in a line, and tried again", async () => {
   await using place = await openPlace();
   await setUp(place);

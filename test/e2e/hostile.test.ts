@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { runArticleClient } from "../support/lockstep-peers.ts";
 import { filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
 import { badNames } from "../vectors/names.ts";
-import { encode, Fields, kinds, looseUtf8, WirePeer } from "./wire-peer.ts";
+import { encode, Fields, kinds, looseUtf8, metadata, WirePeer } from "./wire-peer.ts";
 
 const payload = Buffer.from("bytes that must not appear anywhere else");
 
@@ -50,7 +50,7 @@ async function endSession(peer: WirePeer, frames: number, refused: readonly numb
     .u64(frames - refused.length)
     .u64(0)
     .u64(0);
-  peer.say(encode(kinds.end, totals.u64(refused.length).u64(0)));
+  peer.say(encode(kinds.end, totals.u64(refused.length).u64(0).u64(0)));
   await peer.take(kinds.ended);
   peer.bye();
   await peer.take(kinds.farewell);
@@ -198,11 +198,11 @@ const violations: Readonly<Record<string, { code: number; say: (peer: WirePeer) 
   },
   "a head of 4 GiB": {
     code: 4,
-    say: (peer) => peer.say(new Fields().u8(0xf5).u8(1).u8(7).u8(1).u32(0xffff_ffff).u32(0).encoded),
+    say: (peer) => peer.say(new Fields().u8(0xf5).u8(2).u8(7).u8(1).u32(0xffff_ffff).u32(0).encoded),
   },
   "a payload of 4 GiB": {
     code: 4,
-    say: (peer) => peer.say(new Fields().u8(0xf5).u8(1).u8(7).u8(1).u32(30).u32(0xffff_ffff).encoded),
+    say: (peer) => peer.say(new Fields().u8(0xf5).u8(2).u8(7).u8(1).u32(30).u32(0xffff_ffff).encoded),
   },
   "an offer of 65,535 entries that are not there": {
     code: 4,
@@ -219,6 +219,24 @@ const violations: Readonly<Record<string, { code: number; say: (peer: WirePeer) 
       message[12] = 1;
       peer.say(message);
     },
+  },
+  "metadata with a control character": {
+    code: 1,
+    say: (peer) => peer.frame({ sequence: 0, name: "1.jpg", bytes: payload, metadata: metadata({ lux: "\u001b[2J" }) }),
+  },
+  "metadata with a key of its own making": {
+    code: 1,
+    say: (peer) => peer.frame({ sequence: 0, name: "1.jpg", bytes: payload, metadata: metadata({ "../lux": "40" }) }),
+  },
+  "a frame that begins where nothing was offered": {
+    code: 1,
+    say: (peer) =>
+      peer.frame({ sequence: 0, name: "1.jpg", bytes: payload, offset: 1, frameBytes: payload.length + 1 }),
+  },
+  "a stretch of a class that no version may use": {
+    code: 1,
+    say: (peer) =>
+      peer.say(encode(kinds.stretch, new Fields().u16(0).u8(16).u8(0).u64(0).u32(1).u64(5).text("padding"))),
   },
   "text in the middle": { code: 1, say: (peer) => peer.say(Buffer.from("GET / HTTP/1.1\r\n\r\n")) },
 };
@@ -242,6 +260,41 @@ test("wire: each violation ends its connection with its code, and only that", as
   expect(receiver.count("connection-lost")).toBe(Object.keys(violations).length);
   await stillServes(place, receiver);
   expect(receiver.peakRssBytes).toBeLessThan(150 * 2 ** 20);
+}, 60_000);
+
+test("wire: a sender of version 1 is refused in a header that it can read, with what to do", async () => {
+  await using place = await openPlace();
+  const receiver = await place.receive(place.path("captures"));
+  const peer = await WirePeer.connect(receiver.port);
+  const session = crypto.getRandomValues(new Uint8Array(16));
+  const head = new Fields().u8(1).u8(1).u16(1).bytes(session).u64(0).text("camera").text("framepipe 0.1.0").text("");
+  peer.say(encode(kinds.hello, head, { version: 1 }));
+  const refuse = await peer.take(kinds.refuse);
+  expect(refuse.version).toBe(1);
+  expect([refuse.u16(), refuse.u8(), refuse.u8()]).toEqual([2, 2, 2]);
+  expect(refuse.text()).toBe("update the sender to framepipe 0.2 or newer: it speaks version 1, the receiver 2");
+  await peer.gone();
+  const [{ reason } = { reason: "" }] = receiver.all("connection-refused");
+  expect(reason).toContain("update the sender");
+}, 60_000);
+
+test("wire: notes, metadata and a stretch of a sender that knows more are taken", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out, { words: ["--verbose"] });
+  const peer = await openSession(receiver.port);
+  peer.say(encode(kinds.stretch, new Fields().u16(0).u8(7).u8(0).u64(0).u32(2).u64(900).text("a maker's block")));
+  peer.frame({
+    sequence: 0,
+    name: "1.jpg",
+    bytes: payload,
+    notes: 0x8001,
+    metadata: metadata({ lux: "40", "x-lens": "35 mm ä" }),
+  });
+  await peer.take(kinds.ack);
+  await endSession(peer, 1, []);
+  expect(filesBelow(out)).toEqual(["camera/visible/1.jpg"]);
+  expect(receiver.all("stretch")).toMatchObject([{ class: "information", before: 0, count: 2, bytes: 900 }]);
 }, 60_000);
 
 test("lockstep: the same names are passed over, frames between them are stored", async () => {

@@ -54,8 +54,8 @@ class Overheard {
       }
       case kinds.frame: {
         const [index, sequence] = [message.u16(), message.skip(2).u64()];
-        const metadataBytes = message.skip(8 + 8 + 4).u16();
-        this.#name(index, sequence, message.skip(metadataBytes).text());
+        // Capture time, size, offset, checksum.
+        this.#name(index, sequence, message.skip(8 + 8 + 8 + 4).text());
         this.#sent(index, sequence, message.payload.length);
         return;
       }
@@ -68,7 +68,8 @@ class Overheard {
         const [index, count, first] = [message.u16(), message.u16(), message.u64()];
         for (let at = 0; at < count; at += 1) {
           const verdict = message.u8();
-          message.skip(4);
+          // With 5 there is an offset besides.
+          message.skip(verdict === 5 ? 12 : 4);
           // 1 to 3: stored already.
           if (verdict >= 1 && verdict <= 3) this.#ledger.acknowledged.add(this.#nameOf(index, first + at));
         }

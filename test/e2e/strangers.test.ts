@@ -73,7 +73,7 @@ function linesAbout(receiver: Receiver, address: string): number {
 
 const tlsHello = Buffer.from("16030100f8010000f40303", "hex");
 const header = (headBytes: number, payloadBytes: number): Uint8Array =>
-  new Fields().u8(0xf5).u8(1).u8(1).u8(0).u32(headBytes).u32(payloadBytes).encoded;
+  new Fields().u8(0xf5).u8(2).u8(1).u8(0).u32(headBytes).u32(payloadBytes).encoded;
 
 /** What a stranger says, and within what time it has to be gone. */
 const strangers: Readonly<Record<string, { withinMs: number; act: (stranger: Stranger) => void }>> = {

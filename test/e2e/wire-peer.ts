@@ -25,6 +25,8 @@ export const kinds = {
   ended: 17,
   bye: 18,
   farewell: 19,
+  progress: 20,
+  stretch: 21,
 } as const;
 
 /** Fields of a head, in order. A text may be given as bytes, so that it need not be valid. */
@@ -83,7 +85,7 @@ export interface Encoded {
 }
 
 export function encode(kind: number, head: Fields, options: Encoded = {}): Uint8Array {
-  const { flags = 0, payload = new Uint8Array(0), version = 1 } = options;
+  const { flags = 0, payload = new Uint8Array(0), version = 2 } = options;
   const fields = head.encoded;
   const checked = new Fields().u8(0xf5).u8(version).u8(kind).u8(flags).u32(fields.length).u32(payload.length);
   const before = checked.bytes(fields).encoded;
@@ -92,13 +94,15 @@ export function encode(kind: number, head: Fields, options: Encoded = {}): Uint8
 
 /** A message as it came. Its fields are read in order, from the start of the head. */
 export class Message {
+  readonly version: number;
   readonly kind: number;
   readonly flags: number;
   readonly payload: Uint8Array;
   readonly #head: DataView;
   #at = 0;
 
-  constructor(kind: number, flags: number, head: Uint8Array, payload: Uint8Array) {
+  constructor(version: number, kind: number, flags: number, head: Uint8Array, payload: Uint8Array) {
+    this.version = version;
     this.kind = kind;
     this.flags = flags;
     this.payload = payload;
@@ -150,11 +154,14 @@ export class MessageReader {
       const headBytes = all.readUInt32LE(4);
       const payloadBytes = all.readUInt32LE(8);
       this.#needed = 16 + headBytes + payloadBytes;
-      if (all[0] !== 0xf5 || all[1] !== 1) throw new Error(`not a message: ${all.subarray(0, 12).toHex()}`);
+      // REFUSE may have the version of whoever is refused.
+      const known = all[1] === 2 || all[2] === kinds.refuse;
+      if (all[0] !== 0xf5 || !known) throw new Error(`not a message: ${all.subarray(0, 12).toHex()}`);
       if (this.#bytes < this.#needed) break;
       if (all.readUInt32LE(12 + headBytes) !== crc32(all.subarray(0, 12 + headBytes))) throw new Error("check");
       const head = all.subarray(12, 12 + headBytes);
-      messages.push(new Message(all[2] ?? 0, all[3] ?? 0, head, all.subarray(16 + headBytes, this.#needed)));
+      const payload = all.subarray(16 + headBytes, this.#needed);
+      messages.push(new Message(all[1] ?? 0, all[2] ?? 0, all[3] ?? 0, head, payload));
       this.#chunks = [all.subarray(this.#needed)];
       this.#bytes -= this.#needed;
       this.#needed = 12;
@@ -172,6 +179,17 @@ export interface FrameOptions {
   readonly crc?: number;
   /** A lie, if it is not that of the bytes. */
   readonly frameBytes?: number | bigint;
+  readonly notes?: number;
+  readonly offset?: number;
+  /** As it travels: encoded pairs. */
+  readonly metadata?: Uint8Array;
+}
+
+/** Pairs of metadata, as a FRAME has them. */
+export function metadata(pairs: Readonly<Record<string, string>>): Uint8Array {
+  const fields = new Fields();
+  for (const [key, value] of Object.entries(pairs)) fields.u8(key.length).bytes(Buffer.from(key)).text(value);
+  return fields.encoded;
 }
 
 /** A connection to a receiver on which anything can be said. */
@@ -211,7 +229,7 @@ export class WirePeer {
   }
 
   hello(device: string, session: Uint8Array = crypto.getRandomValues(new Uint8Array(16))): void {
-    const head = new Fields().u8(1).u8(1).u16(0).bytes(session).u64(0).text(device).text("test").text("");
+    const head = new Fields().u32(0).bytes(session).u64(0).text(device).text("test").text("").u8(0);
     this.say(encode(kinds.hello, head));
   }
 
@@ -226,13 +244,19 @@ export class WirePeer {
   }
 
   /** A whole frame in one message. */
-  frame({ sequence, name, bytes, sourceIndex = 0, crc, frameBytes }: FrameOptions): void {
-    const head = new Fields().u16(sourceIndex).u16(0).u64(sequence).u64(0);
+  frame({ sequence, name, bytes, sourceIndex = 0, crc, frameBytes, ...rest }: FrameOptions): void {
+    const head = new Fields()
+      .u16(sourceIndex)
+      .u16(rest.notes ?? 0)
+      .u64(sequence)
+      .u64(0);
     head
       .u64(frameBytes ?? bytes.length)
+      .u64(rest.offset ?? 0)
       .u32(crc ?? crc32(bytes))
-      .u16(0)
-      .text(name);
+      .text(name)
+      .text(rest.metadata ?? "")
+      .u16(0);
     this.say(encode(kinds.frame, head, { flags: 1, payload: bytes }));
   }
 

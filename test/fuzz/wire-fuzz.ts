@@ -28,11 +28,15 @@ const conversation = concat(
     w.source({ sourceIndex: 0, name: "visible" });
     w.offer(0, 0, [{ name: "1.jpg", bytes: 5, capturedNs: 1n }]);
     const payload = new TextEncoder().encode("hello");
-    const head = { sourceIndex: 0, sequence: 0, capturedNs: 1n, bytes: 5, crc32: 0, name: "1.jpg" };
+    const head = { sourceIndex: 0, sequence: 0, capturedNs: 1n, bytes: 5, name: "1.jpg" };
     putPayload(w, o, w.frame(head, 5), payload, crc32(payload));
     putPayload(w, o, w.frame({ ...head, sequence: 1, bytes: 10 }, 5), payload);
-    putPayload(w, o, w.chunk({ sourceIndex: 0, sequence: 1, offset: 5, crc32: 0 }, 5), payload, 1);
+    putPayload(w, o, w.chunk({ sourceIndex: 0, sequence: 1, offset: 5 }, 5), payload, 1);
     w.gap({ sourceIndex: 0, reason: "vanished", firstSequence: 2, count: 1, name: "x", detail: "gone" });
+    w.stretch({ sourceIndex: 0, class: "loss", sequence: 3, count: 1, bytes: 9, text: "a TIFF" });
+    const metadata = new Map([["lux", "40"]]);
+    const noted = { ...head, sequence: 3, metadata };
+    putPayload(w, o, w.frame(noted, 5, true), payload, crc32(payload), 9, new Uint8Array(32));
     w.end({ sourceIndex: 0, totals: { frames: 3, stored: 2, already: 0, conflicts: 0, refused: 0, skipped: 1 } });
     w.bye(false);
   }),
@@ -42,7 +46,7 @@ const seeds: readonly Uint8Array[] = [
   conversation,
   ...cases.map((each) => each.bytes),
   ...roundTrips.map((each) => each.bytes),
-  ...badHeads.map((each, index) => rawMessage({ kind: 4 + (index % 14), head: each.head })),
+  ...badHeads.map((each, index) => rawMessage({ kind: 4 + (index % 18), head: each.head })),
 ];
 
 /** One mutant of the seeds. */
@@ -89,7 +93,14 @@ function mendChecks(bytes: Uint8Array): void {
 
 /** Everything observable of feeding these pieces to a receiver, as text. */
 function receive(pieces: readonly Uint8Array[], rejects: boolean): string {
-  const receiver = new WireReceiver<string>({ agent: "fuzz", frameBytesMax: 1000, wallNs: () => 0n, nowMs: 0 });
+  const receiver = new WireReceiver<string>({
+    agent: "fuzz",
+    frameBytesMax: 1000,
+    resume: true,
+    digest: true,
+    wallNs: () => 0n,
+    nowMs: 0,
+  });
   const said: string[] = [];
   let payload = "";
   for (const piece of pieces) {
@@ -109,13 +120,15 @@ function receive(pieces: readonly Uint8Array[], rejects: boolean): string {
           receiver.answer(
             event.sourceIndex,
             event.firstSequence,
-            event.entries.map(() => ({ kind: "want" })),
+            event.entries.map((_, at) => (at === 0 ? { kind: "want" } : { kind: "continue", offset: at, crc32: 0 })),
           );
         if (event.type === "frame") {
-          said.push(event.incoming.frame.name, String(event.incoming.frame.bytes));
+          const { name, bytes, metadata } = event.incoming.frame;
+          said.push(name, String(bytes), JSON.stringify([...(metadata ?? [])]));
           if (rejects) receiver.reject(event.incoming, "name", "no", false);
           else event.incoming.writer = "w";
         }
+        if (event.type === "frame-end") said.push(String(event.incoming.frame.notes), event.digest?.toHex() ?? "");
         if (event.type === "frame-end")
           receiver.settle(event.incoming.sourceIndex, event.incoming.frame.sequence, "stored");
         if (event.type === "bye") receiver.farewell();

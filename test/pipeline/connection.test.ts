@@ -72,7 +72,7 @@ const greeting = encoded((w) => {
   w.source({ sourceIndex: 0, name: "visible" });
 });
 const frame = encoded((w, o) => {
-  const head = { sourceIndex: 0, sequence: 0, capturedNs: 1n, bytes: 5, crc32: 0, name: "1.jpg" };
+  const head = { sourceIndex: 0, sequence: 0, capturedNs: 1n, bytes: 5, name: "1.jpg" };
   putPayload(w, o, w.frame(head, 5), payload, crc32(payload));
 });
 const totals = { frames: 1, stored: 1, already: 0, conflicts: 0, refused: 0, skipped: 0 };

@@ -72,6 +72,7 @@ function acknowledgesEarly(sink: Sink): Sink {
       };
     },
     gap: (gap, done) => sink.gap(gap, done),
+    stretch: (stretch, done) => sink.stretch(stretch, done),
     end: (end, done) => sink.end(end, done),
     get stagedFrames() {
       return sink.stagedFrames;

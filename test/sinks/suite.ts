@@ -2,7 +2,17 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { SinkError } from "../../src/errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "../../src/frame.ts";
+import type {
+  Frame,
+  FrameEntry,
+  Gap,
+  Origin,
+  Outcome,
+  RefusalReason,
+  SourceEnd,
+  Stretch,
+  Verdict,
+} from "../../src/frame.ts";
 import type { FrameWriter, Sink } from "../../src/ports.ts";
 import { StoreSink, type StoreSinkOptions } from "../../src/sinks/store/store-sink.ts";
 import type { Draft, Store } from "../../src/sinks/store/store.ts";
@@ -17,6 +27,7 @@ export interface SinkPlace {
   /** Makes commits of the open sink fail, or work again. */
   breakCommits(broken: boolean): void;
   recordedGaps(): number;
+  recordedStretches(): number;
   recordedEnds(): number;
   remove(): void;
 }
@@ -97,6 +108,15 @@ export const someGap: Gap = {
   reason: "vanished",
   name: "lost.jpg",
   detail: "it was there before",
+};
+
+export const someStretch: Stretch = {
+  origin: { device: "rig", source: "visible", session },
+  sequence: 6,
+  class: "information",
+  count: 3,
+  bytes: 4096,
+  text: "padding between images",
 };
 
 export const someEnd: SourceEnd = {
@@ -348,14 +368,15 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
     });
 
-    test("records gaps and ends", async () => {
+    test("records gaps, stretches and ends", async () => {
       const results: Result[] = [];
       sink.gap(someGap, (result) => results.push(result));
+      sink.stretch(someStretch, (result) => results.push(result));
       sink.end(someEnd, (result) => results.push(result));
-      expect([place.recordedGaps(), place.recordedEnds()]).toEqual([0, 0]);
+      expect([place.recordedGaps(), place.recordedStretches(), place.recordedEnds()]).toEqual([0, 0, 0]);
       await commit(sink);
-      expect(results).toEqual(["recorded", "recorded"]);
-      expect([place.recordedGaps(), place.recordedEnds()]).toEqual([1, 1]);
+      expect(results).toEqual(["recorded", "recorded", "recorded"]);
+      expect([place.recordedGaps(), place.recordedStretches(), place.recordedEnds()]).toEqual([1, 1, 1]);
     });
 
     test("a failed commit is told to each of its items, and the frames can be sent again", async () => {

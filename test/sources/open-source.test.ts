@@ -47,7 +47,7 @@ function open(
 ): OpenedSources & { readonly listed: string[] } {
   const opened = openSources(inputs, { ...plain, ...options });
   const listed = opened.sources.map(({ name, ...source }, index) => {
-    const names = opened.sources[index]?.list(10)?.map((entry) => entry.name) ?? [];
+    const names = opened.sources[index]?.list(10)?.map((entry) => ("name" in entry ? entry.name : "")) ?? [];
     expect(source).toBeDefined();
     return `${name}: ${names.join(" ")}`;
   });
@@ -180,7 +180,7 @@ describe("openSources", () => {
       stream.onReady = () => {
         for (let listed = stream.list(10); listed?.length !== 0; listed = stream.list(10)) {
           if (listed === undefined) return resolve();
-          for (const { name } of listed) names.push(name);
+          for (const entry of listed) if ("name" in entry) names.push(entry.name);
         }
       };
     });

@@ -3,7 +3,7 @@
  * picture. MCAP.md describes it for everybody else: it is public, so a change of it is a new `library` in the header.
  */
 import { McapRecordBuilder, type McapTypes } from "@mcap/core";
-import type { Frame, Gap, HeldFrame, Origin, SourceEnd } from "../../frame.ts";
+import type { Frame, Gap, HeldFrame, Origin, SourceEnd, Stretch } from "../../frame.ts";
 import { GiB } from "../../limits.ts";
 import { compressedImageDescriptor, encodeImageHead } from "./protobuf.ts";
 
@@ -120,6 +120,22 @@ export function gapFact(gap: Gap, ns: bigint, { archive, group }: GroupFacts): F
   const facts = { device, source, session, first_sequence: firstSequence, count, reason, name, detail };
   const json = JSON.stringify({ ...facts, recorded: jsonTime(ns), archive, group });
   return { channelId: channelIds.gaps, sequence: firstSequence, json };
+}
+
+/**
+ * Bytes of a stream that are in no frame. They go with the gaps, as one of no frames: a channel of their own would make
+ * the files of earlier versions impossible to continue.
+ */
+export function stretchFact(stretch: Stretch, ns: bigint, { archive, group }: GroupFacts): Fact {
+  const { origin, sequence, class: kind, count, bytes, text } = stretch;
+  const { device, source, session } = origin;
+  const facts = { device, source, session, first_sequence: sequence, count: 0, reason: "stretch", name: "" };
+  const said = { ...facts, detail: text, class: kind, stretches: count, bytes };
+  return {
+    channelId: channelIds.gaps,
+    sequence,
+    json: JSON.stringify({ ...said, recorded: jsonTime(ns), archive, group }),
+  };
 }
 
 export function endFact({ origin, totals }: SourceEnd, ns: bigint, { archive, group }: GroupFacts): Fact {

@@ -168,7 +168,7 @@ export class LockstepReceiver<Writer = unknown> implements ReceivingSession<Writ
       bytes: header.bytes,
       capturedNs: this.#options.wallNs(),
     };
-    this.#incoming = { frame, sourceIndex: 0, receivedBytes: 0, writer: undefined };
+    this.#incoming = { frame, sourceIndex: 0, offset: 0, receivedBytes: 0, writer: undefined };
     this.#incomingEnded = false;
     this.#refused = false;
     this.#crc32 = 0;

@@ -1,23 +1,32 @@
 /** The decoders, one per kind of PROTOCOL.md section 4. Each reads one head, and throws ProtocolError. */
 import { FieldReader } from "../../bytes/field-reader.ts";
 import { ProtocolCode, ProtocolError } from "../../errors.ts";
-import type { FrameEntry, SourceTotals, Verdict } from "../../frame.ts";
+import type { FrameEntry, HeardOutcome, HeardVerdict, SourceTotals } from "../../frame.ts";
 import {
   ackRangesMax,
+  digestBytes,
   headBytesMax,
-  metadataBytesMax,
+  keyBytesMax,
   nameBytesMax,
   offerEntriesMax,
+  pinsMax,
+  proofBytesMax,
   sourcesMax,
   textBytesMax,
+  viaMax,
 } from "../../limits.ts";
 import {
-  featureProgress,
+  allSources,
+  flagKeepsNothing,
   gapCodes,
   outcomeCodes,
   refusalCodes,
   sessionBytes,
+  stretchCodes,
+  verdictContinue,
+  verdictExpired,
   verdictHaveCodes,
+  verdictUnknownLast,
   verdictWant,
 } from "./constants.ts";
 import type {
@@ -33,9 +42,12 @@ import type {
   AckRange,
   Ack,
   Reject,
+  Hold,
+  StretchMessage,
   Pong,
   End,
 } from "./messages.ts";
+import { readMetadata } from "./metadata.ts";
 
 /** Decodes heads. Keeps its reader, so that decoding allocates only what it returns. */
 export class MessageReader {
@@ -43,30 +55,44 @@ export class MessageReader {
 
   hello(head: Uint8Array): Hello {
     const reader = this.#on(head);
-    const lowest = reader.u8();
-    const highest = reader.u8();
-    const progress = (reader.u16() & featureProgress) !== 0;
+    const features = reader.u32();
     let session = "";
     for (const byte of reader.viewBytes(sessionBytes)) session += byte.toString(16).padStart(2, "0");
-    const clockNs = reader.i64();
-    const device = reader.text(nameBytesMax);
-    const agent = reader.text(textBytesMax);
-    return { versionLowest: lowest, versionHighest: highest, progress, session, clockNs, device, agent };
+    return {
+      features,
+      session,
+      clockNs: reader.i64(),
+      device: reader.text(nameBytesMax),
+      agent: reader.text(textBytesMax),
+      proof: reader.blob(proofBytesMax),
+      via: this.#keys(viaMax, "keys that frames came through"),
+    };
   }
 
   welcome(head: Uint8Array): Welcome {
     const reader = this.#on(head);
-    const progress = (reader.u16() & featureProgress) !== 0;
+    const features = reader.u32();
+    const keepsNothing = (reader.u16() & flagKeepsNothing) !== 0;
     reader.u16();
     return {
-      progress,
+      features,
+      keepsNothing,
       frameBytesMax: reader.u64(),
-      windowBytes: reader.u64(),
-      windowFrames: reader.u32(),
-      idleMs: reader.u32(),
+      windowBytes: within(reader.u64(), 1, Number.MAX_SAFE_INTEGER, "bytes of the window"),
+      windowFrames: within(reader.u32(), 1, 0xffff_ffff, "frames of the window"),
       clockNs: reader.i64(),
       agent: reader.text(textBytesMax),
+      proof: reader.blob(proofBytesMax),
+      device: reader.text(nameBytesMax),
+      pins: this.#keys(pinsMax, "keys of the receiver"),
     };
+  }
+
+  #keys(most: number, what: string): string[] {
+    const keys: string[] = [];
+    const count = within(this.#reader.u8(), 0, most, what);
+    for (let at = 0; at < count; at++) keys.push(this.#reader.text(keyBytesMax));
+    return keys;
   }
 
   refuse(head: Uint8Array): Refuse {
@@ -103,30 +129,55 @@ export class MessageReader {
     const sourceIndex = this.#sourceIndex();
     const count = within(reader.u16(), 1, offerEntriesMax, "answered entries");
     const firstSequence = reader.u64();
-    const verdicts: Verdict[] = [];
-    for (let at = 0; at < count; at++) verdicts.push(verdictOf(reader.u8(), reader.u32()));
+    const verdicts: HeardVerdict[] = [];
+    for (let at = 0; at < count; at++) verdicts.push(this.#verdict());
     return { sourceIndex, firstSequence, verdicts };
+  }
+
+  #verdict(): HeardVerdict {
+    const reader = this.#reader;
+    const code = reader.u8();
+    const crc = reader.u32();
+    if (code === verdictWant) return want;
+    const outcome = verdictHaveCodes.word(code);
+    if (outcome !== undefined) return { kind: "have", outcome, crc32: crc };
+    if (code === verdictExpired) return { kind: "expired", crc32: crc };
+    if (code === verdictContinue) return { kind: "continue", offset: reader.u64(), crc32: crc };
+    if (code <= verdictUnknownLast) return { kind: "unknown" };
+    return { kind: "refuse", reason: known(refusalCodes.word(code), "verdict") };
   }
 
   frame(head: Uint8Array): FrameHead {
     const reader = this.#on(head);
     const sourceIndex = this.#sourceIndex();
-    reader.u16();
+    const notes = reader.u16();
     const sequence = reader.u64();
     const capturedNs = reader.i64();
     const bytes = reader.u64();
+    const offset = reader.u64();
     const crc = reader.u32();
-    const metadataBytes = within(reader.u16(), 0, metadataBytesMax, "bytes of metadata");
-    reader.viewBytes(metadataBytes);
     // A name above nameBytesMax is refused as a name is, by itself; the head bounds what it can take.
-    return { sourceIndex, sequence, capturedNs, bytes, crc32: crc, name: reader.text(headBytesMax) };
+    const name = reader.text(headBytesMax);
+    const metadata = readMetadata(reader);
+    const digest = this.#digest();
+    return { sourceIndex, sequence, capturedNs, bytes, offset, name, metadata, crc32: crc, notes, digest };
   }
 
   chunk(head: Uint8Array): ChunkHead {
     const reader = this.#on(head);
     const sourceIndex = this.#sourceIndex();
-    reader.u16();
-    return { sourceIndex, sequence: reader.u64(), offset: reader.u64(), crc32: reader.u32() };
+    const notes = reader.u16();
+    const sequence = reader.u64();
+    const offset = reader.u64();
+    const crc = reader.u32();
+    return { sourceIndex, sequence, offset, crc32: crc, notes, digest: this.#digest() };
+  }
+
+  #digest(): Uint8Array | undefined {
+    const length = this.#reader.u16();
+    if (length === 0) return undefined;
+    within(length, digestBytes, digestBytes, "bytes of a digest");
+    return this.#reader.viewBytes(length).slice();
   }
 
   gap(head: Uint8Array): GapMessage {
@@ -145,12 +196,12 @@ export class MessageReader {
     };
   }
 
-  ack(head: Uint8Array): Ack {
+  ack(head: Uint8Array): Ack<HeardOutcome> {
     const reader = this.#on(head);
     const sourceIndex = this.#sourceIndex();
     const count = within(reader.u16(), 1, ackRangesMax, "ranges");
     const receivedBytes = reader.u64();
-    const ranges: AckRange[] = [];
+    const ranges: AckRange<HeardOutcome>[] = [];
     for (let at = 0; at < count; at++) {
       const firstSequence = reader.u64();
       const frames = within(reader.u32(), 1, 0xffff_ffff, "frames of a range");
@@ -167,8 +218,29 @@ export class MessageReader {
     return { sourceIndex, reason, again, sequence: reader.u64(), text: reader.text(textBytesMax) };
   }
 
-  hold(head: Uint8Array): string {
-    return this.#on(head).text(textBytesMax);
+  hold(head: Uint8Array): Hold {
+    const reader = this.#on(head);
+    return { sourceIndex: this.#sourceOrAll(), text: reader.text(textBytesMax) };
+  }
+
+  resume(head: Uint8Array): number | undefined {
+    this.#on(head);
+    return this.#sourceOrAll();
+  }
+
+  stretch(head: Uint8Array): StretchMessage {
+    const reader = this.#on(head);
+    const sourceIndex = this.#sourceIndex();
+    const found = known(stretchCodes.word(reader.u8()), "class of a stretch");
+    reader.u8();
+    return {
+      sourceIndex,
+      class: found,
+      sequence: reader.u64(),
+      count: within(reader.u32(), 1, 0xffff_ffff, "stretches"),
+      bytes: reader.u64(),
+      text: reader.text(textBytesMax),
+    };
   }
 
   ping(head: Uint8Array): bigint {
@@ -192,7 +264,8 @@ export class MessageReader {
       refused: reader.u64(),
       skipped: reader.u64(),
     };
-    return { sourceIndex, totals };
+    const expired = reader.u64();
+    return { sourceIndex, totals: expired === 0 ? totals : { ...totals, expired } };
   }
 
   ended(head: Uint8Array): number {
@@ -217,16 +290,15 @@ export class MessageReader {
   #sourceIndex(): number {
     return within(this.#reader.u16(), 0, sourcesMax - 1, "source index");
   }
+
+  /** Undefined: all sources. */
+  #sourceOrAll(): number | undefined {
+    const index = this.#reader.u16();
+    return index === allSources ? undefined : within(index, 0, sourcesMax - 1, "source index");
+  }
 }
 
-function verdictOf(code: number, crc: number): Verdict {
-  if (code === verdictWant) return want;
-  const outcome = verdictHaveCodes.word(code);
-  if (outcome !== undefined) return { kind: "have", outcome, crc32: crc };
-  return { kind: "refuse", reason: known(refusalCodes.word(code), "verdict") };
-}
-
-const want: Verdict = { kind: "want" };
+const want: HeardVerdict = { kind: "want" };
 
 function within(value: number, least: number, most: number, what: string): number {
   if (value < least || value > most) {

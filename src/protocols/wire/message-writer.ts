@@ -5,11 +5,13 @@
 import { crc32 } from "../../bytes/checksum.ts";
 import { FieldWriter } from "../../bytes/field-writer.ts";
 import type { Outbox } from "../../bytes/outbox.ts";
+import { assert, unreachable } from "../../errors.ts";
 import type { FrameEntry, Verdict } from "../../frame.ts";
-import { headBytesMax, nameBytesMax, offerEntriesMax, textBytesMax } from "../../limits.ts";
+import { digestBytes, headBytesMax, keyBytesMax, nameBytesMax, offerEntriesMax, textBytesMax } from "../../limits.ts";
 import {
+  allSources,
   checkBytes,
-  featureProgress,
+  flagKeepsNothing,
   flagLast,
   gapCodes,
   headerBytes,
@@ -18,6 +20,9 @@ import {
   outcomeCodes,
   refusalCodes,
   sessionBytes,
+  stretchCodes,
+  verdictContinue,
+  verdictExpired,
   verdictHaveCodes,
   verdictWant,
   version,
@@ -30,21 +35,27 @@ import {
   type Hello,
   type Welcome,
   type SourceName,
-  type FrameHead,
-  type ChunkHead,
+  type FrameStart,
+  type ChunkStart,
   type GapMessage,
   type Ack,
   type Reject,
+  type Hold,
+  type StretchMessage,
   type Pong,
   type End,
 } from "./messages.ts";
+import { writeMetadata } from "./metadata.ts";
 
 /** Encodes messages into one outbox. Keeps its writer, so that encoding a frame allocates nothing. */
 export class MessageWriter {
   readonly #outbox: Outbox;
   readonly #writer: FieldWriter;
   #start = 0;
+  #notesAt = 0;
   #crcAt = 0;
+  /** Where the digest of the present frame goes; undefined: it has none. */
+  #digestAt: number | undefined;
 
   constructor(outbox: Outbox) {
     this.#outbox = outbox;
@@ -53,33 +64,40 @@ export class MessageWriter {
 
   hello(hello: Hello): void {
     const writer = this.#begin(Kind.hello, messageBytesMax);
-    writer.u8(hello.versionLowest);
-    writer.u8(hello.versionHighest);
-    writer.u16(hello.progress ? featureProgress : 0);
+    writer.u32(hello.features);
     for (let at = 0; at < sessionBytes; at++) writer.u8(Number.parseInt(hello.session.slice(at * 2, at * 2 + 2), 16));
     writer.i64(hello.clockNs);
     writer.text(hello.device, nameBytesMax);
     writer.text(hello.agent, textBytesMax);
-    writer.u16(0);
+    writer.blob(hello.proof);
+    this.#keys(hello.via);
     this.#end();
   }
 
   welcome(welcome: Welcome): void {
     const writer = this.#begin(Kind.welcome, messageBytesMax);
-    writer.u16(welcome.progress ? featureProgress : 0);
+    writer.u32(welcome.features);
+    writer.u16(welcome.keepsNothing ? flagKeepsNothing : 0);
     writer.u16(0);
     writer.u64(welcome.frameBytesMax);
     writer.u64(welcome.windowBytes);
     writer.u32(welcome.windowFrames);
-    writer.u32(welcome.idleMs);
     writer.i64(welcome.clockNs);
     writer.text(welcome.agent, textBytesMax);
-    writer.u16(0);
+    writer.blob(welcome.proof);
+    writer.text(welcome.device, nameBytesMax);
+    this.#keys(welcome.pins);
     this.#end();
   }
 
-  refuse(code: number, text: string): void {
-    const writer = this.#begin(Kind.refuse, messageBytesMax);
+  #keys(keys: readonly string[]): void {
+    this.#writer.u8(keys.length);
+    for (const key of keys) this.#writer.text(key, keyBytesMax);
+  }
+
+  /** `headerVersion`: that of the peer, if it may not be able to read ours. */
+  refuse(code: number, text: string, headerVersion: number = version): void {
+    const writer = this.#begin(Kind.refuse, messageBytesMax, headerVersion);
     writer.u16(code);
     writer.u8(versionLowest);
     writer.u8(versionHighest);
@@ -120,56 +138,86 @@ export class MessageWriter {
     writer.u16(sourceIndex);
     writer.u16(verdicts.length);
     writer.u64(firstSequence);
-    for (const verdict of verdicts) {
-      if (verdict.kind === "want") {
-        writer.u8(verdictWant);
-        writer.u32(0);
-      } else if (verdict.kind === "have") {
-        writer.u8(verdictHaveCodes.number(verdict.outcome));
-        writer.u32(verdict.crc32);
-      } else {
-        writer.u8(refusalCodes.number(verdict.reason));
-        writer.u32(0);
-      }
-    }
+    for (const verdict of verdicts) this.#verdict(verdict);
     this.#end();
   }
 
+  #verdict(verdict: Verdict): void {
+    const writer = this.#writer;
+    switch (verdict.kind) {
+      case "want":
+        writer.u8(verdictWant);
+        return writer.u32(0);
+      case "have":
+        writer.u8(verdictHaveCodes.number(verdict.outcome));
+        return writer.u32(verdict.crc32);
+      case "expired":
+        writer.u8(verdictExpired);
+        return writer.u32(verdict.crc32);
+      case "continue":
+        writer.u8(verdictContinue);
+        writer.u32(verdict.crc32);
+        return writer.u64(verdict.offset);
+      case "refuse":
+        writer.u8(refusalCodes.number(verdict.reason));
+        return writer.u32(0);
+      default:
+        unreachable(verdict);
+    }
+  }
+
   /**
-   * Begins a FRAME whose payload the caller then places in `outbox.bytes` from the returned position on. The frame's
-   * first `payloadBytes` bytes are in this message; `finishPayload` completes it.
+   * Begins a FRAME whose payload the caller then places in `outbox.bytes` from the returned position on, and completes
+   * with `finishPayload`. The first `payloadBytes` bytes from the offset on are in this message. `digested`: it is the
+   * last, and will be given a digest.
    */
-  frame(frame: FrameHead, payloadBytes: number): number {
+  frame(frame: FrameStart, payloadBytes: number, digested = false): number {
     const writer = this.#begin(Kind.frame, messageBytesMax + payloadBytes);
     writer.u16(frame.sourceIndex);
+    this.#notesAt = writer.position;
     writer.u16(0);
     writer.u64(frame.sequence);
     writer.i64(frame.capturedNs);
     writer.u64(frame.bytes);
+    writer.u64(frame.offset ?? 0);
     this.#crcAt = writer.position;
     writer.u32(0);
-    writer.u16(0);
     writer.text(frame.name, nameBytesMax);
+    writeMetadata(writer, frame.metadata);
+    this.#digestRoom(digested);
     return writer.position + checkBytes;
   }
 
   /** Begins a CHUNK, as `frame`. */
-  chunk(chunk: ChunkHead, payloadBytes: number): number {
+  chunk(chunk: ChunkStart, payloadBytes: number, digested = false): number {
     const writer = this.#begin(Kind.chunk, messageBytesMax + payloadBytes);
     writer.u16(chunk.sourceIndex);
+    this.#notesAt = writer.position;
     writer.u16(0);
     writer.u64(chunk.sequence);
     writer.u64(chunk.offset);
     this.#crcAt = writer.position;
     writer.u32(0);
+    this.#digestRoom(digested);
     return writer.position + checkBytes;
   }
 
-  /** The payload is in place. `crc32` of the whole frame if this is its last message, else undefined. */
-  finishPayload(payloadBytes: number, crc: number | undefined): void {
+  #digestRoom(digested: boolean): void {
+    const writer = this.#writer;
+    writer.u16(digested ? digestBytes : 0);
+    this.#digestAt = digested ? writer.position : undefined;
+    if (digested) writer.position += digestBytes;
+  }
+
+  /** The payload is in place. `crc` of the whole frame if this is its last message, else undefined. */
+  finishPayload(payloadBytes: number, crc: number | undefined, notes = 0, digest?: Uint8Array): void {
     if (crc !== undefined) {
-      this.#outbox.fields.setUint32(this.#crcAt, crc, true);
-      this.#outbox.bytes[this.#start + 3] = flagLast;
+      const { bytes, fields } = this.#outbox;
+      fields.setUint32(this.#crcAt, crc, true);
+      fields.setUint16(this.#notesAt, notes, true);
+      assert(digest?.length === (this.#digestAt === undefined ? undefined : digestBytes), "a digest has its room");
+      if (this.#digestAt !== undefined && digest !== undefined) bytes.set(digest, this.#digestAt);
+      bytes[this.#start + 3] = flagLast;
     }
     this.#end(payloadBytes);
   }
@@ -209,13 +257,16 @@ export class MessageWriter {
     this.#end();
   }
 
-  hold(text: string): void {
-    this.#begin(Kind.hold, messageBytesMax).text(text, textBytesMax);
+  hold(hold: Hold): void {
+    const writer = this.#begin(Kind.hold, messageBytesMax);
+    writer.u16(hold.sourceIndex ?? allSources);
+    writer.text(hold.text, textBytesMax);
     this.#end();
   }
 
-  resume(): void {
-    this.#begin(Kind.resume, messageBytesMax);
+  /** Undefined: the hold of all sources. */
+  resume(sourceIndex: number | undefined): void {
+    this.#begin(Kind.resume, messageBytesMax).u16(sourceIndex ?? allSources);
     this.#end();
   }
 
@@ -241,6 +292,7 @@ export class MessageWriter {
     writer.u64(end.totals.conflicts);
     writer.u64(end.totals.refused);
     writer.u64(end.totals.skipped);
+    writer.u64(end.totals.expired ?? 0);
     this.#end();
   }
 
@@ -264,12 +316,24 @@ export class MessageWriter {
     this.#end();
   }
 
-  #begin(kind: Kind, bytesAtMost: number): FieldWriter {
+  stretch(stretch: StretchMessage): void {
+    const writer = this.#begin(Kind.stretch, messageBytesMax);
+    writer.u16(stretch.sourceIndex);
+    writer.u8(stretchCodes.number(stretch.class));
+    writer.u8(0);
+    writer.u64(stretch.sequence);
+    writer.u32(stretch.count);
+    writer.u64(stretch.bytes);
+    writer.text(stretch.text, textBytesMax);
+    this.#end();
+  }
+
+  #begin(kind: Kind, bytesAtMost: number, headerVersion: number = version): FieldWriter {
     this.#start = this.#outbox.reserve(bytesAtMost);
     const writer = this.#writer;
     writer.position = this.#start;
     writer.u8(magic);
-    writer.u8(version);
+    writer.u8(headerVersion);
     writer.u8(kind);
     writer.u8(0);
     writer.position += 8;

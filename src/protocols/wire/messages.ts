@@ -1,5 +1,15 @@
 /** What the messages of PROTOCOL.md section 4 say: one type per kind that has fields, and how large they can be. */
-import type { FrameEntry, GapReason, Outcome, RefusalReason, SourceTotals, Verdict } from "../../frame.ts";
+import type {
+  FrameEntry,
+  GapReason,
+  HeardOutcome,
+  HeardVerdict,
+  Metadata,
+  Outcome,
+  RefusalReason,
+  SourceTotals,
+  StretchClass,
+} from "../../frame.ts";
 import { headBytesMax, metadataBytesMax, nameBytesMax, textBytesMax } from "../../limits.ts";
 import { checkBytes, headerBytes } from "./constants.ts";
 
@@ -9,26 +19,35 @@ export const messageBytesMax: number = headerBytes + checkBytes + nameBytesMax +
 export const fullMessageBytes: number = headerBytes + checkBytes + headBytesMax;
 
 export interface Hello {
-  readonly versionLowest: number;
-  readonly versionHighest: number;
-  /** PROGRESS is wanted. */
-  readonly progress: boolean;
+  /** Bits of `Feature`. */
+  readonly features: number;
   /** 32 hexadecimal digits. */
   readonly session: string;
   readonly clockNs: bigint;
+  /** Empty: the receiver knows it by the sender's key. */
   readonly device: string;
   readonly agent: string;
+  /** Empty where there is no key. */
+  readonly proof: Uint8Array;
+  /** Keys of the receivers that the frames came through. */
+  readonly via: readonly string[];
 }
 
 export interface Welcome {
-  /** PROGRESS will be sent. */
-  readonly progress: boolean;
+  /** Bits of `Feature`. */
+  readonly features: number;
+  /** Acks do not mean that anything is kept. */
+  readonly keepsNothing: boolean;
   readonly frameBytesMax: number;
   readonly windowBytes: number;
   readonly windowFrames: number;
-  readonly idleMs: number;
   readonly clockNs: bigint;
   readonly agent: string;
+  readonly proof: Uint8Array;
+  /** What the receiver calls the sender; empty: as HELLO says. */
+  readonly device: string;
+  /** The receiver's keys, the present one first. */
+  readonly pins: readonly string[];
 }
 
 export interface Refuse {
@@ -52,26 +71,36 @@ export interface Offer {
 export interface Want {
   readonly sourceIndex: number;
   readonly firstSequence: number;
-  readonly verdicts: Verdict[];
+  readonly verdicts: HeardVerdict[];
 }
 
-export interface FrameHead {
+/** What is known of a frame when it begins. */
+export interface FrameStart {
   readonly sourceIndex: number;
   readonly sequence: number;
   readonly capturedNs: bigint;
   readonly bytes: number;
-  /** Valid with flag LAST. */
-  readonly crc32: number;
+  /** Where the payload begins in the frame; absent: at 0. */
+  readonly offset?: number;
   readonly name: string;
+  readonly metadata?: Metadata | undefined;
 }
 
-export interface ChunkHead {
+export interface ChunkStart {
   readonly sourceIndex: number;
   readonly sequence: number;
   readonly offset: number;
-  /** Valid with flag LAST. */
-  readonly crc32: number;
 }
+
+/** What is known with its last byte: valid in the message with LAST. */
+interface FrameLast {
+  readonly crc32: number;
+  readonly notes: number;
+  readonly digest: Uint8Array | undefined;
+}
+
+export type FrameHead = Required<FrameStart> & FrameLast;
+export type ChunkHead = ChunkStart & FrameLast;
 
 export interface GapMessage {
   readonly sourceIndex: number;
@@ -82,17 +111,17 @@ export interface GapMessage {
   readonly detail: string;
 }
 
-export interface AckRange {
+export interface AckRange<Of extends HeardOutcome = Outcome> {
   readonly firstSequence: number;
   count: number;
-  readonly outcome: Outcome;
+  readonly outcome: Of;
 }
 
-export interface Ack {
+export interface Ack<Of extends HeardOutcome = Outcome> {
   readonly sourceIndex: number;
   /** Payload bytes received on this connection. */
   readonly receivedBytes: number;
-  readonly ranges: readonly AckRange[];
+  readonly ranges: readonly AckRange<Of>[];
 }
 
 export interface Reject {
@@ -100,6 +129,22 @@ export interface Reject {
   readonly reason: RefusalReason;
   readonly again: boolean;
   readonly sequence: number;
+  readonly text: string;
+}
+
+export interface Hold {
+  /** Undefined: all sources. */
+  readonly sourceIndex: number | undefined;
+  readonly text: string;
+}
+
+export interface StretchMessage {
+  readonly sourceIndex: number;
+  readonly class: StretchClass;
+  /** The number that follows the bytes. */
+  readonly sequence: number;
+  readonly count: number;
+  readonly bytes: number;
   readonly text: string;
 }
 

@@ -16,7 +16,7 @@ import { crc32 } from "../../bytes/checksum.ts";
 import { u32At } from "../../bytes/field-reader.ts";
 import { ByteRing } from "../../bytes/ring.ts";
 import { ProtocolCode, ProtocolError } from "../../errors.ts";
-import { headBytesMax, payloadBytesMax } from "../../limits.ts";
+import { headBytesMax, helloBytesMax, payloadBytesMax } from "../../limits.ts";
 import { checkBytes, headerBytes, Kind, kindName, magic, version } from "./constants.ts";
 
 export class MessageParser {
@@ -27,6 +27,10 @@ export class MessageParser {
   #headBytes = 0;
   #skipping = false;
 
+  /** Only HELLO may come, and it is refused by its header if it claims too much: a stranger's. */
+  greeting = false;
+  /** The version of the present message. */
+  version: number = version;
   kind = 0;
   flags = 0;
   /** The fields. Valid until the next call of `next`. */
@@ -83,17 +87,21 @@ export class MessageParser {
     }
     const header = this.#ring.tryView(headerBytes);
     if (header === undefined) return false;
-    const found = header[1] as number;
+    this.version = header[1] as number;
     this.kind = header[2] as number;
     // REFUSE has the same layout in every version, so that versions can tell each other which they speak.
-    if (found !== version && this.kind !== Kind.refuse) {
-      this.#fail(ProtocolCode.version, `version ${found}, expected ${version}`);
+    if (this.version !== version && this.kind !== Kind.refuse) {
+      this.#fail(ProtocolCode.version, `version ${this.version}, expected ${version}`);
     }
     this.flags = header[3] as number;
     this.#headBytes = u32At(header, 4);
     this.payloadBytes = u32At(header, 8);
-    if (this.#headBytes > headBytesMax) {
-      this.#fail(ProtocolCode.limit, `head of ${this.#headBytes} bytes, limit ${headBytesMax}`);
+    if (this.greeting && this.kind !== Kind.hello) {
+      this.#fail(ProtocolCode.unexpected, `${(kindName(this.kind) ?? `kind ${this.kind}`).toUpperCase()} before HELLO`);
+    }
+    const headMax = this.greeting ? helloBytesMax : headBytesMax;
+    if (this.#headBytes > headMax) {
+      this.#fail(ProtocolCode.limit, `head of ${this.#headBytes} bytes, limit ${headMax}`);
     }
     const mayCarry = this.kind === Kind.frame || this.kind === Kind.chunk || kindName(this.kind) === undefined;
     const payloadMax = mayCarry ? payloadBytesMax : 0;

@@ -6,7 +6,7 @@
 import { crc32 } from "../../bytes/checksum.ts";
 import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, unreachable } from "../../errors.ts";
-import type { Frame, Origin, Outcome, RefusalReason, Verdict } from "../../frame.ts";
+import type { Frame, Metadata, Origin, Outcome, RefusalReason, Verdict } from "../../frame.ts";
 import {
   ackRangesMax,
   handshakeMs,
@@ -19,30 +19,52 @@ import {
   windowFramesMax,
 } from "../../limits.ts";
 import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../receiver-session.ts";
-import { flagLast, type KindName, kindName, version } from "./constants.ts";
+import { Feature, flagLast, type KindName, kindName, version } from "./constants.ts";
 import { Liveness } from "./keepalive.ts";
 import { MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
-import { type AckRange, fullMessageBytes, messageBytesMax } from "./messages.ts";
+import { type AckRange, type ChunkHead, type FrameHead, fullMessageBytes, messageBytesMax } from "./messages.ts";
 import { MessageParser } from "./parser.ts";
 import { type ReceiverState, receiverTable } from "./states.ts";
 
 export interface ReceiverOptions {
   readonly agent: string;
   readonly frameBytesMax: number;
+  /** Nothing is stored: the sender must not take acks for more. */
+  readonly keepsNothing?: boolean;
+  /** The driver answers with `continue` where a part of a frame is there. */
+  readonly resume?: boolean;
+  /** The driver compares digests, and rejects frames for them. */
+  readonly digest?: boolean;
   readonly wallNs: () => bigint;
   /** When the connection was accepted: the handshake's time runs from then. */
   readonly nowMs: number;
 }
 
+/** A frame in progress. */
+interface Incoming<Writer> extends IncomingFrame<Writer> {
+  readonly frame: IncomingFrame["frame"] & { notes?: number };
+  /** Of the bytes so far. */
+  crc32: number;
+}
+
+/** What the receiver has of a frame that is cut. */
+interface Partial {
+  readonly offset: number;
+  readonly crc32: number;
+}
+
 /** A source as named on this connection. */
 interface IncomingSource<Writer> {
   readonly origin: Origin;
-  /** The frame in progress. */
-  incoming: (IncomingFrame<Writer> & { crc32: number }) | undefined;
+  incoming: Incoming<Writer> | undefined;
+  /** Frames that may go on at an offset, by number; made with the first of them. */
+  partials: Map<number, Partial> | undefined;
   /** Settled and not yet told, in ranges. */
   ranges: AckRange[];
 }
+
+const nothing = new Uint8Array(0);
 
 /** Answers are small but an offer's answer and its acks are not: room for some heads, grown when needed. */
 const outboxBytesMax = 16 * fullMessageBytes;
@@ -62,11 +84,12 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   #payloadOf: IncomingSource<Writer> | undefined;
   #payloadLast = false;
   #payloadCrc = 0;
+  #payloadDigest: Uint8Array | undefined;
   #session = "";
   #device = "";
   #receivedBytes = 0;
-  /** The sender wants to know how much has arrived. */
-  #reporting = false;
+  /** Bits of `Feature` that both ends use. */
+  #features = 0;
   #reportedBytes = 0;
   #reportedAtMs = 0;
   /** Events that one message leads to beyond the first. */
@@ -82,6 +105,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     this.#options = options;
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs: options.nowMs });
     this.#handshakeAtMs = options.nowMs + handshakeMs;
+    this.#parser.greeting = true;
   }
 
   get full(): boolean {
@@ -121,8 +145,9 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     try {
       return this.#parse(nowMs);
     } catch (error) {
-      if (error instanceof ProtocolError) this.#failure = error;
-      throw error;
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#failure = error.code === ProtocolCode.version ? otherVersion(this.#parser.version) : error;
+      throw this.#failure;
     }
   }
 
@@ -150,14 +175,17 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     switch (name) {
       case "hello": {
         const hello = this.#reader.hello(head);
-        if (hello.versionLowest > version || hello.versionHighest < version) {
-          const spoken = `${hello.versionLowest} to ${hello.versionHighest}`;
-          throw new ProtocolError(ProtocolCode.version, `versions ${spoken} offered, expected ${version}`);
+        if (hello.device === "") {
+          // Names come from keys, and there are none yet.
+          throw new ProtocolError(ProtocolCode.unauthorized, "no device name, and no key that would say it");
         }
         this.#handshakeAtMs = undefined;
+        this.#parser.greeting = false;
         this.#session = hello.session;
         this.#device = hello.device;
-        this.#reporting = hello.progress;
+        const { resume = false, digest = false } = this.#options;
+        const ours = Feature.progress | (resume ? Feature.resume : 0) | (digest ? Feature.digest : 0);
+        this.#features = hello.features & ours;
         return { type: "hello", session: hello.session, device: hello.device };
       }
       case "source": {
@@ -166,7 +194,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
           throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} named twice`);
         }
         const origin: Origin = { device: this.#device, source, session: this.#session };
-        this.#sources.set(sourceIndex, { origin, incoming: undefined, ranges: [] });
+        this.#sources.set(sourceIndex, { origin, incoming: undefined, partials: undefined, ranges: [] });
         return undefined;
       }
       case "offer": {
@@ -189,6 +217,10 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
           return { type: "frame-lost", incoming, reason: "abandoned" };
         }
         return { type: "gap", sourceIndex, gap };
+      }
+      case "stretch": {
+        const { sourceIndex, ...message } = this.#reader.stretch(head);
+        return { type: "stretch", stretch: { origin: this.#source(sourceIndex).origin, ...message } };
       }
       case "end": {
         const { sourceIndex, totals } = this.#reader.end(head);
@@ -219,7 +251,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   }
 
   #beginFrame(head: Uint8Array): ReceivingEvent<Writer> {
-    const { sourceIndex, sequence, name, bytes, capturedNs, crc32: crc } = this.#reader.frame(head);
+    const message = this.#reader.frame(head);
+    const { sourceIndex, sequence, name, bytes, capturedNs, offset } = message;
     const source = this.#source(sourceIndex);
     if (source.incoming !== undefined) {
       throw new ProtocolError(
@@ -227,18 +260,21 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         `frame ${sequence} begins inside frame ${source.incoming.frame.sequence}`,
       );
     }
-    const frame: Frame = { origin: source.origin, sequence, name, bytes, capturedNs };
     if (this.#openCount() >= openFramesMax) {
       throw new ProtocolError(ProtocolCode.limit, `more than ${openFramesMax} frames in progress`);
     }
-    const incoming = { frame, sourceIndex, receivedBytes: 0, writer: undefined, crc32: 0 };
+    const frame: Frame & { metadata?: Metadata } = { origin: source.origin, sequence, name, bytes, capturedNs };
+    if (message.metadata !== undefined) frame.metadata = message.metadata;
+    const crcBefore = offset === 0 ? 0 : partialCrc(source, sequence, offset);
+    const incoming = { frame, sourceIndex, offset, receivedBytes: offset, writer: undefined, crc32: crcBefore };
     source.incoming = incoming;
-    this.#enterPayload(source, crc);
+    this.#enterPayload(source, message);
     return { type: "frame", incoming };
   }
 
   #continueFrame(head: Uint8Array): ReceivingEvent<Writer> | undefined {
-    const { sourceIndex, sequence, offset, crc32: crc } = this.#reader.chunk(head);
+    const message = this.#reader.chunk(head);
+    const { sourceIndex, sequence, offset } = message;
     const source = this.#source(sourceIndex);
     const { incoming } = source;
     if (incoming?.frame.sequence !== sequence) {
@@ -252,7 +288,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         `chunk of frame ${sequence} at ${offset}, expected ${incoming.receivedBytes}`,
       );
     }
-    this.#enterPayload(source, crc);
+    this.#enterPayload(source, message);
     return undefined;
   }
 
@@ -264,23 +300,35 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   }
 
   /** The sizes must add up before a byte of them is passed on. An empty payload ends its frame at once. */
-  #enterPayload(source: IncomingSource<Writer>, crc: number): void {
+  #enterPayload(source: IncomingSource<Writer>, message: FrameHead | ChunkHead): void {
     const { incoming } = source;
     assert(incoming !== undefined, "a payload belongs to a frame");
     const { payloadBytes, flags } = this.#parser;
     const total = incoming.receivedBytes + payloadBytes;
     const last = (flags & flagLast) !== 0;
     if (last ? total !== incoming.frame.bytes : total >= incoming.frame.bytes) {
-      const message = `frame ${incoming.frame.sequence} of ${incoming.frame.bytes} bytes has ${total}`;
-      throw new ProtocolError(ProtocolCode.malformed, message);
+      const text = `frame ${incoming.frame.sequence} of ${incoming.frame.bytes} bytes has ${total}`;
+      throw new ProtocolError(ProtocolCode.malformed, text);
     }
     this.#payloadOf = source;
     this.#payloadLast = last;
-    this.#payloadCrc = crc;
-    if (payloadBytes > 0 || !last) return;
+    this.#payloadCrc = message.crc32;
+    this.#payloadDigest = message.digest;
+    // Only frames with a note pay for one.
+    if (last && message.notes !== 0) incoming.frame.notes = message.notes;
+    if (payloadBytes === 0 && last) this.#complete(source, incoming);
+  }
+
+  /** All bytes are here: whole, or damaged on the way. */
+  #complete(source: IncomingSource<Writer>, incoming: Incoming<Writer>): boolean {
     source.incoming = undefined;
-    if (crc === incoming.crc32) this.#pending.push({ type: "frame-end", incoming, crc32: crc });
-    else this.#lose(incoming);
+    if (incoming.crc32 !== this.#payloadCrc) {
+      this.#lose(incoming);
+      return false;
+    }
+    const digest = (this.#features & Feature.digest) === 0 ? undefined : this.#payloadDigest;
+    this.#pending.push({ type: "frame-end", incoming, crc32: incoming.crc32, digest });
+    return true;
   }
 
   #payload(): ReceivingEvent<Writer> | undefined {
@@ -293,14 +341,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     incoming.receivedBytes += piece.length;
     incoming.crc32 = crc32(piece, incoming.crc32);
     if (payloadLeft === 0 && this.#payloadLast) {
-      source.incoming = undefined;
       this.#payloadOf = undefined;
-      if (incoming.crc32 === this.#payloadCrc) {
-        this.#pending.push({ type: "frame-end", incoming, crc32: incoming.crc32 });
-      } else {
-        this.#lose(incoming);
-        return undefined;
-      }
+      if (!this.#complete(source, incoming)) return undefined;
     }
     return { type: "payload", incoming, view: piece };
   }
@@ -311,6 +353,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     const { sourceIndex, frame } = incoming;
     const text = "its bytes arrived damaged";
     const { sequence } = frame;
+    // What was there before may be what is damaged: the next time it begins at 0.
+    this.#source(sourceIndex).partials?.delete(sequence);
     this.#send(() => this.#writer.reject({ sourceIndex, reason: "checksum", again: true, sequence, text }));
   }
 
@@ -318,23 +362,35 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     assert(this.state === "fresh", "a session is welcomed once");
     this.state = "running";
     this.#writer.welcome({
-      progress: this.#reporting,
+      features: this.#features,
+      keepsNothing: this.#options.keepsNothing ?? false,
       frameBytesMax: this.#options.frameBytesMax,
       windowBytes: windowBytesMax,
       windowFrames: windowFramesMax,
-      idleMs,
       clockNs: wallNs,
       agent: this.#options.agent,
+      proof: nothing,
+      device: "",
+      pins: [],
     });
   }
 
   refuse(code: ProtocolCode, text: string): void {
     if (this.state === "closed") return;
     this.state = "closed";
-    if (this.outbox.room >= messageBytesMax) this.#writer.refuse(code, text);
+    // An older peer reads a REFUSE in its own header only.
+    const headerVersion = Math.min(version, this.#parser.version);
+    if (this.outbox.room >= messageBytesMax) this.#writer.refuse(code, text, headerVersion);
   }
 
   answer(sourceIndex: number, firstSequence: number, verdicts: readonly Verdict[]): void {
+    const source = this.#source(sourceIndex);
+    for (const [index, verdict] of verdicts.entries()) {
+      if (verdict.kind !== "continue") continue;
+      assert((this.#features & Feature.resume) !== 0, "both ends can go on in the middle of a frame");
+      source.partials ??= new Map();
+      source.partials.set(firstSequence + index, verdict);
+    }
     this.#send(() => this.#writer.want(sourceIndex, firstSequence, verdicts));
   }
 
@@ -366,7 +422,9 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   }
 
   get #reportDue(): boolean {
-    return this.#reporting && this.#receivedBytes > this.#reportedBytes && this.state !== "closed";
+    return (
+      (this.#features & Feature.progress) !== 0 && this.#receivedBytes > this.#reportedBytes && this.state !== "closed"
+    );
   }
 
   /** Acks report progress as well, but they come after a commit. */
@@ -381,12 +439,12 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     this.#send(() => this.#writer.ended(sourceIndex));
   }
 
-  hold(text: string): void {
-    this.#send(() => this.#writer.hold(text));
+  hold(text: string, sourceIndex?: number): void {
+    this.#send(() => this.#writer.hold({ sourceIndex, text }));
   }
 
-  resume(): void {
-    this.#send(() => this.#writer.resume());
+  resume(sourceIndex?: number): void {
+    this.#send(() => this.#writer.resume(sourceIndex));
   }
 
   farewell(): void {
@@ -415,4 +473,18 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     if (source === undefined) throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} was never named`);
     return source;
   }
+}
+
+/** The checksum of what is there of a frame that goes on at `offset`. Throws ProtocolError: it was not offered that. */
+function partialCrc(source: IncomingSource<unknown>, sequence: number, offset: number): number {
+  const partial = source.partials?.get(sequence);
+  if (partial?.offset === offset) return partial.crc32;
+  const expected = partial === undefined ? "0" : `0 or ${partial.offset}`;
+  throw new ProtocolError(ProtocolCode.malformed, `frame ${sequence} begins at ${offset}, expected ${expected}`);
+}
+
+/** For the peer's user: which end is to be updated, and to what. */
+function otherVersion(found: number): ProtocolError {
+  const advice = found < version ? "update the sender to framepipe 0.2 or newer" : "update the receiver";
+  return new ProtocolError(ProtocolCode.version, `${advice}: it speaks version ${found}, the receiver ${version}`);
 }

@@ -41,10 +41,11 @@ export class SendWindow {
     this.#flight = undefined;
   }
 
-  welcomed(welcome: Welcome): void {
+  /** `progress`: the receiver reports it. */
+  welcomed(welcome: Welcome, progress: boolean): void {
     this.#framesMax = Math.min(welcome.windowFrames, windowFramesMax);
     this.#bytesMax = Math.min(welcome.windowBytes, windowBytesMax);
-    if (welcome.progress) this.#flight = new Flight();
+    if (progress) this.#flight = new Flight();
   }
 
   /** Whether another frame may be begun. */

@@ -12,14 +12,22 @@
 import { crc32 } from "../../bytes/checksum.ts";
 import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, protocolCodeName, unreachable } from "../../errors.ts";
-import type { FrameEntry, GapReason, Outcome, RefusalReason, Verdict } from "../../frame.ts";
+import type {
+  FrameEntry,
+  GapReason,
+  HeardOutcome,
+  HeardVerdict,
+  Metadata,
+  RefusalReason,
+  StretchClass,
+} from "../../frame.ts";
 import { aheadFramesMax, frameAttemptsMax, idleMs, offerEntriesMax, outboxBytes, pingMs } from "../../limits.ts";
 import { type FrameRecord, type OpenFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
-import { type KindName, kindName, versionHighest, versionLowest } from "./constants.ts";
+import { Feature, type KindName, kindName, version, versionHighest, versionLowest } from "./constants.ts";
 import { Liveness } from "./keepalive.ts";
 import { MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
-import { fullMessageBytes, messageBytesMax, type Refuse } from "./messages.ts";
+import { fullMessageBytes, messageBytesMax, type Refuse, type Welcome } from "./messages.ts";
 import { MessageParser } from "./parser.ts";
 import { SendWindow } from "./send-window.ts";
 import { type SenderState, senderTable } from "./states.ts";
@@ -54,13 +62,14 @@ export type SenderStep =
   | { readonly type: "wait" }
   /** FAREWELL has come: everything is said. */
   | { readonly type: "done" }
-  | { readonly type: "welcomed"; readonly agent: string }
+  /** `device`: what the receiver calls us. `keepsNothing`: its acks do not mean that anything is stored. */
+  | { readonly type: "welcomed"; readonly agent: string; readonly device: string; readonly keepsNothing: boolean }
   /** `outcome` undefined: it is a gap, recorded at the receiver. */
   | {
       readonly type: "settled";
       readonly sourceIndex: number;
       readonly entry: FrameEntry;
-      readonly outcome: Outcome | undefined;
+      readonly outcome: HeardOutcome | undefined;
       readonly crc32: number | undefined;
     }
   | {
@@ -70,8 +79,9 @@ export type SenderStep =
       readonly reason: RefusalReason;
       readonly text: string;
     }
-  | { readonly type: "held"; readonly text: string }
-  | { readonly type: "resumed" }
+  /** `sourceIndex` undefined: all sources. */
+  | { readonly type: "held"; readonly sourceIndex: number | undefined; readonly text: string }
+  | { readonly type: "resumed"; readonly sourceIndex: number | undefined }
   | { readonly type: "source-ended"; readonly sourceIndex: number };
 
 export interface SenderOptions {
@@ -86,11 +96,14 @@ export interface SenderOptions {
    * the link is faster than the progress reports.
    */
   readonly prompt: boolean;
+  /** The driver gives a digest with the last piece of each frame, if the receiver compares it. */
+  readonly digest?: boolean;
   /** Cap on the link, in bytes per millisecond. */
   readonly rateMax: number | undefined;
   readonly wallNs: () => bigint;
 }
 
+const nothing = new Uint8Array(0);
 const waitStep: SenderStep = { type: "wait" };
 const flushStep: SenderStep = { type: "flush" };
 /** Something was encoded that the driver need not know of: look again. */
@@ -100,7 +113,7 @@ export class SenderSession {
   readonly outbox: Outbox = new Outbox(outboxBytes);
   readonly ledgers: readonly SourceLedger[];
   state: SenderState = "closed";
-  /** The receiver cannot store for now. */
+  /** The receiver cannot store anything for now. */
   held = false;
 
   readonly #options: SenderOptions;
@@ -109,6 +122,8 @@ export class SenderSession {
   #parser = new MessageParser();
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
   #connectedAtMs = 0;
+  /** Bits of `Feature` that both ends use. */
+  #features = 0;
   /** Offers without an answer, oldest first, per source: first sequence number and count. */
   #offers: { first: number; count: number }[][] = [];
   readonly #window: SendWindow;
@@ -144,19 +159,30 @@ export class SenderSession {
     this.#connectedAtMs = nowMs;
     this.#offers = this.ledgers.map(() => []);
     this.#window.connected();
+    this.#features = 0;
     this.#failure = undefined;
     this.outbox.clear();
     for (const ledger of this.ledgers) ledger.rewind();
-    const { session, device, agent, wallNs, prompt: progress } = this.#options;
-    this.#writer.hello({ versionLowest, versionHighest, progress, session, clockNs: wallNs(), device, agent });
+    const { session, device, agent, wallNs } = this.#options;
+    const features = this.#featuresAsked;
+    this.#writer.hello({ features, session, clockNs: wallNs(), device, agent, proof: nothing, via: [] });
+  }
+
+  /** A frame that could go on in its middle may always begin anew, so we understand the offer. */
+  get #featuresAsked(): number {
+    const { prompt, digest = false } = this.#options;
+    return Feature.resume | (prompt ? Feature.progress : 0) | (digest ? Feature.digest : 0);
   }
 
   /** The connection is gone. Open frames must be closed by the driver. */
   disconnected(): void {
     this.state = "closed";
     this.outbox.clear();
-    for (const ledger of this.ledgers) ledger.rewind();
-    if (this.held) this.#notice({ type: "resumed" });
+    for (const ledger of this.ledgers) {
+      if (ledger.held) this.#notice({ type: "resumed", sourceIndex: ledger.index });
+      ledger.rewind();
+    }
+    if (this.held) this.#notice({ type: "resumed", sourceIndex: undefined });
     this.held = false;
   }
 
@@ -238,6 +264,12 @@ export class SenderSession {
     }
   }
 
+  /** Bytes in no frame, before the next one that is listed. */
+  stretch(sourceIndex: number, found: StretchClass, count: number, bytes: number, text: string): void {
+    const ledger = this.#ledger(sourceIndex);
+    ledger.stretches.add(ledger.listedFrames, found, count, bytes, text);
+  }
+
   /** Nothing now, or nothing live; `sourceReady` will be called. */
   listedNothing(sourceIndex: number, liveOnly: boolean): void {
     (liveOnly ? this.#quietLive : this.#quiet).add(sourceIndex);
@@ -248,10 +280,10 @@ export class SenderSession {
   }
 
   /**
-   * The frame of the last `open` step has `bytes` bytes. Returns how many of them to fill in at once, as after a
-   * `chunk` step; undefined: there will be one.
+   * The frame of the last `open` step has `bytes` bytes, and perhaps metadata that was not listed. Returns how many of
+   * the bytes to fill in at once, as after a `chunk` step; undefined: there will be one.
    */
-  openFrame(sourceIndex: number, bytes: number): number | undefined {
+  openFrame(sourceIndex: number, bytes: number, metadata?: Metadata): number | undefined {
     const ledger = this.#ledger(sourceIndex);
     const next = ledger.nextToSend();
     assert(next !== undefined && next.record.state === "wanted", "a frame is opened after an open step");
@@ -259,7 +291,8 @@ export class SenderSession {
     next.record.bytes = bytes;
     next.record.state = "sent";
     next.record.windowBytes = 0;
-    ledger.open = { sequence: next.sequence, record: next.record, bytes, sentBytes: 0, crc32: 0 };
+    const { sequence, record } = next;
+    ledger.open = { sequence, record, bytes, metadata: metadata ?? record.entry.metadata, sentBytes: 0, crc32: 0 };
     this.#window.enter();
     return this.#pieceBytes(ledger.open);
   }
@@ -289,21 +322,28 @@ export class SenderSession {
   chunkView(sourceIndex: number, bytes: number): Uint8Array {
     const { open } = this.#ledger(sourceIndex);
     assert(open !== undefined, "a chunk belongs to an open frame");
-    const { sequence, record } = open;
-    if (open.sentBytes === 0) {
+    const { sequence, record, metadata, sentBytes } = open;
+    const digested = this.digesting && sentBytes + bytes === open.bytes;
+    if (sentBytes === 0) {
       const { name, capturedNs } = record.entry;
-      this.#chunkAt = this.#writer.frame(
-        { sourceIndex, sequence, capturedNs, bytes: open.bytes, crc32: 0, name },
-        bytes,
-      );
+      const frame = { sourceIndex, sequence, capturedNs, bytes: open.bytes, offset: 0, name, metadata };
+      this.#chunkAt = this.#writer.frame(frame, bytes, digested);
     } else {
-      this.#chunkAt = this.#writer.chunk({ sourceIndex, sequence, offset: open.sentBytes, crc32: 0 }, bytes);
+      this.#chunkAt = this.#writer.chunk({ sourceIndex, sequence, offset: sentBytes }, bytes, digested);
     }
     return this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes);
   }
 
-  /** The memory of `chunkView` is filled. Returns whether the frame is complete, and to be closed. */
-  commitChunk(sourceIndex: number, bytes: number): boolean {
+  /** The last piece of each frame is to be committed with a digest. */
+  get digesting(): boolean {
+    return (this.#features & Feature.digest) !== 0;
+  }
+
+  /**
+   * The memory of `chunkView` is filled. With the last piece come the notes on the frame that were not listed, and its
+   * digest, if `digesting`. Returns whether the frame is complete, and to be closed.
+   */
+  commitChunk(sourceIndex: number, bytes: number, notes = 0, digest?: Uint8Array): boolean {
     const ledger = this.#ledger(sourceIndex);
     const { open } = ledger;
     assert(open !== undefined, "a chunk belongs to an open frame");
@@ -313,8 +353,11 @@ export class SenderSession {
     this.#window.handed(bytes, this.#nowMs);
     ledger.sentBytes += bytes;
     const last = open.sentBytes === open.bytes;
-    this.#writer.finishPayload(bytes, last ? open.crc32 : undefined);
-    if (!last) return false;
+    if (!last) {
+      this.#writer.finishPayload(bytes, undefined);
+      return false;
+    }
+    this.#writer.finishPayload(bytes, open.crc32, notes | (open.record.entry.notes ?? 0), digest);
     open.record.crc32 = open.crc32;
     ledger.open = undefined;
     return true;
@@ -347,12 +390,8 @@ export class SenderSession {
 
   #handle(kind: KindName, head: Uint8Array): void {
     switch (kind) {
-      case "welcome": {
-        const welcome = this.#reader.welcome(head);
-        this.#window.welcomed(welcome);
-        this.state = "running";
-        return this.#notice({ type: "welcomed", agent: welcome.agent });
-      }
+      case "welcome":
+        return this.#handleWelcome(this.#reader.welcome(head));
       case "refuse": {
         this.state = "closed";
         throw refusal(this.#reader.refuse(head));
@@ -363,12 +402,16 @@ export class SenderSession {
         return this.#handleAck(head);
       case "reject":
         return this.#handleReject(head);
-      case "hold":
-        this.held = true;
-        return this.#notice({ type: "held", text: this.#reader.hold(head) });
-      case "resume":
-        this.held = false;
-        return this.#notice({ type: "resumed" });
+      case "hold": {
+        const { sourceIndex, text } = this.#reader.hold(head);
+        this.#setHeld(sourceIndex, true);
+        return this.#notice({ type: "held", sourceIndex, text });
+      }
+      case "resume": {
+        const sourceIndex = this.#reader.resume(head);
+        if (this.#setHeld(sourceIndex, false)) this.#notice({ type: "resumed", sourceIndex });
+        return;
+      }
       case "ping":
         return this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
       case "pong":
@@ -381,6 +424,7 @@ export class SenderSession {
         if (ledger.ended !== "sent")
           throw new ProtocolError(ProtocolCode.unexpected, `ENDED for source ${sourceIndex}`);
         ledger.ended = "confirmed";
+        ledger.stretches.proven(Number.POSITIVE_INFINITY);
         return this.#notice({ type: "source-ended", sourceIndex });
       }
       case "farewell":
@@ -392,12 +436,29 @@ export class SenderSession {
       case "frame":
       case "chunk":
       case "gap":
+      case "stretch":
       case "end":
       case "bye":
         throw new ProtocolError(ProtocolCode.unexpected, `${kind.toUpperCase()} sent to a sender`);
       default:
         unreachable(kind);
     }
+  }
+
+  #handleWelcome(welcome: Welcome): void {
+    this.#features = welcome.features & this.#featuresAsked;
+    this.#window.welcomed(welcome, (this.#features & Feature.progress) !== 0);
+    this.state = "running";
+    const { agent, device, keepsNothing } = welcome;
+    this.#notice({ type: "welcomed", agent, device, keepsNothing });
+  }
+
+  /** One source, or all (undefined). Returns whether that was otherwise before. */
+  #setHeld(sourceIndex: number | undefined, held: boolean): boolean {
+    const holder = sourceIndex === undefined ? this : this.#ledgerOfPeer(sourceIndex);
+    const before = holder.held;
+    holder.held = held;
+    return before !== held;
   }
 
   #handleWant(head: Uint8Array): void {
@@ -415,13 +476,24 @@ export class SenderSession {
     }
   }
 
-  #judge(ledger: SourceLedger, sequence: number, record: FrameRecord, verdict: Verdict): void {
+  #judge(ledger: SourceLedger, sequence: number, record: FrameRecord, verdict: HeardVerdict): void {
     switch (verdict.kind) {
       case "want":
         record.state = "wanted";
         return;
       case "have":
         return this.#settle(ledger, sequence, record, verdict.outcome, verdict.crc32);
+      case "expired":
+        return this.#settle(ledger, sequence, record, "expired", verdict.crc32);
+      case "unknown":
+        return this.#settle(ledger, sequence, record, "unknown", undefined);
+      case "continue":
+        // We begin at 0, which is always allowed: nobody here compares the first bytes of a frame with a checksum.
+        if ((this.#features & Feature.resume) === 0 || verdict.offset > record.entry.bytes) {
+          throw new ProtocolError(ProtocolCode.malformed, `frame ${sequence} cannot go on at ${verdict.offset}`);
+        }
+        record.state = "wanted";
+        return;
       case "refuse":
         return this.#refuse(ledger, sequence, record, verdict.reason, "");
       default:
@@ -447,6 +519,7 @@ export class SenderSession {
         if (!isGap) this.#leaveWindow(record);
         this.#settle(ledger, sequence, record, range.outcome, record.crc32);
       }
+      ledger.stretches.proven(range.firstSequence + range.count - 1);
     }
   }
 
@@ -454,7 +527,7 @@ export class SenderSession {
     ledger: SourceLedger,
     sequence: number,
     record: FrameRecord,
-    outcome: Outcome,
+    outcome: HeardOutcome,
     crc: number | undefined,
   ): void {
     ledger.settle(sequence, record, outcome);
@@ -575,6 +648,13 @@ export class SenderSession {
     for (let tried = 0; tried < count; tried++) {
       const ledger = this.ledgers[this.#turn % count] as SourceLedger;
       this.#turn = (this.#turn + 1) % count;
+      if (this.held || ledger.held) continue;
+      const stretch = ledger.stretches.next;
+      if (stretch !== undefined) {
+        stretch.sent = true;
+        this.#writer.stretch({ sourceIndex: ledger.index, ...stretch });
+        return lookAgain;
+      }
       if (ledger.open !== undefined) {
         const bytes = this.#pieceBytes(ledger.open);
         if (bytes === undefined) return this.#keepTurn(flushStep);
@@ -618,7 +698,7 @@ export class SenderSession {
   #endStep(): undefined {
     let open = false;
     for (const ledger of this.ledgers) {
-      if (ledger.complete && ledger.ended === "no") {
+      if (ledger.complete && ledger.ended === "no" && ledger.stretches.next === undefined) {
         this.#writer.end({ sourceIndex: ledger.index, totals: ledger.totals() });
         ledger.ended = "sent";
       }
@@ -662,9 +742,13 @@ export class SenderSession {
 function refusal(refuse: Refuse): ProtocolError {
   let { code, text } = refuse;
   if (code === ProtocolCode.version) {
-    text += ` (it speaks ${refuse.versionLowest} to ${refuse.versionHighest})`;
+    const { versionLowest: lowest, versionHighest: highest } = refuse;
+    const spoken = lowest === highest ? `${lowest}` : `${lowest} to ${highest}`;
     // A receiver that speaks our version and refuses it was sent a damaged header: that is no reason to give up.
-    if (refuse.versionLowest <= versionHighest && refuse.versionHighest >= versionLowest) code = ProtocolCode.damaged;
+    if (lowest <= versionHighest && highest >= versionLowest) code = ProtocolCode.damaged;
+    else if (highest >= versionLowest) text += ` (it speaks ${spoken})`;
+    // One that is older than this one cannot know what would help.
+    else text = `update the receiver to framepipe 0.2 or newer: it speaks version ${spoken}, the sender ${version}`;
   }
   return new ProtocolError(code, `${protocolCodeName(code)}: ${text}`, "refused");
 }

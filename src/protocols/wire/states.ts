@@ -19,7 +19,7 @@ export const senderStates: Readonly<Record<SenderState, readonly KindName[]>> = 
 /** What a receiver may receive. */
 export const receiverStates: Readonly<Record<ReceiverState, readonly KindName[]>> = {
   fresh: ["hello"],
-  running: ["source", "offer", "frame", "chunk", "gap", "end", "ping", "pong", "bye"],
+  running: ["source", "offer", "frame", "chunk", "gap", "stretch", "end", "ping", "pong", "bye"],
   closing: ["ping", "pong"],
   closed: [],
 };

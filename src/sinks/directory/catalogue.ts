@@ -1,5 +1,5 @@
 /** The receiver's record of what is stored, as a port. CATALOGUE.md says what is in it. */
-import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd } from "../../frame.ts";
+import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd, Stretch } from "../../frame.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import type { AccountOutcome } from "./outcome-ranges.ts";
 
@@ -18,11 +18,7 @@ export interface StoredFrame {
 
 /** A frame to be recorded, with what may have travelled with it. */
 export interface FrameRow {
-  readonly frame: Frame & {
-    /** Bit set of `noteWords`. */
-    readonly notes?: number | undefined;
-    readonly metadata?: Readonly<Record<string, string>> | undefined;
-  };
+  readonly frame: Frame;
   readonly path: string;
   readonly number: number;
   readonly crc32: number;
@@ -36,17 +32,6 @@ export interface NumberOutcome {
   readonly first: number;
   readonly last: number;
   readonly outcome: AccountOutcome;
-}
-
-/** Bytes of a stream that are in no frame. One with the same origin, number, class and detail replaces it. */
-export interface StretchRow {
-  readonly origin: Origin;
-  /** The number of the frame that came next, or would have. */
-  readonly following: number;
-  readonly class: "loss" | "information";
-  readonly count: number;
-  readonly bytes: number;
-  readonly detail: string;
 }
 
 /** That a session was heard of. */
@@ -70,7 +55,7 @@ export interface CatalogueBatch {
   readonly outcomes: readonly NumberOutcome[];
   /** Stored frames whose bytes came again with another capture time, by path. */
   readonly offered?: readonly { readonly path: string; readonly capturedNs: bigint }[];
-  readonly stretches?: readonly StretchRow[];
+  readonly stretches?: readonly Stretch[];
   /** Whoever is named elsewhere in the batch has been seen at `nowNs`; this says more. */
   readonly seen?: readonly SessionSeen[];
   /** The time of recording. */

@@ -165,15 +165,16 @@ export class CommitGroup {
     if (this.#items.length === 0) return;
     const gaps = this.#items.flatMap((item) => (item.kind === "gap" ? [item.gap] : []));
     const ends = this.#items.flatMap((item) => (item.kind === "end" ? [item.end] : []));
+    const stretches = this.#items.flatMap((item) => (item.kind === "stretch" ? [item.stretch] : []));
     const outcomes = this.#outcomes();
     const [frames, offered, nowNs] = [this.#rows, this.#offered, this.#options.wallNs()];
-    this.#options.catalogue.record({ frames, gaps, ends, outcomes, offered, nowNs });
+    this.#options.catalogue.record({ frames, gaps, stretches, ends, outcomes, offered, nowNs });
   }
 
   #outcomes(): CatalogueBatch["outcomes"] {
     return this.#items.flatMap((item, index) => {
       const result = this.#results[index];
-      if (item.kind === "end" || result === undefined) return [];
+      if (item.kind === "end" || item.kind === "stretch" || result === undefined) return [];
       if (item.kind === "frame") {
         const { origin, sequence } = item.frame;
         return { origin, first: sequence, last: sequence, outcome: accountOutcomeOf(result) };

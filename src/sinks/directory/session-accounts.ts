@@ -1,6 +1,6 @@
 /** What a batch says of each of its sessions, put together, so that a group costs a few statements for each source. */
-import type { Origin, SourceTotals } from "../../frame.ts";
-import type { CatalogueBatch, StretchRow } from "./catalogue.ts";
+import type { Origin, SourceTotals, Stretch } from "../../frame.ts";
+import type { CatalogueBatch } from "./catalogue.ts";
 import { OutcomeRanges } from "./outcome-ranges.ts";
 
 export interface SessionAccount {
@@ -9,7 +9,7 @@ export interface SessionAccount {
   clockOffsetNs: bigint | null;
   readonly outcomes: OutcomeRanges;
   totals: SourceTotals | undefined;
-  readonly stretches: StretchRow[];
+  readonly stretches: Stretch[];
 }
 
 export function sessionAccountsOf(batch: CatalogueBatch): Iterable<SessionAccount> {

@@ -7,7 +7,7 @@ import { Database, type Statement } from "bun:sqlite";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
-import type { Gap, Origin } from "../../frame.ts";
+import type { Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
@@ -259,8 +259,8 @@ class SqliteCatalogue implements Catalogue {
     const [[id] = []] = this.#seeSession.values(device, source, session, atNs, clockOffsetNs) as [number][];
     assert(id !== undefined, "a session that was seen has a row");
     if (outcomes.ranges.length > 0) this.#outcomes.enter(id, outcomes.ranges);
-    for (const { following, class: kind, count, bytes, detail } of stretches) {
-      this.#addStretch.run(id, following, kind, count, bytes, detail, nowNs);
+    for (const { sequence, class: kind, count, bytes, text } of stretches) {
+      this.#addStretch.run(id, sequence, kind, count, bytes, text, nowNs);
     }
     if (totals === undefined) return;
     const { frames, stored, already, conflicts, refused, skipped } = totals;
@@ -343,6 +343,6 @@ function notesText(notes = 0): string | null {
   return words.length === 0 ? null : words.join(",");
 }
 
-function metadataText(metadata: Readonly<Record<string, string>> | undefined): string | null {
-  return metadata === undefined || Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata);
+function metadataText(metadata: Metadata | undefined): string | null {
+  return metadata === undefined || metadata.size === 0 ? null : JSON.stringify(Object.fromEntries(metadata));
 }

@@ -8,12 +8,22 @@
  */
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
 import type { Channels } from "../../archive-formats/mcap/channels.ts";
-import { endFact, gapFact, logTime, messageBytesMax, newArchiveId } from "../../archive-formats/mcap/format.ts";
+import {
+  endFact,
+  type Fact,
+  gapFact,
+  type GroupFacts,
+  logTime,
+  messageBytesMax,
+  newArchiveId,
+  stretchFact,
+} from "../../archive-formats/mcap/format.ts";
 import { PromptWriter } from "../../archive-formats/mcap/prompt-writer.ts";
 import { encodeGrowingHead, encodeStart, isStart, magic, startBytes } from "../../archive-formats/mcap/records.ts";
 import { type Archive, hasLaterGroup, scanArchive, type Tail } from "../../archive-formats/mcap/scan.ts";
 import { writeEnding } from "../../archive-formats/mcap/summary.ts";
 import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
+import type { Origin } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock } from "../../ports.ts";
 import { type OpenArchiveFile, temporaryPathBeside } from "../archive/archive-file.ts";
@@ -21,6 +31,7 @@ import { ArchiveSpace } from "../archive/archive-space.ts";
 import { type Appender, type AppendRequest, AppendStore, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
 import type { Layout } from "../store/layout.ts";
+import type { StagedNote } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { GroupWriter } from "./group-writer.ts";
 
@@ -182,12 +193,9 @@ class McapAppender implements Appender {
 
   async #add(writer: GroupWriter, item: NewItem): Promise<void> {
     if (item.kind === "frame") return writer.addFrame(item);
-    const { origin } = item.kind === "gap" ? item.gap : item.end;
-    const { recordedNs } = item;
-    const fact =
-      item.kind === "gap" ? gapFact(item.gap, recordedNs, writer.group) : endFact(item.end, recordedNs, writer.group);
+    const [fact, origin] = factOf(item, writer.group);
     // Beside the source's newest frame: a recording of last month does not become one that lasts until today.
-    writer.addFact(fact, this.#channels.lastTimeOf(origin) ?? logTime(recordedNs));
+    writer.addFact(fact, this.#channels.lastTimeOf(origin) ?? logTime(item.recordedNs));
   }
 
   retract(): void {
@@ -262,6 +270,17 @@ class McapAppender implements Appender {
     const channels = this.#channels.records.slice(0, channelsWritten);
     writeEnding({ file: this.#file, prompt: this.#prompt, at, channels });
     if (this.#options.sync !== "never") this.#prompt.sync();
+  }
+}
+
+function factOf(note: StagedNote, group: GroupFacts): [Fact, Origin] {
+  switch (note.kind) {
+    case "gap":
+      return [gapFact(note.gap, note.recordedNs, group), note.gap.origin];
+    case "stretch":
+      return [stretchFact(note.stretch, note.recordedNs, group), note.stretch.origin];
+    case "end":
+      return [endFact(note.end, note.recordedNs, group), note.end.origin];
   }
 }
 

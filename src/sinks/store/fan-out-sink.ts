@@ -22,6 +22,7 @@ import type {
   RefusalReason,
   SourceEnd,
   StoredOutcome,
+  Stretch,
   Verdict,
 } from "../../frame.ts";
 import type { FrameWriter, Settle, Sink, SinkTraits } from "../../ports.ts";
@@ -122,14 +123,20 @@ export class FanOutSink implements Sink {
   }
 
   gap(gap: Gap, settle: Settle): void {
-    const results: Result[] = [];
-    for (const sink of this.#sinks) sink.gap(gap, (result) => results.push(result));
-    this.#stage({ bytes: 0, results, settle });
+    this.#stageNote((sink, done) => sink.gap(gap, done), settle);
+  }
+
+  stretch(stretch: Stretch, settle: Settle): void {
+    this.#stageNote((sink, done) => sink.stretch(stretch, done), settle);
   }
 
   end(end: SourceEnd, settle: Settle): void {
+    this.#stageNote((sink, done) => sink.end(end, done), settle);
+  }
+
+  #stageNote(stage: (sink: Sink, done: Settle) => void, settle: Settle): void {
     const results: Result[] = [];
-    for (const sink of this.#sinks) sink.end(end, (result) => results.push(result));
+    for (const sink of this.#sinks) stage(sink, (result) => results.push(result));
     this.#stage({ bytes: 0, results, settle });
   }
 

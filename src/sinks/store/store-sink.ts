@@ -8,7 +8,7 @@
  * its peers. When the destination fails, everything says so until `ready` has made it usable again.
  */
 import { assert, SinkError } from "../../errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, RefusalReason, SourceEnd, Verdict } from "../../frame.ts";
+import type { Frame, FrameEntry, Gap, Origin, RefusalReason, SourceEnd, Stretch, Verdict } from "../../frame.ts";
 import { KiB } from "../../limits.ts";
 import { nameProblem } from "../../names.ts";
 import type { Clock, FrameWriter, Settle, Sink } from "../../ports.ts";
@@ -146,6 +146,10 @@ export class StoreSink<D extends Draft> implements Sink {
 
   gap(gap: Gap, settle: Settle): void {
     this.#stage({ kind: "gap", gap, recordedNs: this.#options.clock.wallNs() }, settle, 0);
+  }
+
+  stretch(stretch: Stretch, settle: Settle): void {
+    this.#stage({ kind: "stretch", stretch, recordedNs: this.#options.clock.wallNs() }, settle, 0);
   }
 
   end(end: SourceEnd, settle: Settle): void {

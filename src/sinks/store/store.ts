@@ -3,7 +3,17 @@
  * destination is one file that implements this, and a line in `open-sink.ts`.
  */
 import type { SinkError } from "../../errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Verdict } from "../../frame.ts";
+import type {
+  Frame,
+  FrameEntry,
+  Gap,
+  Origin,
+  Outcome,
+  RefusalReason,
+  SourceEnd,
+  Stretch,
+  Verdict,
+} from "../../frame.ts";
 import type { SinkTraits } from "../../ports.ts";
 
 /** The bytes of one frame until it is committed: write*, then `discard`. */
@@ -29,6 +39,7 @@ export interface StagedFrame<D extends Draft = Draft> {
 /** `recordedNs`: when the receiver learned of it. */
 export type StagedNote =
   | { readonly kind: "gap"; readonly gap: Gap; readonly recordedNs: bigint }
+  | { readonly kind: "stretch"; readonly stretch: Stretch; readonly recordedNs: bigint }
   | { readonly kind: "end"; readonly end: SourceEnd; readonly recordedNs: bigint };
 
 export type StagedItem<D extends Draft = Draft> = StagedFrame<D> | StagedNote;

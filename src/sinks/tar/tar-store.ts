@@ -107,6 +107,7 @@ class TarAppender implements Appender {
     const writer = new GroupWriter(this.#file, this.#end);
     for (const item of items) if (item.kind === "frame") await this.#appendFrame(writer, item);
     await this.#appendLines(writer, "gaps", items.flatMap(gapLine));
+    await this.#appendLines(writer, "stretches", items.flatMap(stretchLine));
     await this.#appendLines(writer, "ends", items.flatMap(endLine));
     this.#end = writer.position;
     await writer.put(zeros);
@@ -135,8 +136,8 @@ class TarAppender implements Appender {
     await writer.put(zeros.subarray(0, paddingBytes(bytes)));
   }
 
-  /** One member for all gaps or ends of a group, if there are any. */
-  async #appendLines(writer: GroupWriter, what: "gaps" | "ends", lines: readonly Line[]): Promise<void> {
+  /** One member for all gaps, stretches or ends of a group, if there are any. */
+  async #appendLines(writer: GroupWriter, what: "gaps" | "stretches" | "ends", lines: readonly Line[]): Promise<void> {
     const [first] = lines;
     if (first === undefined) return;
     const content = Buffer.from(lines.map(({ text }) => `${text}\n`).join(""));
@@ -239,6 +240,12 @@ function gapLine(item: NewItem): Line[] {
   if (item.kind !== "gap") return [];
   const { origin, firstSequence, count, reason, name, detail } = item.gap;
   return [line({ ...origin, firstSequence, count, reason, name, detail }, item.recordedNs)];
+}
+
+function stretchLine(item: NewItem): Line[] {
+  if (item.kind !== "stretch") return [];
+  const { origin, sequence: following, class: kind, count, bytes, text: detail } = item.stretch;
+  return [line({ ...origin, following, class: kind, count, bytes, detail }, item.recordedNs)];
 }
 
 function endLine(item: NewItem): Line[] {

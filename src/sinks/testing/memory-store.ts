@@ -1,6 +1,6 @@
 /** Keeps frames in memory, by the same rules as a directory. For tests: what it does is plain to see. */
 import type { SinkError } from "../../errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, SourceEnd, Verdict } from "../../frame.ts";
+import type { Frame, FrameEntry, Gap, Origin, SourceEnd, Stretch, Verdict } from "../../frame.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import { Layout, layoutDefault, numberedPath } from "../store/layout.ts";
 import type { Draft, Result, StagedFrame, StagedItem, Store, StoreTraits } from "../store/store.ts";
@@ -38,6 +38,7 @@ export class MemoryStore implements Store<Pieces> {
   /** What is stored, by path. Outlives `close`. */
   readonly frames: Map<string, MemoryFrame> = new Map();
   readonly gaps: Gap[] = [];
+  readonly stretches: Stretch[] = [];
   readonly ends: SourceEnd[] = [];
   /** Set by a test: the destination is unusable, and says this. */
   failure: SinkError | undefined;
@@ -68,6 +69,7 @@ export class MemoryStore implements Store<Pieces> {
     return items.map((item) => {
       if (item.kind === "frame") return this.#put(item);
       if (item.kind === "gap") this.gaps.push(item.gap);
+      else if (item.kind === "stretch") this.stretches.push(item.stretch);
       else this.ends.push(item.end);
       return "recorded";
     });

@@ -5,8 +5,10 @@
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { Outbox } from "../../../src/bytes/outbox.ts";
 import { ProtocolCode } from "../../../src/errors.ts";
+import { Feature } from "../../../src/protocols/wire/constants.ts";
 import type { MessageReader } from "../../../src/protocols/wire/message-reader.ts";
 import { MessageWriter } from "../../../src/protocols/wire/message-writer.ts";
+import type { Hello } from "../../../src/protocols/wire/messages.ts";
 
 export interface Parsed {
   readonly kind: number;
@@ -30,22 +32,31 @@ export function encoded(write: (writer: MessageWriter, outbox: Outbox) => void):
   return outbox.view().slice();
 }
 
-export function putPayload(writer: MessageWriter, outbox: Outbox, at: number, payload: Uint8Array, crc?: number): void {
+export function putPayload(
+  writer: MessageWriter,
+  outbox: Outbox,
+  at: number,
+  payload: Uint8Array,
+  crc?: number,
+  notes?: number,
+  digest?: Uint8Array,
+): void {
   outbox.bytes.set(payload, at);
-  writer.finishPayload(payload.length, crc);
+  writer.finishPayload(payload.length, crc, notes, digest);
 }
 
-export const hello = {
-  versionLowest: 1,
-  versionHighest: 1,
-  progress: true,
+export const hello: Hello = {
+  features: Feature.progress | Feature.resume | Feature.digest | 0x4000_0000,
   session: "00112233445566778899aabbccddeeff",
   clockNs: 1_767_323_045_000_000_001n,
   device: "pi-7",
-  agent: "framepipe 0.1.0",
+  agent: "framepipe 0.2.0",
+  proof: new Uint8Array(0),
+  via: [],
 };
-const totals = { frames: 2 ** 53 - 1, stored: 1, already: 2, conflicts: 3, refused: 4, skipped: 5 };
+const totals = { frames: 2 ** 53 - 1, stored: 1, already: 2, conflicts: 3, refused: 4, skipped: 5, expired: 6 };
 const payload = new TextEncoder().encode("hello");
+const digest = Uint8Array.from({ length: 32 }, (_, at) => at);
 
 /** Each message with what must come out of its decoder: encode(x) decodes to x. */
 export const roundTrips: readonly {
@@ -56,14 +67,21 @@ export const roundTrips: readonly {
 }[] = [
   { name: "HELLO", bytes: encoded((w) => w.hello(hello)), decode: (r, h) => r.hello(h), value: hello },
   (() => {
+    const value = { ...hello, device: "", proof: Uint8Array.of(1, 2, 3), via: ["fp1a", "fp1b"] };
+    return { name: "HELLO", bytes: encoded((w) => w.hello(value)), decode: (r, h) => r.hello(h), value };
+  })(),
+  (() => {
     const value = {
-      progress: true,
+      features: Feature.progress,
+      keepsNothing: true,
       frameBytesMax: 2 ** 40 + 5,
       windowBytes: 64,
       windowFrames: 7,
-      idleMs: 10_000,
       clockNs: -1n,
       agent: "ä",
+      proof: Uint8Array.of(9),
+      device: "rig-7",
+      pins: ["fp1a"],
     };
     return { name: "WELCOME", bytes: encoded((w) => w.welcome(value)), decode: (r, h) => r.welcome(h), value };
   })(),
@@ -71,7 +89,7 @@ export const roundTrips: readonly {
     name: "REFUSE",
     bytes: encoded((w) => w.refuse(7, "full")),
     decode: (r, h) => r.refuse(h),
-    value: { code: 7, versionLowest: 1, versionHighest: 1, text: "full" },
+    value: { code: 7, versionLowest: 2, versionHighest: 2, text: "full" },
   },
   (() => {
     const value = { sourceIndex: 3, name: "visible/left" };
@@ -95,8 +113,10 @@ export const roundTrips: readonly {
       { kind: "have", outcome: "already", crc32: 0xffff_ffff },
       { kind: "have", outcome: "stored", crc32: 0 },
       { kind: "have", outcome: "conflict", crc32: 1 },
+      { kind: "expired", crc32: 77 },
+      { kind: "continue", offset: 2 ** 33, crc32: 5 },
       { kind: "refuse", reason: "name" },
-      { kind: "refuse", reason: "too-large" },
+      { kind: "refuse", reason: "other" },
     ] as const;
     return {
       name: "WANT",
@@ -106,7 +126,18 @@ export const roundTrips: readonly {
     };
   })(),
   (() => {
-    const value = { sourceIndex: 0, sequence: 7, capturedNs: 5n, bytes: 5, crc32: crc32(payload), name: "a/7.jpg" };
+    const value = {
+      sourceIndex: 0,
+      sequence: 7,
+      capturedNs: 5n,
+      bytes: 5,
+      offset: 0,
+      name: "a/7.jpg",
+      metadata: undefined,
+      crc32: crc32(payload),
+      notes: 0,
+      digest: undefined,
+    };
     return {
       name: "FRAME",
       bytes: encoded((w, o) => putPayload(w, o, w.frame(value, 5), payload, value.crc32)),
@@ -115,10 +146,43 @@ export const roundTrips: readonly {
     };
   })(),
   (() => {
-    const value = { sourceIndex: 9, sequence: 2 ** 40, offset: 2 ** 33, crc32: 0 };
+    const value = {
+      sourceIndex: 0,
+      sequence: 7,
+      capturedNs: 5n,
+      bytes: 25,
+      offset: 20,
+      name: "a/7.jpg",
+      metadata: new Map([
+        ["lux", "40"],
+        ["__proto__", ""],
+        ["x-lens.focal_length", "35 mm ä"],
+      ]),
+      crc32: 1,
+      notes: 0x8005,
+      digest,
+    };
+    return {
+      name: "FRAME",
+      bytes: encoded((w, o) => putPayload(w, o, w.frame(value, 5, true), payload, 1, value.notes, digest)),
+      decode: (r, h) => r.frame(h),
+      value,
+    };
+  })(),
+  (() => {
+    const value = { sourceIndex: 9, sequence: 2 ** 40, offset: 2 ** 33, crc32: 0, notes: 0, digest: undefined };
     return {
       name: "CHUNK",
       bytes: encoded((w, o) => putPayload(w, o, w.chunk(value, 5), payload)),
+      decode: (r, h) => r.chunk(h),
+      value,
+    };
+  })(),
+  (() => {
+    const value = { sourceIndex: 9, sequence: 2 ** 40, offset: 2 ** 33, crc32: 3, notes: 8, digest };
+    return {
+      name: "CHUNK",
+      bytes: encoded((w, o) => putPayload(w, o, w.chunk(value, 5, true), payload, 3, 8, digest)),
       decode: (r, h) => r.chunk(h),
       value,
     };
@@ -138,6 +202,7 @@ export const roundTrips: readonly {
     const ranges = [
       { firstSequence: 0, count: 100, outcome: "stored" },
       { firstSequence: 101, count: 1, outcome: "recorded" },
+      { firstSequence: 102, count: 1, outcome: "expired" },
     ] as const;
     const value = { sourceIndex: 0, receivedBytes: 12345, ranges };
     return { name: "ACK", bytes: encoded((w) => w.ack(value)), decode: (r, h) => r.ack(h), value };
@@ -146,7 +211,11 @@ export const roundTrips: readonly {
     const value = { sourceIndex: 0, reason: "checksum", again: true, sequence: 3, text: "damaged" } as const;
     return { name: "REJECT", bytes: encoded((w) => w.reject(value)), decode: (r, h) => r.reject(h), value };
   })(),
-  { name: "HOLD", bytes: encoded((w) => w.hold("full")), decode: (r, h) => r.hold(h), value: "full" },
+  (() => {
+    const value = { sourceIndex: undefined, text: "full" };
+    return { name: "HOLD", bytes: encoded((w) => w.hold(value)), decode: (r, h) => r.hold(h), value };
+  })(),
+  { name: "RESUME", bytes: encoded((w) => w.resume(3)), decode: (r, h) => r.resume(h), value: 3 },
   { name: "PING", bytes: encoded((w) => w.ping(-5n)), decode: (r, h) => r.ping(h), value: -5n },
   (() => {
     const value = { echoNs: 1n, clockNs: 2n };
@@ -155,6 +224,17 @@ export const roundTrips: readonly {
   (() => {
     const value = { sourceIndex: 1, totals };
     return { name: "END", bytes: encoded((w) => w.end(value)), decode: (r, h) => r.end(h), value };
+  })(),
+  (() => {
+    const value = {
+      sourceIndex: 1,
+      class: "loss",
+      sequence: 2 ** 40,
+      count: 3,
+      bytes: 2 ** 35,
+      text: "a TIFF",
+    } as const;
+    return { name: "STRETCH", bytes: encoded((w) => w.stretch(value)), decode: (r, h) => r.stretch(h), value };
   })(),
   { name: "ENDED", bytes: encoded((w) => w.ended(6)), decode: (r, h) => r.ended(h), value: 6 },
   { name: "PROGRESS", bytes: encoded((w) => w.progress(2 ** 40)), decode: (r, h) => r.progress(h), value: 2 ** 40 },
@@ -175,7 +255,7 @@ export function rawMessage(fields: {
   const body = fields.payload ?? new Uint8Array(0);
   const bytes = new Uint8Array(12 + head.length + 4 + body.length);
   const view = new DataView(bytes.buffer);
-  bytes.set([fields.magic ?? 0xf5, fields.version ?? 1, fields.kind, 0], 0);
+  bytes.set([fields.magic ?? 0xf5, fields.version ?? 2, fields.kind, 0], 0);
   view.setUint32(4, fields.headBytes ?? head.length, true);
   view.setUint32(8, fields.payloadBytes ?? body.length, true);
   bytes.set(head, 12);
@@ -198,7 +278,7 @@ const helloBytes = encoded((w) => w.hello(hello));
 const frameBytes = (size: number): Uint8Array =>
   encoded((w, o) => {
     const bytes = new Uint8Array(size).map((_, at) => at % 251);
-    const head = { sourceIndex: 0, sequence: 1, capturedNs: 0n, bytes: size, crc32: 0, name: "1.jpg" };
+    const head = { sourceIndex: 0, sequence: 1, capturedNs: 0n, bytes: size, name: "1.jpg" };
     putPayload(w, o, w.frame(head, size), bytes, crc32(bytes));
   });
 
@@ -221,11 +301,16 @@ export const cases: readonly Case[] = [
   {
     name: "every kind",
     bytes: concat(...roundTrips.map((each) => each.bytes)),
-    kinds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 20, 18],
+    kinds: [1, 1, 2, 3, 4, 5, 6, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 17, 20, 18],
   },
   {
     name: "unknown kinds are skipped with their payload",
-    bytes: concat(rawMessage({ kind: 21, head: payload, payload }), rawMessage({ kind: 255, payload }), helloBytes),
+    bytes: concat(
+      rawMessage({ kind: 22, head: payload, payload }),
+      rawMessage({ kind: 0 }),
+      rawMessage({ kind: 255, payload }),
+      helloBytes,
+    ),
     kinds: [1],
   },
   {
@@ -246,7 +331,13 @@ export const cases: readonly Case[] = [
     kinds: [1],
     fails: ProtocolCode.malformed,
   },
-  { name: "version 2", bytes: rawMessage({ version: 2, kind: 1 }), kinds: [], fails: ProtocolCode.version },
+  { name: "version 1", bytes: rawMessage({ version: 1, kind: 1 }), kinds: [], fails: ProtocolCode.version },
+  { name: "version 3", bytes: rawMessage({ version: 3, kind: 1 }), kinds: [], fails: ProtocolCode.version },
+  {
+    name: "a refuse of version 1 is read",
+    bytes: rawMessage({ version: 1, kind: 3, head: Uint8Array.of(2, 0, 1, 1, 0, 0) }),
+    kinds: [3],
+  },
   {
     name: "a refuse of version 9 is read",
     bytes: rawMessage({ version: 9, kind: 3, head: Uint8Array.of(2, 0, 9, 9, 0, 0) }),
@@ -299,6 +390,16 @@ const u64 = (low: number, high: number): number[] => {
   return [...bytes];
 };
 
+/** The head of a FRAME up to its name, and what is given behind the name. */
+const frameHead = (...rest: number[]): Uint8Array =>
+  Uint8Array.of(0, 0, 0, 0, ...u64(1, 0), ...u64(0, 0), ...u64(5, 0), ...u64(0, 0), 0, 0, 0, 0, 1, 0, 65, ...rest);
+/** Metadata of one pair, its length made good. */
+const pair = (key: string, value: string): number[] => {
+  const text = [...new TextEncoder().encode(value)];
+  const bytes = [key.length, ...new TextEncoder().encode(key), text.length, 0, ...text];
+  return [bytes.length, 0, ...bytes];
+};
+
 /** Heads whose fields are wrong: the parser passes them, the decoder refuses them. */
 export const badHeads: readonly {
   readonly name: string;
@@ -309,24 +410,84 @@ export const badHeads: readonly {
 }[] = [
   {
     name: "a frame claiming 2^63 bytes",
-    head: Uint8Array.of(0, 0, 0, 0, ...u64(1, 0), ...u64(0, 0), ...u64(0, 0x8000_0000), 0, 0, 0, 0, 0, 0, 1, 0, 65),
+    head: Uint8Array.of(0, 0, 0, 0, ...u64(1, 0), ...u64(0, 0), ...u64(0, 0x8000_0000), ...u64(0, 0), 0, 0, 0, 0),
     decode: (r, h) => r.frame(h),
     fails: ProtocolCode.limit,
     message: "2^53-1",
   },
   {
     name: "a name of 60,000 bytes",
-    head: Uint8Array.of(0, 0, 0, 0, ...u64(1, 0), ...u64(0, 0), ...u64(5, 0), 0, 0, 0, 0, 0, 0, 0x60, 0xea),
+    head: frameHead().fill(0xea, 41, 42),
     decode: (r, h) => r.frame(h),
     fails: ProtocolCode.malformed,
     message: "a field at offset",
   },
   {
     name: "metadata of 60,000 bytes",
-    head: Uint8Array.of(0, 0, 0, 0, ...u64(1, 0), ...u64(0, 0), ...u64(5, 0), 0, 0, 0, 0, 0x60, 0xea),
+    head: frameHead(0x60, 0xea),
     decode: (r, h) => r.frame(h),
     fails: ProtocolCode.limit,
     message: "metadata",
+  },
+  ...(
+    [
+      ["a key of none", pair("", "1"), "a key is not"],
+      ["a key with a capital letter", pair("Lux", "1"), "a key is not"],
+      ["a key of 65 bytes", pair("k".repeat(65), "1"), "a key is not"],
+      ["a control character in a value", pair("lux", "a\u001bb"), "a control character"],
+      ["a control character of the second set", pair("lux", "a\u0085b"), "a control character"],
+      ["a key that occurs twice", [10, 0, ...pair("a", "1").slice(2), ...pair("a", "2").slice(2)], "twice"],
+      ["a pair that exceeds the metadata", [6, 0, ...pair("lux", "40").slice(2)], "exceeds"],
+      ["a pair that exceeds the head", [40, 0, 3, 108], "a field at offset"],
+    ] as const
+  ).map(([name, metadata, message]) => ({
+    name: `metadata with ${name}`,
+    head: frameHead(...metadata, 0, 0),
+    decode: (r: MessageReader, h: Uint8Array) => r.frame(h),
+    fails: ProtocolCode.malformed,
+    message,
+  })),
+  {
+    name: "a digest of 20 bytes",
+    head: frameHead(0, 0, 20, 0, ...new Uint8Array(20)),
+    decode: (r, h) => r.frame(h),
+    fails: ProtocolCode.limit,
+    message: "bytes of a digest: 20",
+  },
+  {
+    name: "a hello through 9 receivers",
+    head: Uint8Array.of(...new Uint8Array(28), 1, 0, 65, 0, 0, 0, 0, 9),
+    decode: (r, h) => r.hello(h),
+    fails: ProtocolCode.limit,
+    message: "9, limits 0 and 8",
+  },
+  {
+    name: "a welcome with no window",
+    head: new Uint8Array(60),
+    decode: (r, h) => r.welcome(h),
+    fails: ProtocolCode.limit,
+    message: "bytes of the window: 0",
+  },
+  {
+    name: "a stretch of class 16",
+    head: Uint8Array.of(0, 0, 16, 0, ...u64(0, 0), 1, 0, 0, 0, ...u64(0, 0), 0, 0),
+    decode: (r, h) => r.stretch(h),
+    fails: ProtocolCode.malformed,
+    message: "unknown class",
+  },
+  {
+    name: "a stretch that sums up none",
+    head: Uint8Array.of(0, 0, 1, 0, ...u64(0, 0), 0, 0, 0, 0, ...u64(0, 0), 0, 0),
+    decode: (r, h) => r.stretch(h),
+    fails: ProtocolCode.limit,
+    message: "stretches: 0",
+  },
+  {
+    name: "a hold of source 1024",
+    head: Uint8Array.of(0, 4, 0, 0),
+    decode: (r, h) => r.hold(h),
+    fails: ProtocolCode.limit,
+    message: "source index: 1024",
   },
   {
     name: "a source index of 65535",
@@ -378,8 +539,8 @@ export const badHeads: readonly {
     message: "ranges: 65535",
   },
   {
-    name: "an ack of outcome 9",
-    head: Uint8Array.of(0, 0, 1, 0, ...u64(0, 0), ...u64(0, 0), 1, 0, 0, 0, 9, 0, 0, 0),
+    name: "an ack of outcome 16",
+    head: Uint8Array.of(0, 0, 1, 0, ...u64(0, 0), ...u64(0, 0), 1, 0, 0, 0, 16, 0, 0, 0),
     decode: (r, h) => r.ack(h),
     fails: ProtocolCode.malformed,
     message: "unknown outcome",
@@ -397,5 +558,56 @@ export const badHeads: readonly {
     decode: (r, h) => r.want(h),
     fails: ProtocolCode.malformed,
     message: "unknown verdict",
+  },
+];
+
+/** Numbers that a later version may use: what the decoder makes of them. */
+export const unknownNumbers: readonly {
+  readonly name: string;
+  readonly head: Uint8Array;
+  readonly decode: (reader: MessageReader, head: Uint8Array) => unknown;
+  readonly value: unknown;
+}[] = [
+  ...[6, 15].map((verdict) => ({
+    name: `verdict ${verdict}`,
+    head: Uint8Array.of(0, 0, 1, 0, ...u64(0, 0), verdict, 9, 9, 9, 9),
+    decode: (r: MessageReader, h: Uint8Array) => r.want(h).verdicts,
+    value: [{ kind: "unknown" }],
+  })),
+  ...[22, 31].map((verdict) => ({
+    name: `verdict ${verdict}`,
+    head: Uint8Array.of(0, 0, 1, 0, ...u64(0, 0), verdict, 9, 9, 9, 9),
+    decode: (r: MessageReader, h: Uint8Array) => r.want(h).verdicts,
+    value: [{ kind: "refuse", reason: "other" }],
+  })),
+  ...[6, 15].map((outcome) => ({
+    name: `outcome ${outcome}`,
+    head: Uint8Array.of(0, 0, 1, 0, ...u64(0, 0), ...u64(3, 0), 1, 0, 0, 0, outcome, 0, 0, 0),
+    decode: (r: MessageReader, h: Uint8Array) => r.ack(h).ranges,
+    value: [{ firstSequence: 3, count: 1, outcome: "unknown" }],
+  })),
+  ...[16 + 6, 30].map((reason) => ({
+    name: `reason ${reason} of a REJECT`,
+    head: Uint8Array.of(0, 0, reason, 0, ...u64(3, 0), 0, 0),
+    decode: (r: MessageReader, h: Uint8Array) => r.reject(h).reason,
+    value: "other",
+  })),
+  ...[7, 30].map((reason) => ({
+    name: `reason ${reason} of a GAP`,
+    head: Uint8Array.of(0, 0, reason, 0, ...u64(3, 0), 1, 0, 0, 0, 0, 0, 0, 0),
+    decode: (r: MessageReader, h: Uint8Array) => r.gap(h).reason,
+    value: "other",
+  })),
+  ...[3, 15].map((found) => ({
+    name: `class ${found} of a STRETCH`,
+    head: Uint8Array.of(0, 0, found, 0, ...u64(3, 0), 1, 0, 0, 0, ...u64(3, 0), 0, 0),
+    decode: (r: MessageReader, h: Uint8Array) => r.stretch(h).class,
+    value: "information",
+  })),
+  {
+    name: "HOLD of all",
+    head: Uint8Array.of(0xff, 0xff, 0, 0),
+    decode: (r, h) => r.hold(h),
+    value: { sourceIndex: undefined, text: "" },
   },
 ];

@@ -1,9 +1,21 @@
 import { describe, expect, test } from "bun:test";
-import { ProtocolError } from "../../../src/errors.ts";
+import { ProtocolCode, ProtocolError } from "../../../src/errors.ts";
 import { MessageReader } from "../../../src/protocols/wire/message-reader.ts";
+import { metadataProblem } from "../../../src/protocols/wire/metadata.ts";
 import { MessageParser } from "../../../src/protocols/wire/parser.ts";
 import { Random } from "../../support/random.ts";
-import { badHeads, type Case, cases, concat, encoded, type Parsed, putPayload, roundTrips } from "./cases.ts";
+import {
+  badHeads,
+  type Case,
+  cases,
+  concat,
+  encoded,
+  type Parsed,
+  putPayload,
+  rawMessage,
+  roundTrips,
+  unknownNumbers,
+} from "./cases.ts";
 
 interface Result {
   readonly messages: readonly Parsed[];
@@ -81,7 +93,7 @@ describe("the parser", () => {
     const size = 200_000;
     const stream = encoded((w, o) => {
       for (let sequence = 0; sequence < 10; sequence++) {
-        const head = { sourceIndex: 0, sequence, capturedNs: 0n, bytes: size, crc32: 0, name: `${sequence}.jpg` };
+        const head = { sourceIndex: 0, sequence, capturedNs: 0n, bytes: size, name: `${sequence}.jpg` };
         putPayload(w, o, w.frame(head, size), new Uint8Array(size), 0);
       }
     });
@@ -107,6 +119,37 @@ describe("the parser", () => {
   });
 });
 
+test("before the greeting only HELLO is read, and refused by its header", () => {
+  const failure = (bytes: Uint8Array): number | undefined => {
+    const parser = new MessageParser();
+    parser.greeting = true;
+    parser.push(bytes);
+    try {
+      parser.next();
+    } catch (error) {
+      if (error instanceof ProtocolError) return error.code;
+      throw error;
+    }
+    return undefined;
+  };
+  expect(failure(rawMessage({ kind: 1, headBytes: 4096 }))).toBeUndefined();
+  expect(failure(rawMessage({ kind: 1, headBytes: 4097 }))).toBe(ProtocolCode.limit);
+  expect(failure(rawMessage({ kind: 1, payloadBytes: 1 }))).toBe(ProtocolCode.limit);
+  for (const kind of [0, 4, 22, 200]) expect(failure(rawMessage({ kind }))).toBe(ProtocolCode.unexpected);
+});
+
+test("metadata that cannot travel is named where it is made", () => {
+  expect(metadataProblem(new Map([["lux", "40"]]))).toBeUndefined();
+  expect(metadataProblem(new Map([["Lux", "40"]]))).toContain("a key is not");
+  expect(metadataProblem(new Map([["lux", "\n"]]))).toContain("a control character");
+  expect(metadataProblem(new Map([["lux", "x".repeat(4_090)]]))).toBeUndefined();
+  expect(metadataProblem(new Map([["lux", "x".repeat(4_091)]]))).toBe("4097 bytes, limit 4096");
+  const metadata = new Map([["lux", "x".repeat(4_090)]]);
+  const head = { sourceIndex: 0, sequence: 0, capturedNs: 0n, bytes: 0, name: "n".repeat(1024), metadata };
+  const [message] = parse([encoded((w, o) => putPayload(w, o, w.frame(head, 0), new Uint8Array(0), 0))]).messages;
+  expect(new MessageReader().frame(message?.head ?? new Uint8Array(0)).metadata).toEqual(metadata);
+});
+
 describe("the messages", () => {
   const reader = new MessageReader();
   for (const each of roundTrips) {
@@ -117,9 +160,7 @@ describe("the messages", () => {
 
     test(`${each.name}: any shorter head is refused, a longer one is read`, () => {
       const head = parse([each.bytes]).messages[0]?.head ?? new Uint8Array(0);
-      // What ends in an empty proof may end earlier without harm: nothing reads it yet.
-      const unread = each.name === "HELLO" || each.name === "WELCOME" ? 2 : 0;
-      for (let length = 0; length < head.length - unread; length++) {
+      for (let length = 0; length < head.length; length++) {
         expect(() => each.decode(reader, head.slice(0, length))).toThrow(ProtocolError);
       }
       expect(each.decode(reader, concat(head, Uint8Array.of(1, 2, 3)))).toEqual(each.value);
@@ -140,15 +181,22 @@ describe("the messages", () => {
     });
   }
 
+  for (const each of unknownNumbers) {
+    test(`${each.name} has a meaning`, () => {
+      expect(each.decode(reader, each.head)).toEqual(each.value);
+    });
+  }
+
   test("a text longer than its limit is cut at a character", () => {
-    const [message] = parse([encoded((w) => w.hold("ä".repeat(300)))]).messages;
-    expect(reader.hold(message?.head ?? new Uint8Array(0))).toBe("ä".repeat(256));
+    const [message] = parse([encoded((w) => w.hold({ sourceIndex: 1, text: "ä".repeat(300) }))]).messages;
+    expect(reader.hold(message?.head ?? new Uint8Array(0)).text).toBe("ä".repeat(256));
   });
 
   test("a name of 60,000 bytes is read, so that it can be refused by itself", () => {
-    const head = new Uint8Array(36 + 60_000).fill(65);
-    head.fill(0, 0, 34);
-    head.set([0x60, 0xea], 34);
+    const head = new Uint8Array(42 + 60_000 + 4).fill(65);
+    head.fill(0, 0, 42);
+    head.set([0x60, 0xea], 40);
+    head.fill(0, 42 + 60_000);
     expect(reader.frame(head).name.length).toBe(60_000);
   });
 

@@ -1,20 +1,30 @@
-/** PROTOCOL.md and the code say the same numbers. */
+/** PROTOCOL.md and the code say the same numbers, and the same bytes. */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { ProtocolCode } from "../../../src/errors.ts";
+import { Note } from "../../../src/frame.ts";
 import * as limits from "../../../src/limits.ts";
 import {
+  Feature,
   gapCodes,
   Kind,
   magic,
   outcomeCodes,
   refusalCodes,
+  stretchCodes,
+  verdictContinue,
+  verdictExpired,
   verdictHaveCodes,
+  verdictUnknownLast,
+  verdictWant,
+  version,
+  type WireCodes,
 } from "../../../src/protocols/wire/constants.ts";
 import { receiverStates, senderStates } from "../../../src/protocols/wire/states.ts";
-import { encoded, putPayload } from "./cases.ts";
+import { encoded, putPayload, roundTrips } from "./cases.ts";
+import { type Field, layoutOf, walkHead } from "./layout-table.ts";
 
 const text = readFileSync(join(import.meta.dir, "../../../src/protocols/wire/PROTOCOL.md"), "utf8");
 
@@ -36,9 +46,74 @@ function rows(of: string): string[][] {
     );
 }
 
+/** The table behind a line of section 9: number or range, and the word as the code has it. */
+function numbersOf(heading: string): [string, string][] {
+  const of = section(9);
+  const start = of.indexOf(`${heading}:`);
+  expect(start, heading).toBeGreaterThan(0);
+  const table = of.slice(start).split("\n\n")[1] ?? "";
+  return rows(table)
+    .slice(1)
+    .map(([number = "", word = ""]) => [number, codeWords[word] ?? word]);
+}
+
+/** The public words that the code does not use yet, and one that it spells otherwise. */
+const codeWords: Readonly<Record<string, string>> = {
+  duplicate: "already",
+  symlink: "link",
+  "too large": "too-large",
+};
+
+/** Every number of the table has its word, the ends of the range the word for the unknown, and beyond there is none. */
+function expectCodes(heading: string, codes: WireCodes<string, string>): void {
+  const numbers = numbersOf(heading);
+  expect(numbers.length).toBeGreaterThan(2);
+  const named = new Map(numbers.map(([number, word]) => [Number(number), word]));
+  const [, range] = /(\d+ … \d+)/.exec(numbers.at(-1)?.[0] ?? "") ?? [];
+  const [from = 0, to = 0] = (range ?? "").split(" … ").map(Number);
+  expect(to).toBeGreaterThan(from);
+  const unknown = new Set<string | undefined>();
+  for (let number = 0; number < 300; number++) {
+    const word = codes.word(number);
+    if (named.has(number)) expect(word).toBe(named.get(number));
+    else if (number < from || number > to) expect(word).toBeUndefined();
+    else unknown.add(word);
+  }
+  expect(unknown.size).toBe(1);
+  const [word = ""] = unknown;
+  expect(["other", "information", "unknown"]).toContain(word);
+}
+
+/** A table of bits, as an object of masks. */
+function bitsOf(of: string): Record<string, number> {
+  const start = of.indexOf("| bit ");
+  const table = of.slice(start, of.indexOf("\n\n", start));
+  return Object.fromEntries(
+    rows(`\n${table}`)
+      .filter(([bit]) => /^\d+$/.test(bit ?? ""))
+      .map(([bit, name = ""]) => [
+        name.replace(/ (\w)/g, (_, letter: string) => letter.toUpperCase()),
+        1 << Number(bit),
+      ]),
+  );
+}
+
+function headOf(message: Uint8Array): Uint8Array {
+  return message.subarray(12, 12 + new DataView(message.buffer, message.byteOffset).getUint32(4, true));
+}
+
+/** What the table calls as the code does must have the value that was encoded. */
+function compare(fields: ReadonlyMap<string, Field>, value: object): void {
+  for (const [name, field] of fields) {
+    const expected = (value as Record<string, unknown>)[name];
+    if (typeof expected !== typeof field || expected instanceof Map) continue;
+    expect([name, field]).toEqual([name, expected as Field]);
+  }
+}
+
 describe("wire/PROTOCOL.md", () => {
   test("kinds", () => {
-    const found = rows(section(4))
+    const found = rows(section(4).split("\n### ")[0] ?? "")
       .filter(([number]) => /^\d+$/.test(number ?? ""))
       .map(([number, name]) => [name?.toLowerCase(), Number(number)]);
     expect(Object.fromEntries(found)).toEqual(Kind);
@@ -73,51 +148,50 @@ describe("wire/PROTOCOL.md", () => {
     }
   });
 
-  test("numbers of reasons, outcomes and verdicts in the text", () => {
-    const of = section(4);
-    for (const [word, number] of [
-      ["unreadable", 1],
-      ["vanished", 2],
-      ["changing", 3],
-      ["refused", 4],
-      ["dropped", 5],
-    ] as const) {
-      expect(of).toContain(`${number} ${word}`);
-      expect(gapCodes.number(word)).toBe(number);
-    }
-    for (const [word, number] of [
-      ["stored", 1],
-      ["already", 2],
-      ["conflict", 3],
-      ["recorded", 4],
-    ] as const) {
-      expect(of).toContain(`${number} ${word}`);
-      expect(outcomeCodes.number(word)).toBe(number);
-    }
-    for (const [word, shown, number] of [
-      ["name", "name", 16],
-      ["too-large", "too large", 17],
-      ["checksum", "checksum", 18],
-      ["link", "link", 19],
-      ["storage", "storage", 20],
-    ] as const) {
-      expect(of).toContain(`${number} ${shown}`);
-      expect(refusalCodes.number(word)).toBe(number);
-    }
-    for (const [word, number] of [
-      ["already", 1],
-      ["stored", 2],
-      ["conflict", 3],
-    ] as const) {
-      expect(of).toContain(`${number} ${word}`);
-      expect(verdictHaveCodes.number(word)).toBe(number);
-    }
+  test("numbers that may grow", () => {
+    expectCodes("Outcomes in ACK", outcomeCodes);
+    expectCodes("Reasons in REJECT, and of refusal in WANT", refusalCodes);
+    expectCodes("Reasons of a GAP", gapCodes);
+    expectCodes("Classes of a STRETCH", stretchCodes);
+    const verdicts = Object.fromEntries(numbersOf("Verdicts in WANT").map(([number, word]) => [word, number]));
+    expect(verdicts).toEqual({
+      want: `${verdictWant}`,
+      already: `${verdictHaveCodes.number("already")}`,
+      stored: `${verdictHaveCodes.number("stored")}`,
+      conflict: `${verdictHaveCodes.number("conflict")}`,
+      expired: `${verdictExpired}`,
+      continue: `${verdictContinue}`,
+      unknown: `6 … ${verdictUnknownLast}`,
+      refused: "16 … 31",
+    });
+    expect(bitsOf(section(9))).toEqual(Note);
+    expect(bitsOf(section(4))).toEqual(Feature);
     expect(text).toContain("`0xF5`");
     expect(magic).toBe(0xf5);
+    expect(text.split("\n", 1)[0]).toBe(`# The wire protocol, version ${version}`);
+  });
+
+  for (const { name, bytes, value } of roundTrips) {
+    test(`the layout of ${name} is what is sent`, () => {
+      const { offsets, fields, entries, end } = walkHead(layoutOf(section(4), name), headOf(bytes));
+      expect(offsets.found).toEqual(offsets.said);
+      expect(end).toBe(headOf(bytes).length);
+      compare(fields, typeof value === "object" ? { ...value, ...(value as { totals?: object }).totals } : {});
+      const { entries: offered, verdicts, ranges } = value as Record<string, unknown[] | undefined>;
+      const list = offered ?? verdicts ?? ranges ?? [];
+      expect(entries.length).toBe(list.length);
+      for (const [index, entry] of entries.entries()) compare(entry, list[index] as object);
+    });
+  }
+
+  test("every kind that has a head has a layout and a message in the table of cases", () => {
+    const names = new Set(roundTrips.map(({ name }) => name));
+    const without = Object.keys(Kind).filter((kind) => !names.has(kind.toUpperCase()));
+    expect(without).toEqual(["farewell"]);
   });
 
   test("the message in bytes", () => {
-    const dump = section(9).split("```")[1] ?? "";
+    const dump = section(10).split("```")[1] ?? "";
     const hex =
       dump
         .split("\n")
@@ -127,8 +201,9 @@ describe("wire/PROTOCOL.md", () => {
     const payload = new TextEncoder().encode("hello");
     const capturedNs = BigInt(Date.UTC(2026, 0, 2, 3, 4, 5)) * 1_000_000n;
     const bytes = encoded((w, o) => {
-      const at = w.frame({ sourceIndex: 0, sequence: 7, capturedNs, bytes: 5, crc32: 0, name: "a/7.jpg" }, 5);
-      putPayload(w, o, at, payload, crc32(payload));
+      const metadata = new Map([["lux", "40"]]);
+      const at = w.frame({ sourceIndex: 0, sequence: 7, capturedNs, bytes: 5, name: "a/7.jpg", metadata }, 5);
+      putPayload(w, o, at, payload, crc32(payload), Note.incomplete);
     });
     expect(hex.join(" ")).toBe(Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" "));
   });

@@ -76,6 +76,10 @@ export class DirectoryPlace implements SinkPlace {
     return this.query("SELECT * FROM gaps").length;
   }
 
+  recordedStretches(): number {
+    return this.query("SELECT * FROM stretches").length;
+  }
+
   recordedEnds(): number {
     return this.query("SELECT * FROM sessions WHERE ended IS NOT NULL").length;
   }

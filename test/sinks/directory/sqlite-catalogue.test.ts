@@ -86,8 +86,14 @@ describe("the catalogue in SQLite", () => {
 
   test("notes are words, metadata is JSON, and without them there is nothing", () => {
     recordFrames(
-      rowOf("1.jpg", { notes: 0b1001, metadata: { gain: "2", 'o"dd': "ü" } }),
-      rowOf("2.jpg", { notes: 0, metadata: {} }),
+      rowOf("1.jpg", {
+        notes: 0b1001,
+        metadata: new Map([
+          ["gain", "2"],
+          ['o"dd', "ü"],
+        ]),
+      }),
+      rowOf("2.jpg", { notes: 0, metadata: new Map() }),
       rowOf("3.jpg"),
       rowOf("4.jpg", { notes: 0b100010 }),
     );
@@ -111,8 +117,8 @@ describe("the catalogue in SQLite", () => {
   });
 
   test("a stretch that is told again replaces its earlier self", () => {
-    const stretch = { origin, following: 4, class: "loss", count: 1, bytes: 10, detail: "TIFF" } as const;
-    record({ stretches: [stretch, { ...stretch, class: "information", detail: "padding" }] });
+    const stretch = { origin, sequence: 4, class: "loss", count: 1, bytes: 10, text: "TIFF" } as const;
+    record({ stretches: [stretch, { ...stretch, class: "information", text: "padding" }] });
     record({ stretches: [{ ...stretch, count: 2, bytes: 30 }] });
     expect(
       ask("SELECT session, following, class, count, bytes, detail FROM stretches JOIN sessions ON id = session_id"),

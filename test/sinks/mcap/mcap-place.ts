@@ -60,7 +60,16 @@ export class McapPlace implements SinkPlace {
   }
 
   recordedGaps(): number {
-    return factsOf(readStream(this.path), "/framepipe/gaps").length;
+    return this.#gapFacts(false);
+  }
+
+  recordedStretches(): number {
+    return this.#gapFacts(true);
+  }
+
+  #gapFacts(stretches: boolean): number {
+    const facts = factsOf(readStream(this.path), "/framepipe/gaps");
+    return facts.filter((fact) => (fact["reason"] === "stretch") === stretches).length;
   }
 
   recordedEnds(): number {

@@ -10,6 +10,7 @@ sinkSuite("null", false, () => ({
   stored: unused,
   breakCommits: unused,
   recordedGaps: unused,
+  recordedStretches: unused,
   recordedEnds: unused,
   remove: () => {},
 }));

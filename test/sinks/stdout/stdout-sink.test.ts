@@ -100,6 +100,7 @@ sinkSuite("stdout", "while open", () => {
     stored: () => new Map([["-", read()]]),
     breakCommits: unused,
     recordedGaps: unused,
+    recordedStretches: unused,
     recordedEnds: unused,
     remove: () => pipe.remove(),
   };

@@ -46,6 +46,10 @@ for (const failing of ["directory", "tar"] as const) {
         expect(tar.recordedGaps()).toBe(directory.recordedGaps());
         return tar.recordedGaps();
       },
+      recordedStretches: () => {
+        expect(tar.recordedStretches()).toBe(directory.recordedStretches());
+        return tar.recordedStretches();
+      },
       recordedEnds: () => {
         expect(tar.recordedEnds()).toBe(directory.recordedEnds());
         return tar.recordedEnds();
@@ -67,6 +71,7 @@ sinkSuite("one that keeps and one that does not", false, () => {
     stored: unused,
     breakCommits: unused,
     recordedGaps: unused,
+    recordedStretches: unused,
     recordedEnds: unused,
     remove: () => {},
   };

@@ -72,7 +72,7 @@ export class TarPlace implements SinkPlace {
   }
 
   /** Lines of gaps or ends. */
-  lines(what: "gaps" | "ends"): unknown[] {
+  lines(what: "gaps" | "stretches" | "ends"): unknown[] {
     return [...this.extracted()]
       .filter(([path]) => path.startsWith(`.framepipe/${what}/`))
       .flatMap(([, text]) => text.trimEnd().split("\n"))
@@ -85,6 +85,10 @@ export class TarPlace implements SinkPlace {
 
   recordedGaps(): number {
     return this.lines("gaps").length;
+  }
+
+  recordedStretches(): number {
+    return this.lines("stretches").length;
   }
 
   recordedEnds(): number {

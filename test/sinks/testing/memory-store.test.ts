@@ -11,6 +11,7 @@ sinkSuite("memory", true, () => {
       store.failure = broken ? new SinkError("memory: broken for a test", { retryable: true }) : undefined;
     },
     recordedGaps: () => store.gaps.length,
+    recordedStretches: () => store.stretches.length,
     recordedEnds: () => store.ends.length,
     remove: () => {},
   };

@@ -52,7 +52,7 @@ function open(options: Partial<DirectorySourceOptions> = {}): DirectorySource {
   return new DirectorySource({ name: "visible", root, onProblem: (problem) => problems.push(problem), ...options });
 }
 
-function listAll(source: Source, max = 3): Listed[] {
+function listAll(source: DirectorySource, max = 3): Listed[] {
   const all: Listed[] = [];
   for (let batch = source.list(max); batch !== undefined; batch = source.list(max)) {
     expect(batch.length).toBeLessThanOrEqual(max);
@@ -63,18 +63,18 @@ function listAll(source: Source, max = 3): Listed[] {
   return all;
 }
 
-function names(source: Source): string[] {
+function names(source: DirectorySource): string[] {
   return listAll(source).map((listed) => listed.name);
 }
 
-function entries(source: Source): FrameEntry[] {
+function entries(source: DirectorySource): FrameEntry[] {
   return listAll(source).map((listed) => {
     if ("failure" in listed) throw new Error(`${listed.name}: ${listed.detail}`);
     return listed;
   });
 }
 
-function onlyEntry(source: Source): FrameEntry {
+function onlyEntry(source: DirectorySource): FrameEntry {
   const [entry, ...more] = entries(source);
   if (entry === undefined || more.length > 0) throw new Error("expected one entry");
   return entry;
