@@ -485,6 +485,9 @@ function partialCrc(source: IncomingSource<unknown>, sequence: number, offset: n
 
 /** For the peer's user: which end is to be updated, and to what. */
 function otherVersion(found: number): ProtocolError {
-  const advice = found < version ? "update the sender to framepipe 0.2 or newer" : "update the receiver";
-  return new ProtocolError(ProtocolCode.version, `${advice}: it speaks version ${found}, the receiver ${version}`);
+  const text =
+    found < version
+      ? `update the sender to framepipe 0.2 or newer: it speaks version ${found}, the receiver ${version}`
+      : `update the receiver: it speaks version ${version}, the sender ${found}`;
+  return new ProtocolError(ProtocolCode.version, text);
 }

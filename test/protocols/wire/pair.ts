@@ -2,9 +2,10 @@
  * A sender's and a receiver's engine joined in memory, with a clock that the test moves. The test decides what the
  * receiver's driver would: verdicts, rejections, acks. Frames come from a map.
  */
-import type { Verdict } from "../../../src/frame.ts";
+import type { FrameEntry, Metadata, Verdict } from "../../../src/frame.ts";
+import type { ListedStretch } from "../../../src/ports.ts";
 import type { IncomingFrame, ReceivingEvent } from "../../../src/protocols/receiver-session.ts";
-import { WireReceiver } from "../../../src/protocols/wire/receiver.ts";
+import { type ReceiverOptions, WireReceiver } from "../../../src/protocols/wire/receiver.ts";
 import { type SenderOptions, SenderSession, type SenderStep } from "../../../src/protocols/wire/sender.ts";
 
 /** A sender of complete directories. */
@@ -14,7 +15,14 @@ export interface PairOptions {
   /** By source, then by name. */
   readonly frames: Readonly<Record<string, Readonly<Record<string, Uint8Array>>>>;
   readonly live?: boolean;
-  readonly sending?: Partial<Pick<SenderOptions, "order" | "prompt" | "rateMax">>;
+  readonly sending?: Partial<Pick<SenderOptions, "order" | "prompt" | "rateMax" | "digest">>;
+  readonly receiving?: Partial<Pick<ReceiverOptions, "keepsNothing" | "resume" | "digest">>;
+  /** What is listed of a frame beside name, size and time. */
+  readonly entry?: (name: string) => Pick<FrameEntry, "notes" | "metadata">;
+  /** What is known of it when it is open, and when it has been read. */
+  readonly opened?: (name: string) => { notes?: number; metadata?: Metadata; digest?: Uint8Array };
+  /** Bytes in no frame, by the name of the frame that follows; with the empty name, behind the last. */
+  readonly stretches?: Readonly<Record<string, readonly ListedStretch[]>>;
   readonly verdict?: (source: string, name: string) => Verdict;
   /** Called for each frame that begins; a reason rejects it. */
   readonly onFrame?: (incoming: IncomingFrame<Uint8Array[]>, pair: SessionPair) => void;
@@ -30,7 +38,7 @@ export class SessionPair {
   nowMs = 0;
   readonly #options: PairOptions;
   readonly #listed = new Set<string>();
-  readonly #open = new Map<number, { bytes: Uint8Array; at: number }>();
+  readonly #open = new Map<number, { name: string; bytes: Uint8Array; at: number }>();
   /** What the sender was told, in words. */
   readonly told: string[] = [];
   /** Complete frames, by source/name. */
@@ -58,6 +66,7 @@ export class SessionPair {
     this.receiver = new WireReceiver<Uint8Array[]>({
       agent: "receiver",
       frameBytesMax: 1e9,
+      ...this.#options.receiving,
       wallNs: () => 2n,
       nowMs: this.nowMs,
     });
@@ -108,15 +117,21 @@ export class SessionPair {
         );
         for (const [name, bytes] of frames.slice(0, step.max)) {
           this.#listed.add(`${step.sourceIndex}/${name}`);
-          sender.listed(step.sourceIndex, { name, bytes: bytes.length, capturedNs: 5n }, this.#options.live === true);
+          this.#stretch(step.sourceIndex, name);
+          const entry = { name, bytes: bytes.length, capturedNs: 5n, ...this.#options.entry?.(name) };
+          sender.listed(step.sourceIndex, entry, this.#options.live === true);
         }
-        if (frames.length === 0) sender.listingDone(step.sourceIndex);
+        if (frames.length === 0) {
+          this.#stretch(step.sourceIndex, "");
+          sender.listingDone(step.sourceIndex);
+        }
         return true;
       }
       case "open": {
-        const bytes = this.#frames(step.sourceIndex)[step.entry.name] ?? new Uint8Array(0);
-        this.#open.set(step.sourceIndex, { bytes, at: 0 });
-        const first = sender.openFrame(step.sourceIndex, bytes.length);
+        const { name } = step.entry;
+        const bytes = this.#frames(step.sourceIndex)[name] ?? new Uint8Array(0);
+        this.#open.set(step.sourceIndex, { name, bytes, at: 0 });
+        const first = sender.openFrame(step.sourceIndex, bytes.length, this.#options.opened?.(name).metadata);
         if (first !== undefined) this.#fill(step.sourceIndex, first);
         return true;
       }
@@ -141,12 +156,22 @@ export class SessionPair {
     }
   }
 
+  #stretch(sourceIndex: number, before: string): void {
+    for (const { stretch, count, bytes, text } of this.#options.stretches?.[before] ?? []) {
+      this.sender.stretch(sourceIndex, stretch, count, bytes, text);
+    }
+  }
+
   #fill(sourceIndex: number, bytes: number): void {
     const open = this.#open.get(sourceIndex);
     if (open === undefined) throw new Error("a chunk of a frame that is not open");
     this.sender.chunkView(sourceIndex, bytes).set(open.bytes.subarray(open.at, open.at + bytes));
     open.at += bytes;
-    if (this.sender.commitChunk(sourceIndex, bytes)) this.#open.delete(sourceIndex);
+    const { notes, digest } = this.#options.opened?.(open.name) ?? {};
+    const last = open.at === open.bytes.length;
+    if (this.sender.commitChunk(sourceIndex, bytes, notes, last && this.sender.digesting ? digest : undefined)) {
+      this.#open.delete(sourceIndex);
+    }
   }
 
   #handle(event: ReceivingEvent<Uint8Array[]>): void {
@@ -178,6 +203,7 @@ export class SessionPair {
         return;
       }
       case "frame-lost":
+      case "stretch":
         return;
       case "gap":
         return receiver.settle(event.sourceIndex, event.gap.firstSequence, "recorded", event.gap.count);
