@@ -1,11 +1,11 @@
 /** What a source knows of a frame beside its bytes is with the frame when it is stored, over real sockets. */
 import { expect, test } from "bun:test";
 import type { ReceiverEvent } from "../../src/events.ts";
-import { type FrameEntry, Note, type Stretch } from "../../src/frame.ts";
+import { type FrameEntry, Note } from "../../src/frame.ts";
 import { runReceiver } from "../../src/pipeline/receive.ts";
 import { runSender } from "../../src/pipeline/send.ts";
-import type { Listed, ListedStretch, OpenedFrame, Settle, Source } from "../../src/ports.ts";
-import { MemorySink } from "../../src/sinks/testing/memory-sink.ts";
+import type { Listed, ListedStretch, OpenedFrame, Source } from "../../src/ports.ts";
+import { MemorySink } from "../sinks/memory-sink.ts";
 
 const lux = new Map([["lux", "40"]]);
 const lens = new Map([["x-lens", "35 mm"]]);
@@ -37,24 +37,8 @@ class RemarkingSource implements Source {
   dispose(): void {}
 }
 
-/** Records stretches at once, as what keeps them with the next group would. */
-class StretchSink extends MemorySink {
-  readonly stretches: Stretch[] = [];
-  readonly #done: Settle[] = [];
-
-  stretch(stretch: Stretch, done: Settle): void {
-    this.stretches.push(stretch);
-    this.#done.push(done);
-  }
-
-  override commit(done: Parameters<MemorySink["commit"]>[0]): void {
-    for (const settle of this.#done.splice(0)) settle("recorded");
-    super.commit(done);
-  }
-}
-
 test("notes, metadata and stretches travel from a source to the sink", async () => {
-  const sink = new StretchSink({ frameBytesMax: 1000 });
+  const sink = new MemorySink({ frameBytesMax: 1000 });
   const events: ReceiverEvent[] = [];
   const receiver = runReceiver({
     hostname: "127.0.0.1",
@@ -88,8 +72,8 @@ test("notes, metadata and stretches travel from a source to the sink", async () 
     { name: "1.jpg", notes: Note.incomplete, metadata: lux },
     { name: "3.jpg", notes: Note.noEndMarker, metadata: lens },
   ]);
-  expect(sink.gaps).toMatchObject([{ firstSequence: 2, reason: "damaged" }]);
-  expect(sink.stretches).toMatchObject([
+  expect(sink.store.gaps).toMatchObject([{ firstSequence: 2, reason: "damaged" }]);
+  expect(sink.store.stretches).toMatchObject([
     { class: "information", sequence: 1, count: 2, bytes: 700, text: "padding" },
     { class: "loss", sequence: 2, count: 1, bytes: 900, text: "a TIFF" },
   ]);
