@@ -78,6 +78,11 @@ export class ProtocolError extends Error {
   }
 }
 
+/** For a write that took nothing and gave no error: as a full disk, with the code that file systems give. */
+export function nothingWritten(): Error {
+  return Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+}
+
 /** Why a source cannot give a frame: those of the reasons of a gap that arise at the sender. */
 export type SourceFailure = "unreadable" | "vanished" | "changing" | "dropped";
 

@@ -8,6 +8,7 @@
 import { fstatSync, statSync, writeSync } from "node:fs";
 import { devNull } from "node:os";
 import { ExitStatus, UserError } from "../errors.ts";
+import { errorCode } from "../system/errno.ts";
 import { formatCount, printable } from "./format.ts";
 
 /**
@@ -239,13 +240,9 @@ export class StandardOutput implements Output {
         const code = errorCode(error);
         if (code === "EAGAIN") Bun.sleepSync(1);
         else if (code === "EPIPE" || this.#descriptor === 2) this.#closed = true;
-        else throw new UserError(`cannot write to standard output (${String(code)})`, [outputHint], ExitStatus.failure);
+        else throw new UserError(`cannot write to standard output (${code})`, [outputHint], ExitStatus.failure);
       }
     }
     return !this.#closed;
   }
-}
-
-function errorCode(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -1,11 +1,12 @@
-/** From the codes of file systems and of SQLite to sentences for a person. */
+/**
+ * From the codes of the system and of SQLite to sentences for a person. A code means much the same wherever it comes
+ * from; where it means something else, the caller brings its own words for it.
+ */
 
-/** The `code` of a file system or SQLite error, or an empty text. */
-export function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
+type Words = Readonly<Record<string, string>>;
 
-const sentences: Readonly<Record<string, string>> = {
+/** To whoever stores or reads files. */
+const fileWords: Words = {
   ENOSPC: "the disk is full",
   SQLITE_FULL: "the disk is full",
   EDQUOT: "the disk quota is used up",
@@ -17,6 +18,8 @@ const sentences: Readonly<Record<string, string>> = {
   ENOTDIR: "a file stands where a directory is needed",
   EACCES: "permission denied",
   EPERM: "permission denied",
+  ELOOP: "a link that leads to itself",
+  ENAMETOOLONG: "the path is too long for this system",
   SQLITE_CANTOPEN: "the catalogue cannot be opened",
   SQLITE_BUSY: "the catalogue is locked by another program",
   SQLITE_CORRUPT: "the catalogue is damaged",
@@ -26,13 +29,44 @@ const sentences: Readonly<Record<string, string>> = {
   ESTALE: "the network file system lost the directory",
 };
 
-/** What went wrong, in a few words: `the disk is full (ENOSPC)`. */
-export function describe(error: unknown): string {
+/** Of connections. Known well enough without the code. */
+const networkWords: Words = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection reset by the peer",
+  EPIPE: "connection reset by the peer",
+  ETIMEDOUT: "connection timed out",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "no route to the host",
+  ENOTFOUND: "host name not found",
+  DNS_ENOTFOUND: "host name not found",
+  EAI_NONAME: "host name not found",
+  EAI_AGAIN: "host name not found",
+};
+
+/** The `code` of a system or SQLite error, or an empty text. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
+/**
+ * What went wrong with files, in a few words: `the disk is full (ENOSPC)`. `words` are the caller's own for some codes;
+ * `otherwise` is said of codes that have none, instead of the error's message.
+ */
+export function describe(error: unknown, words: Words = {}, otherwise?: string): string {
   const code = errorCode(error);
-  if (code === "") return error instanceof Error ? error.message : String(error);
+  if (code === "") return messageOf(error);
   // SQLite says more in extended codes: SQLITE_IOERR_WRITE is an SQLITE_IOERR.
-  const sentence = sentences[code] ?? sentences[code.split("_").slice(0, 2).join("_")];
-  return sentence === undefined ? `${(error as Error).message}` : `${sentence} (${code})`;
+  const sentence = words[code] ?? fileWords[code] ?? fileWords[code.split("_").slice(0, 2).join("_")] ?? otherwise;
+  return sentence === undefined ? messageOf(error) : `${sentence} (${code})`;
+}
+
+/** What went wrong with a connection, in a few words: `connection refused`. */
+export function describeNetwork(error: unknown): string {
+  return networkWords[errorCode(error)] ?? messageOf(error);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Names the kind of fault of a damaged catalogue, which waiting does not cure. */
@@ -40,20 +74,22 @@ export function isDamage(error: unknown): boolean {
   return /^SQLITE_(CORRUPT|NOTADB)/.test(errorCode(error));
 }
 
-/** Whether there is no room, or none for this user. */
+/** Whether there is no room for more bytes. */
 export function isFull(error: unknown): boolean {
-  const code = errorCode(error);
-  return code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL";
+  return /^(?:ENOSPC|EDQUOT|SQLITE_FULL)$/.test(errorCode(error));
+}
+
+/** Whether this user may not do it. */
+export function isDenied(error: unknown): boolean {
+  return /^(?:EACCES|EPERM)$/.test(errorCode(error));
 }
 
 /** Whether the process or the machine has no file handles left. */
 export function isExhaustion(error: unknown): boolean {
-  const code = errorCode(error);
-  return code === "EMFILE" || code === "ENFILE";
+  return /^(?:EMFILE|ENFILE)$/.test(errorCode(error));
 }
 
 /** Whether a file system refused the name itself, so that no retry helps: too long for it, or a character it lacks. */
 export function isNameError(error: unknown): boolean {
-  const code = errorCode(error);
-  return code === "ENAMETOOLONG" || code === "EINVAL" || code === "EILSEQ";
+  return /^(?:ENAMETOOLONG|EINVAL|EILSEQ)$/.test(errorCode(error));
 }

@@ -25,7 +25,7 @@ import {
 import { crc32 as checksumOf } from "../bytes/checksum.ts";
 import { KiB } from "../limits.ts";
 import { BulkSync } from "./bulk-sync.ts";
-import { errorCode } from "./errno.ts";
+import { errorCode, isDenied } from "./errno.ts";
 import { renameNew } from "./rename-noreplace.ts";
 
 /** What is at a path, without following a symbolic link: the size in bytes of a regular file, or a word. */
@@ -151,8 +151,7 @@ function checksum(path: string): number {
 function syncDirectory(path: string, done: (failure: unknown) => void): void {
   open(path, constants.O_RDONLY, (openFailure, handle) => {
     if (openFailure !== null) {
-      const code = errorCode(openFailure);
-      done(code === "EACCES" || code === "EPERM" ? undefined : openFailure);
+      done(isDenied(openFailure) ? undefined : openFailure);
       return;
     }
     fsync(handle, (failure) => {

@@ -1,7 +1,8 @@
 /** One connection attempt: exactly one `closed` follows, whatever happens. Trying again is the caller's matter. */
 import { connectMs } from "../limits.ts";
 import type { Dial, LinkHandlers } from "../ports.ts";
-import { describe, socketHandlers, type SocketState } from "./socket-link.ts";
+import { describeNetwork } from "../system/errno.ts";
+import { socketHandlers, type SocketState } from "./socket-link.ts";
 
 /** Dials `host`:`port`, resolving the name anew each time, so that a receiver may change its address. */
 export function dialer(host: string, port: number): Dial {
@@ -9,7 +10,7 @@ export function dialer(host: string, port: number): Dial {
     const attempt = new Attempt(handlers);
     const state: SocketState = { handlers: attempt, link: undefined, reason: "" };
     Bun.connect<SocketState>({ hostname: host, port, data: state, socket: socketHandlers }).catch((error: unknown) =>
-      attempt.closed(describe(error)),
+      attempt.closed(describeNetwork(error)),
     );
   };
 }

@@ -1,6 +1,7 @@
 /** Accepts connections. One handler per connection is asked for as it comes. */
 import { ExitStatus, UserError } from "../errors.ts";
 import type { LinkHandlers } from "../ports.ts";
+import { describeNetwork, errorCode, isDenied } from "../system/errno.ts";
 import { socketHandlers, type SocketState } from "./socket-link.ts";
 
 export interface Listener {
@@ -37,13 +38,13 @@ export function listen(options: {
 }
 
 function listenError(error: unknown, address: string): UserError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const code = errorCode(error);
   const message = `cannot listen on ${address}`;
   if (code === "EADDRINUSE") {
     const hint = "another program listens there, perhaps another framepipe: choose another port, or stop it";
     return new UserError(`${message}: the port is in use`, [hint], ExitStatus.failure);
   }
-  if (code === "EACCES" || code === "EPERM") {
+  if (isDenied(error)) {
     return new UserError(
       `${message}: not allowed`,
       ["ports below 1024 need privileges: choose a higher port"],
@@ -57,6 +58,9 @@ function listenError(error: unknown, address: string): UserError {
       ExitStatus.failure,
     );
   }
-  const text = error instanceof Error ? error.message : String(error);
-  return new UserError(`${message}: ${text}`, ["check the host and the port behind --receive"], ExitStatus.failure);
+  return new UserError(
+    `${message}: ${describeNetwork(error)}`,
+    ["check the host and the port behind --receive"],
+    ExitStatus.failure,
+  );
 }

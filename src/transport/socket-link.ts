@@ -6,6 +6,7 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import type { Link, LinkHandlers } from "../ports.ts";
+import { describeNetwork, errorCode } from "../system/errno.ts";
 
 /** What the socket carries: its link and whoever listens to it. */
 export interface SocketState {
@@ -68,39 +69,11 @@ export const socketHandlers: SocketHandler<SocketState> = {
   },
   error(socket, error) {
     // An error thrown by our own handlers arrives here as well: it is a bug and must not pass for a network error.
-    if (!isNetworkError(error)) throw error;
+    if (!errorCode(error).startsWith("E")) throw error;
     socket.data.reason = error.message;
   },
   close(socket, error) {
-    const reason = error === undefined || error === null ? socket.data.reason : describe(error);
+    const reason = error === undefined || error === null ? socket.data.reason : describeNetwork(error);
     socket.data.handlers.closed(reason);
   },
 };
-
-function isNetworkError(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("E");
-}
-
-/** A network error in words for a person. */
-export function describe(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  switch (code) {
-    case "ECONNREFUSED":
-      return "connection refused";
-    case "ECONNRESET":
-    case "EPIPE":
-      return "connection reset by the peer";
-    case "ETIMEDOUT":
-      return "connection timed out";
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-      return "no route to the host";
-    case "ENOTFOUND":
-    case "DNS_ENOTFOUND":
-    case "EAI_NONAME":
-    case "EAI_AGAIN":
-      return "host name not found";
-    default:
-      return error instanceof Error ? error.message : String(error);
-  }
-}

@@ -3,6 +3,7 @@
  * the file when the receiver ends. It has a handle of its own, because an `ArchiveFile` writes in another thread.
  */
 import { closeSync, constants, fdatasyncSync, openSync, writeSync } from "node:fs";
+import { nothingWritten } from "../../errors.ts";
 
 export class PromptWriter {
   readonly #handle: number;
@@ -17,7 +18,7 @@ export class PromptWriter {
   write(view: Uint8Array, position: number): void {
     for (let done = 0; done < view.byteLength;) {
       const count = writeSync(this.#handle, view, done, view.byteLength - done, position + done);
-      if (count <= 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+      if (count <= 0) throw nothingWritten();
       done += count;
     }
   }

@@ -19,8 +19,8 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
-import { ExitStatus, UserError } from "../../errors.ts";
-import { describe, errorCode } from "../../system/errno.ts";
+import { ExitStatus, nothingWritten, UserError } from "../../errors.ts";
+import { describe, errorCode, isFull } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
 import { type ProcessLock, takeTemporaryLock } from "../../system/process-lock.ts";
 
@@ -76,32 +76,27 @@ function cannotOpen(path: string, error: unknown): unknown {
   if (error instanceof UserError || code === "") return error;
   if (code === "EISDIR") return notAFile(path);
   // Whoever opens it decides what a full disk means.
-  if (code === "ENOSPC" || code === "EDQUOT") return error;
-  const [what, hint] = explain(path, code) ?? [
-    describe(error),
-    `make '${path}' and its directory writable for this user, or choose another with --out`,
-  ];
-  return new UserError(`cannot store in ${path}: ${what}`, [hint], ExitStatus.failure);
+  if (isFull(error)) return error;
+  const what = describe(error, {
+    ENOENT: `there is no directory ${dirname(path)}`,
+    ELOOP: "its symbolic links lead in a circle",
+    // The lock's name is that of the archive and six bytes more.
+    ENAMETOOLONG: "its name is too long: a lock file has to lie beside it",
+  });
+  return new UserError(`cannot store in ${path}: ${what}`, [openHint(path, code)], ExitStatus.failure);
 }
 
-/** What is wrong with the path itself, and what to do about it. */
-function explain(path: string, code: string): [string, string] | undefined {
-  const another = "choose another name with --out";
+function openHint(path: string, code: string): string {
   switch (code) {
     case "ENOENT":
-      return [`there is no directory ${dirname(path)} (ENOENT)`, `make it: mkdir -p '${dirname(path)}'`];
+      return `make it: mkdir -p '${dirname(path)}'`;
     case "ENOTDIR":
-      return [`a file stands where a directory is needed (ENOTDIR)`, another];
     case "ELOOP":
-      return ["its symbolic links lead in a circle (ELOOP)", another];
+      return "choose another name with --out";
     case "ENAMETOOLONG":
-      // The lock's name is that of the archive and six bytes more.
-      return [
-        "its name is too long: a lock file has to lie beside it (ENAMETOOLONG)",
-        "choose a shorter name with --out",
-      ];
+      return "choose a shorter name with --out";
     default:
-      return undefined;
+      return `make '${path}' and its directory writable for this user, or choose another with --out`;
   }
 }
 
@@ -218,10 +213,6 @@ export function viewsBehind(views: readonly Uint8Array[], count: number): Uint8A
   }
   const [first, ...others] = views.slice(index);
   return first === undefined ? [] : [first.subarray(left), ...others];
-}
-
-function nothingWritten(): Error {
-  return Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
 }
 
 function settled(run: (done: (failure: unknown) => void) => void): Promise<void> {

@@ -1,7 +1,7 @@
 /** Makes a directory an archive, or finds that it is one: our folder in it, the catalogue, no temporary leftovers. */
 import { dirname, join, resolve } from "node:path";
 import { ExitStatus, UserError } from "../../errors.ts";
-import { describe, errorCode } from "../../system/errno.ts";
+import { describe, errorCode, isDenied, isFull } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
 import { ownFolder, temporaryFolder } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
@@ -60,12 +60,11 @@ export function sweepTemporary(disk: Disk, directory: string): void {
 export function cannotUse(directory: string, error: unknown): unknown {
   const code = errorCode(error);
   if (error instanceof UserError || code === "") return error;
-  const hint =
-    code === "ENOSPC" || code === "EDQUOT"
-      ? "make room there, or choose another disk with --out"
-      : code === "EACCES" || code === "EPERM" || code === "EROFS"
-        ? `make '${directory}' writable for this user, or choose another directory with --out`
-        : "choose another directory with --out";
-  const what = code === "ENOENT" ? "it cannot be made there (ENOENT)" : describe(error);
+  const hint = isFull(error)
+    ? "make room there, or choose another disk with --out"
+    : isDenied(error) || code === "EROFS"
+      ? `make '${directory}' writable for this user, or choose another directory with --out`
+      : "choose another directory with --out";
+  const what = describe(error, { ENOENT: "it cannot be made there" });
   return new UserError(`cannot store in ${directory}: ${what}`, [hint], ExitStatus.failure);
 }

@@ -2,7 +2,7 @@
  * One frame on its way: a file below `.framepipe/tmp` that is written, synced and moved to its final name, or removed.
  * Until it has been moved nobody can take it for a frame.
  */
-import { SinkError } from "../../errors.ts";
+import { nothingWritten, SinkError } from "../../errors.ts";
 import type { Disk } from "../../system/file-system.ts";
 import type { FreeSpace } from "../../system/free-space.ts";
 import type { Draft } from "../store/store.ts";
@@ -41,7 +41,7 @@ export class TemporaryFile implements Draft {
     const handle = this.handle;
     for (let done = 0; done < view.byteLength;) {
       const count = this.#disk.write(handle, done === 0 ? view : view.subarray(done));
-      if (count <= 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+      if (count <= 0) throw nothingWritten();
       done += count;
       this.#bytes += count;
     }

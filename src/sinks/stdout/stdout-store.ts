@@ -15,7 +15,7 @@
 import { existsSync, fstatSync, ftruncateSync, write, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { ExitStatus, SinkError, UserError } from "../../errors.ts";
+import { ExitStatus, nothingWritten, SinkError, UserError } from "../../errors.ts";
 import type { RefusalReason } from "../../frame.ts";
 import type { Clock } from "../../ports.ts";
 import { describe, errorCode } from "../../system/errno.ts";
@@ -223,7 +223,7 @@ class StreamAppender implements Appender {
     this.#cutBack();
     try {
       const count = writeSync(this.#options.descriptor, new Uint8Array(probeBytes), 0, probeBytes, this.#position);
-      if (count < probeBytes) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+      if (count < probeBytes) throw nothingWritten();
     } finally {
       this.#cutBack();
     }

@@ -6,7 +6,7 @@
  * is appended long after its chunk could have been given back. One copy of 100 KB takes some 10 µs.
  */
 import { closeSync, constants, openSync, read, unlinkSync, writeSync } from "node:fs";
-import { assert } from "../../errors.ts";
+import { assert, nothingWritten } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Draft } from "./store.ts";
 
@@ -190,7 +190,7 @@ class FrameInFile implements GatheredFrame {
     try {
       for (let done = 0; done < view.byteLength;) {
         const count = writeSync(handle, view, done, view.byteLength - done, this.#bytes);
-        if (count <= 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+        if (count <= 0) throw nothingWritten();
         done += count;
         this.#bytes += count;
       }

@@ -1,33 +1,21 @@
 /** What the file system said, in words for a person. Details never name the file: whoever reports them does. */
 import { SourceError } from "../../errors.ts";
+import { describe, errorCode } from "../../system/errno.ts";
 
-const gone = new Set(["ENOENT", "ENOTDIR", "ESTALE"]);
-
-const words: Readonly<Record<string, string>> = {
-  EACCES: "permission denied",
-  EPERM: "permission denied",
-  EIO: "the disk reports an error",
-  ELOOP: "a link that leads to itself",
-  ENAMETOOLONG: "the path is too long for this system",
-  EMFILE: "too many open files",
-  ENFILE: "too many open files",
+const gone: Readonly<Record<string, string>> = {
+  ENOENT: "no longer there",
+  ENOTDIR: "no longer there",
+  ESTALE: "no longer there",
 };
-
-/** The system's code for an error of `node:fs`, or an empty string. */
-export function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
 
 /** `permission denied (EACCES)`, for any error of `node:fs`. */
 export function errorText(error: unknown): string {
-  const code = errorCode(error);
-  if (code === "") return error instanceof Error ? error.message : String(error);
-  return `${gone.has(code) ? "no longer there" : (words[code] ?? "cannot be read")} (${code})`;
+  return describe(error, gone, "cannot be read");
 }
 
 /** Whether the file is gone, or is there and cannot be read. */
 export function failureReason(error: unknown): "vanished" | "unreadable" {
-  return gone.has(errorCode(error)) ? "vanished" : "unreadable";
+  return errorCode(error) in gone ? "vanished" : "unreadable";
 }
 
 export function toSourceError(error: unknown): SourceError {

@@ -10,7 +10,8 @@ import { basename } from "node:path";
 import type { FrameEntry } from "../../frame.ts";
 import { nameProblem } from "../../names.ts";
 import type { ListedGap } from "../../ports.ts";
-import { errorCode, errorText, failureReason, quotePath } from "./file-errors.ts";
+import { errorCode } from "../../system/errno.ts";
+import { errorText, failureReason, quotePath } from "./file-errors.ts";
 import { giveBack, nameBefore } from "./set-aside.ts";
 
 /** Something that is not the fate of one listed frame, and that the user should know. The source goes on. */

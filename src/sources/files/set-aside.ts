@@ -8,7 +8,7 @@
  */
 import { linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { errorCode } from "./file-errors.ts";
+import { errorCode } from "../../system/errno.ts";
 
 const mark = ".framepipe-sent-";
 const asidePattern = /^\.framepipe-sent-[\da-f]{8}-\d+-(?<name>.+)$/s;

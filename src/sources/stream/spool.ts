@@ -14,12 +14,12 @@
 import { closeSync, futimesSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, unlinkSync } from "node:fs";
 import { writevSync } from "node:fs";
 import { join } from "node:path";
-import { SourceError, UserError } from "../../errors.ts";
+import { nothingWritten, SourceError, UserError } from "../../errors.ts";
 import type { FrameEntry } from "../../frame.ts";
 import { compareNatural, nameProblem } from "../../names.ts";
 import type { OpenedFrame } from "../../ports.ts";
+import { errorCode, isFull } from "../../system/errno.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
-import { errorCode } from "../files/file-errors.ts";
 import { OpenedFile } from "../files/opened-file.ts";
 import type { FrameStore, Leftovers } from "./frame-store.ts";
 
@@ -83,9 +83,8 @@ export class Spool implements FrameStore {
       }
       return "kept";
     } catch (error) {
-      const code = errorCode(error);
-      if (code === "ENOSPC" || code === "EDQUOT") return "full";
-      throw new SourceError("dropped", `dropped: the spool cannot be written (${code})`, { cause: error });
+      if (isFull(error)) return "full";
+      throw new SourceError("dropped", `dropped: the spool cannot be written (${errorCode(error)})`, { cause: error });
     }
   }
 
@@ -165,7 +164,7 @@ function writeAll(fd: number, pieces: readonly Uint8Array[], bytes: number): voi
   for (let written = 0; written < bytes;) {
     // Taking less than was given is not an error: the system says how much it took.
     let taken = writevSync(fd, left.slice(0, viewsMax));
-    if (taken === 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+    if (taken === 0) throw nothingWritten();
     written += taken;
     let at = 0;
     for (; at < left.length && taken >= (left[at]?.length ?? 0); at++) taken -= left[at]?.length ?? 0;

@@ -27,8 +27,9 @@ import { statSync, type BigIntStats, type Stats } from "node:fs";
 import type { FrameEntry, Outcome } from "../../frame.ts";
 import { inNaturalOrder } from "../../names.ts";
 import type { Clock, Listed, ListedFrame, OpenedFrame, Source } from "../../ports.ts";
+import { describe, errorCode } from "../../system/errno.ts";
 import { type OnFolderEvent, watchFolder, type WatchFolder } from "../../system/watch-folder.ts";
-import { errorCode, errorText, failureReason } from "../files/file-errors.ts";
+import { errorText, failureReason } from "../files/file-errors.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { FrameFiles, type FrameFilesOptions, type SourceProblem } from "../files/frame-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
@@ -671,7 +672,8 @@ export class WatchedDirectory implements Source {
       const expected = failureReason(error) === "vanished" || errorCode(error) === "EACCES";
       if (!expected && !this.#unwatched) {
         this.#unwatched = true;
-        const detail = `the system does not report changes: ${errorText(error)}; looking every few seconds`;
+        const why = describe(error, { ENOSPC: "too many folders are watched" }, "it cannot be watched");
+        const detail = `the system does not report changes: ${why}; looking every few seconds`;
         this.#files.report(path, "unwatched", detail, "on Linux, see: sysctl fs.inotify.max_user_watches");
       }
       return undefined;
