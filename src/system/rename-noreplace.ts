@@ -1,11 +1,13 @@
 /**
- * Gives a file its final name only if nothing has that name. Linux does both in one call (`renameat2` with
- * RENAME_NOREPLACE), which neither Bun nor Node.js offers, so it is called in the C library; a look before each rename
- * costs 5 µs of about 45 per small frame, and leaves a moment in which somebody else's file could be replaced. Where
- * there is no such call (other systems, old kernels, some file systems) it is a look and a rename.
+ * Gives a file a name only if nothing has that name. Linux does both in one call (`renameat2` with RENAME_NOREPLACE),
+ * which neither Bun nor Node.js offers, so it is called in the C library; a look before each rename costs 5 µs of about
+ * 45 per small frame, and leaves a moment in which somebody else's file could be replaced. Where there is no such call
+ * (other systems, old kernels, some file systems) the file gets the new name as a second one and loses the old one; a
+ * crash between the two leaves both. Where there are no second names either, it is a look and a rename.
  */
 import { ptr } from "bun:ffi";
-import { lstatSync, renameSync } from "node:fs";
+import { linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
+import { errorCode } from "./errno.ts";
 import { openLibc } from "./libc.ts";
 
 const currentDirectory = -100; // AT_FDCWD
@@ -19,10 +21,21 @@ let systemRename: Rename | undefined | "untried" = "untried";
 /** Moves `from` to `to` and returns true, or returns false because something is there. Throws what rename throws. */
 export function renameNew(from: string, to: string): boolean {
   if (systemRename === "untried") systemRename = openSystemRename();
-  if (systemRename?.(from, to) === true) return true;
-  // Either something is there, or the call failed for a reason that this way will tell.
-  if (lstatSync(to, { throwIfNoEntry: false }) !== undefined) return false;
-  renameSync(from, to);
+  // If not, something is there, or the call failed for a reason that the other way will tell.
+  return systemRename?.(from, to) === true || renameByLink(from, to);
+}
+
+/** The same without the system's call. For its test too: Linux comes here only if something is wrong. */
+export function renameByLink(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return false;
+    if (lstatSync(to, { throwIfNoEntry: false }) !== undefined) return false;
+    renameSync(from, to);
+    return true;
+  }
+  unlinkSync(from);
   return true;
 }
 

@@ -6,9 +6,9 @@
  * A crash in these microseconds leaves the hidden file. Whoever reads the names of a folder gives it back first, so it
  * is a frame again at the next start; the receiver may have it already, and says so.
  */
-import { linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
+import { lstatSync, renameSync, unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { errorCode } from "../../system/errno.ts";
+import { renameNew } from "../../system/rename-noreplace.ts";
 
 const mark = ".framepipe-sent-";
 const asidePattern = /^\.framepipe-sent-[\da-f]{8}-\d+-(?<name>.+)$/s;
@@ -41,22 +41,11 @@ export function giveBack(aside: string, path: string): string {
   }
 }
 
-/** Never replaces anything, except where there are no links to files: there it is a look and a rename. */
+/** Returns false if another file has that name. */
 function moveNew(from: string, to: string): boolean {
-  try {
-    linkSync(from, to);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") throw error;
-    const there = lstatSync(to, { throwIfNoEntry: false });
-    if (there === undefined) {
-      // It may just have gone.
-      if (errorCode(error) === "EEXIST") return moveNew(from, to);
-      renameSync(from, to);
-      return true;
-    }
-    // A crash may have come between the two steps below.
-    if (there.ino !== lstatSync(from).ino) return false;
-  }
+  if (renameNew(from, to)) return true;
+  // The same file: a crash came when it had both names.
+  if (lstatSync(to, { throwIfNoEntry: false })?.ino !== lstatSync(from).ino) return false;
   unlinkSync(from);
   return true;
 }
