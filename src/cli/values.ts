@@ -3,6 +3,8 @@
  * `undefined` if it is none of its kind, so that the caller can say which option or variable held it.
  */
 
+export { type Address, formatAddress, isLoopback, parseAddress } from "../address.ts";
+
 const sizeUnits: Readonly<Record<string, number>> = {
   "": 1,
   k: 1e3,
@@ -54,45 +56,4 @@ export function parseSwitch(text: string): boolean | undefined {
   if (["1", "true", "yes", "on"].includes(word)) return true;
   if (["0", "false", "no", "off"].includes(word)) return false;
   return undefined;
-}
-
-export interface Address {
-  /** Without brackets. `undefined` if only a port was given. */
-  readonly host: string | undefined;
-  /** 0 … 65535. */
-  readonly port: number;
-}
-
-/** `HOST:PORT`, `[IPV6]:PORT`, `:PORT` or `PORT`. Names are not looked up. */
-export function parseAddress(text: string): Address | undefined {
-  const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d{1,5})$/.exec(text.trim());
-  if (match === null) return undefined;
-  const [, inBrackets, plain, digits] = match;
-  const port = Number(digits);
-  if (port > 65_535) return undefined;
-  if (inBrackets !== undefined) return isIPv6(inBrackets) ? { host: inBrackets, port } : undefined;
-  if (plain === undefined || plain === "") return { host: undefined, port };
-  // Digits and dots alone are meant as an IPv4 address; left to the resolver, `10.0.0` would become 10.0.0.0.
-  if (/^[\d.]+$/.test(plain)) return isIPv4(plain) ? { host: plain, port } : undefined;
-  return /^[\p{L}\d]([\p{L}\d._-]*[\p{L}\d.])?$/u.test(plain) ? { host: plain, port } : undefined;
-}
-
-/** `HOST:PORT` as it is typed, an IPv6 address in brackets. */
-export function formatAddress(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** Whether bytes for `host` stay on this machine. Of names only `localhost` is known to. */
-export function isLoopback(host: string): boolean {
-  if (isIPv4(host)) return host.startsWith("127.");
-  return /^localhost$/i.test(host) || (/^(?:0{0,4}:){1,7}0{0,3}1$/.test(host) && isIPv6(host));
-}
-
-function isIPv4(host: string): boolean {
-  return /^(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/.test(host);
-}
-
-/** `node:net` brings streams and sockets with it, which takes 2 ms: it is only asked where there is no other way. */
-function isIPv6(host: string): boolean {
-  return process.getBuiltinModule("node:net").isIPv6(host);
 }

@@ -1,6 +1,7 @@
 /**
  * The sender's use case: sources go to one receiver over one connection at a time, until everything is settled.
  */
+import { formatAddress } from "../address.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
 import type { Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
@@ -54,7 +55,7 @@ export function runSender(options: SenderRunOptions): SenderRun {
     eachFrame = false,
     onEvent,
   } = options;
-  const peer = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const peer = formatAddress(host, port);
   const dial = dialer(host, port);
   const { promise: done, resolve: onDone } = Promise.withResolvers<SenderResult>();
   const common = {

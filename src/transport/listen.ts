@@ -1,4 +1,5 @@
 /** Accepts connections. One handler per connection is asked for as it comes. */
+import { formatAddress } from "../address.ts";
 import { ExitStatus, UserError } from "../errors.ts";
 import type { LinkHandlers } from "../ports.ts";
 import { describeNetwork, errorCode, isDenied } from "../system/errno.ts";
@@ -18,7 +19,6 @@ export function listen(options: {
   accept(): LinkHandlers;
 }): Listener {
   const { hostname, port } = options;
-  const shown = hostname.includes(":") ? `[${hostname}]` : hostname;
   try {
     const server = Bun.listen<SocketState>({
       hostname,
@@ -31,9 +31,9 @@ export function listen(options: {
         },
       },
     });
-    return { address: `${shown}:${server.port}`, stop: () => server.stop(false) };
+    return { address: formatAddress(hostname, server.port), stop: () => server.stop(false) };
   } catch (error) {
-    throw listenError(error, `${shown}:${port}`);
+    throw listenError(error, formatAddress(hostname, port));
   }
 }
 

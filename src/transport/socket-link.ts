@@ -5,6 +5,7 @@
  * `shutdown` sends FIN and the peer's FIN closes.
  */
 import type { Socket, SocketHandler } from "bun";
+import { formatAddress } from "../address.ts";
 import type { Link, LinkHandlers } from "../ports.ts";
 import { describeNetwork, errorCode } from "../system/errno.ts";
 
@@ -25,8 +26,7 @@ class SocketLink implements Link {
     // A peer that connected and reset at once has no address any more, whatever the types say.
     const address: string | undefined = socket.remoteAddress;
     const host = (address ?? "a peer that is gone").replace(/^::ffff:(?=[0-9.]+$)/, "");
-    if (address === undefined) this.peer = host;
-    else this.peer = host.includes(":") ? `[${host}]:${socket.remotePort}` : `${host}:${socket.remotePort}`;
+    this.peer = address === undefined ? host : formatAddress(host, socket.remotePort);
   }
 
   write(view: Uint8Array): number {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as format from "../../src/cli/format.ts";
-import { formatAddress, isLoopback, parseAddress, parseCount } from "../../src/cli/values.ts";
-import { parseDuration, parseSize, parseSwitch } from "../../src/cli/values.ts";
+import { parseCount, parseDuration, parseSize, parseSwitch } from "../../src/cli/values.ts";
 
 describe("values", () => {
   test.each<[string, number | undefined]>([
@@ -66,62 +65,6 @@ describe("values", () => {
     ["2", undefined],
     ["maybe", undefined],
   ])("switch %p", (text, value) => expect(parseSwitch(text)).toBe(value));
-
-  test.each<[string, [host: string | undefined, port: number] | undefined]>([
-    ["8000", [undefined, 8000]],
-    [":8000", [undefined, 8000]],
-    ["0", [undefined, 0]],
-    ["localhost:8000", ["localhost", 8000]],
-    ["camera-store.lan:80", ["camera-store.lan", 80]],
-    ["under_score:80", ["under_score", 80]],
-    ["127.0.0.1:65535", ["127.0.0.1", 65_535]],
-    ["[::1]:8000", ["::1", 8000]],
-    ["[fe80::1%eth0]:8000", ["fe80::1%eth0", 8000]],
-    ["bücher.example:80", ["bücher.example", 80]],
-    ["::1:8000", undefined],
-    ["[localhost]:80", undefined],
-    ["[]:80", undefined],
-    ["localhost", undefined],
-    ["localhost:", undefined],
-    ["localhost:65536", undefined],
-    ["localhost:http", undefined],
-    ["localhost:-1", undefined],
-    ["10.0.0:80", undefined],
-    ["1.2.3.400:80", undefined],
-    ["1.2.3.4.5:80", undefined],
-    ["01.2.3.4:80", undefined],
-    ["1.2.3.4.:80", undefined],
-    ["255.249.199.99:80", ["255.249.199.99", 80]],
-    ["a b:80", undefined],
-    ["-x:80", undefined],
-    ["http://host:80", undefined],
-    ["", undefined],
-  ])("address %p", (text, expected) => {
-    const parsed = parseAddress(text);
-    expect(parsed === undefined ? undefined : [parsed.host, parsed.port]).toEqual(expected);
-    // What is printed can be typed again.
-    if (parsed?.host !== undefined) expect(parseAddress(formatAddress(parsed.host, parsed.port))).toEqual(parsed);
-  });
-
-  test.each<[string, boolean]>([
-    ["localhost", true],
-    ["LOCALHOST", true],
-    ["127.0.0.1", true],
-    ["127.255.0.9", true],
-    ["::1", true],
-    ["0:0:0:0:0:0:0:1", true],
-    ["::", false],
-    ["::2", false],
-    ["::11", false],
-    ["1::1", false],
-    ["fe80::1", false],
-    ["0.0.0.0", false],
-    ["128.0.0.1", false],
-    ["10.127.0.1", false],
-    ["127.0.0.1.example", false],
-    ["localhost.example", false],
-    ["host", false],
-  ])("loopback %p", (host, loopback) => expect(isLoopback(host)).toBe(loopback));
 });
 
 describe("format", () => {
