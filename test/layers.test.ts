@@ -14,7 +14,17 @@ const root = join(import.meta.dir, "..");
  * This is the only place that says so; `src/ARCHITECTURE.md` draws it.
  */
 const layers: readonly (readonly string[])[] = [
-  ["frame.ts", "limits.ts", "errors.ts", "ports.ts", "names.ts", "events.ts", "size-text.ts", "address.ts"],
+  [
+    "frame.ts",
+    "limits.ts",
+    "errors.ts",
+    "ports.ts",
+    "names.ts",
+    "events.ts",
+    "size-text.ts",
+    "address.ts",
+    "template.ts",
+  ],
   ["bytes/"],
   ["protocols/", "splitters/", "security/"],
   ["system/", "archive-formats/"],

@@ -11,15 +11,12 @@ import type { Outcome, RefusalReason } from "../../frame.ts";
 import { isNameError } from "../../system/errno.ts";
 import type { Disk } from "../../system/file-system.ts";
 import { outcomeOf } from "../store/duplicates.ts";
-import { numberedPath } from "../store/layout.ts";
+import { numberedPath, numberMax } from "../store/numbered-path.ts";
 import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { accountOutcomeOf, type Catalogue, type CatalogueBatch, type FrameRow } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
-
-/** Numbered names tried for one frame. Thousands of different pictures of one name are a broken camera. */
-const numberMax = 10_000;
 
 type Staged = StagedFrame<TemporaryFile>;
 

@@ -15,10 +15,9 @@ import { unlinkSync } from "node:fs";
 import type { Frame, FrameEntry, HeldFrame, Origin, RefusalReason, StoredOutcome, Verdict } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import { outcomeOf } from "./duplicates.ts";
-import { type Layout, numberedPath } from "./layout.ts";
+import type { Layout } from "./layout.ts";
+import { numberedPath, numberMax } from "./numbered-path.ts";
 
-/** Numbered names tried for one frame, as in a directory. */
-const numberMax = 10_000;
 /** The database's own memory, of all sinks together. */
 export const indexCacheBytesMax: number = 8 * MiB;
 

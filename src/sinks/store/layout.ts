@@ -1,22 +1,18 @@
-/**
- * Where a frame goes below the directory: the `--layout` template, parsed once, and the numbered names for frames whose
- * own name is taken.
- */
+/** Where a frame goes below the directory: the `--layout` template. */
 import { UserError } from "../../errors.ts";
 import type { Frame } from "../../frame.ts";
-import { nameBytesMax, segmentBytesMax } from "../../limits.ts";
 import { nameProblem } from "../../names.ts";
+import { fieldList, Template } from "../../template.ts";
 
 export const layoutDefault = "{device}/{source}/{name}";
 
 const fields = ["device", "source", "name", "session", "sequence", "date", "hour"] as const;
 type Field = (typeof fields)[number];
-type Part = { readonly text: string } | { readonly field: Field };
 
 /** A parsed template. */
 export class Layout {
   readonly template: string;
-  readonly #parts: readonly Part[];
+  readonly #parsed: Template<Field>;
   // Frames come in order of time, so the last hour's texts serve nearly all of them.
   #hourIndex = Number.NaN;
   #date = "";
@@ -25,9 +21,11 @@ export class Layout {
   /** Throws UserError for a template that cannot give each frame a safe path of its own. */
   constructor(template: string) {
     this.template = template;
-    this.#parts = parseTemplate(template);
-    const used = new Set(this.#parts.map((part) => ("field" in part ? part.field : "")));
-    if (!used.has("name") && !used.has("sequence")) {
+    const parsed = new Template(template, fields);
+    this.#parsed = parsed;
+    const unknown = parsed.unknownField ?? parsed.strayBrace;
+    if (unknown !== undefined) throw layoutError(template, `${unknown} is not a field`);
+    if (!parsed.uses("name") && !parsed.uses("sequence")) {
       throw layoutError(template, "needs {name} or {sequence}, or all frames would have one path");
     }
     const origin = { device: "d", source: "s", session: "0".repeat(32) };
@@ -42,9 +40,7 @@ export class Layout {
   }
 
   #fill(frame: Frame): string {
-    let path = "";
-    for (const part of this.#parts) path += "text" in part ? part.text : this.#value(part.field, frame);
-    return path;
+    return this.#parsed.fill((field) => this.#value(field, frame));
   }
 
   #value(field: Field, frame: Frame): string {
@@ -79,53 +75,9 @@ export class Layout {
   }
 }
 
-function parseTemplate(template: string): Part[] {
-  const parts: Part[] = [];
-  for (const [piece] of template.matchAll(/\{[^{}]*\}|[^{}]+|[{}]/g)) {
-    if (!piece.startsWith("{") && piece !== "}") {
-      parts.push({ text: piece });
-      continue;
-    }
-    const field = fields.find((known) => piece === `{${known}}`);
-    if (field === undefined) throw layoutError(template, `${piece} is not a field`);
-    parts.push({ field });
-  }
-  return parts;
-}
-
 function layoutError(template: string, problem: string): UserError {
   return new UserError(`--layout '${template}': ${problem}`, [
-    `the fields are ${fields.map((field) => `{${field}}`).join(" ")}`,
+    `the fields are ${fieldList(fields)}`,
     `for instance --layout '{device}/{source}/{date}/{name}'`,
   ]);
-}
-
-/**
- * The path of the `number`th frame of one name: `17.jpg`, `17~2.jpg`, `17~3.jpg`. A last segment or path that would
- * become too long loses characters before the number.
- */
-export function numberedPath(path: string, number: number): string {
-  if (number === 1) return path;
-  const segmentStart = path.lastIndexOf("/") + 1;
-  const segment = path.slice(segmentStart);
-  const dot = segment.lastIndexOf(".");
-  // A long "extension" is no extension: cutting before it would leave nothing of the name.
-  const stemEnd = dot > 0 && segment.length - dot <= 16 ? dot : segment.length;
-  const tail = `~${number}${segment.slice(stemEnd)}`;
-  const folder = path.slice(0, segmentStart);
-  const stemBytesMax = Math.min(segmentBytesMax, nameBytesMax - Buffer.byteLength(folder)) - Buffer.byteLength(tail);
-  return folder + firstBytes(segment.slice(0, stemEnd), stemBytesMax) + tail;
-}
-
-/** As many whole characters of `text` as fit in `bytesMax`. */
-function firstBytes(text: string, bytesMax: number): string {
-  if (Buffer.byteLength(text) <= bytesMax) return text;
-  let kept = "";
-  let bytes = 0;
-  for (const character of text) {
-    bytes += Buffer.byteLength(character);
-    if (bytes > bytesMax) break;
-    kept += character;
-  }
-  return kept;
 }

@@ -2,7 +2,8 @@
 import type { SinkError } from "../../errors.ts";
 import type { Frame, FrameEntry, Gap, Origin, SourceEnd, Stretch, Verdict } from "../../frame.ts";
 import { outcomeOf } from "../store/duplicates.ts";
-import { Layout, layoutDefault, numberedPath } from "../store/layout.ts";
+import { Layout, layoutDefault } from "../store/layout.ts";
+import { numberedPath } from "../store/numbered-path.ts";
 import type { Draft, Result, StagedFrame, StagedItem, Store, StoreTraits } from "../store/store.ts";
 
 /** A frame as it was stored. */

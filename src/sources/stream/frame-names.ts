@@ -15,6 +15,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { nameProblem } from "../../names.ts";
+import { fieldList, Template } from "../../template.ts";
 
 export const frameNameDefault = "{date}/{time}-{sequence}-{run}.{extension}";
 
@@ -22,29 +23,26 @@ const fields = ["date", "time", "sequence", "run", "source", "extension"] as con
 type Field = (typeof fields)[number];
 
 export class FrameNames {
-  /** Text and fields in turns, beginning with text. */
-  readonly #parts: readonly string[];
+  readonly #template: Template<Field>;
   readonly #run: string;
   readonly #source: string;
 
   /** `run`: eight hexadecimal digits. Throws UserError (usage) for a template that cannot give good names. */
   constructor(template: string, run: string, source: string) {
     this.#source = source;
-    this.#parts = template.split(/\{([^{}]*)\}/);
     this.#run = run;
-    const used = this.#parts.filter((_, at) => at % 2 === 1);
-    const unknown = used.find((field) => !fields.includes(field as Field));
-    const known = fields.map((field) => `{${field}}`).join(" ");
-    if (unknown !== undefined)
-      throw new UserError(`--name: there is no field {${unknown}}`, [`the fields are ${known}`]);
-    for (const field of ["sequence", "run"]) {
-      if (used.includes(field)) continue;
+    const parsed = new Template(template, fields);
+    this.#template = parsed;
+    const known = `the fields are ${fieldList(fields)}`;
+    if (parsed.unknownField !== undefined)
+      throw new UserError(`--name: there is no field ${parsed.unknownField}`, [known]);
+    for (const field of ["sequence", "run"] as const) {
+      if (parsed.uses(field)) continue;
       const why = "without it two frames, of this run or of two runs, could have the same name";
       throw new UserError(`--name needs the field {${field}}`, [why, `for example ${frameNameDefault}`]);
     }
     const problem = nameProblem(this.name(0n, 0, "jpg"));
-    if (problem !== undefined)
-      throw new UserError(`--name does not make a safe name: ${problem}`, [`the fields are ${known}`]);
+    if (problem !== undefined) throw new UserError(`--name does not make a safe name: ${problem}`, [known]);
   }
 
   name(capturedNs: bigint, sequence: number, extension: string): string {
@@ -57,6 +55,6 @@ export class FrameNames {
       source: this.#source,
       extension,
     };
-    return this.#parts.map((part, at) => (at % 2 === 0 ? part : values[part as Field])).join("");
+    return this.#template.fill((field) => values[field]);
   }
 }

@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { UserError } from "../../../src/errors.ts";
-import { nameProblem } from "../../../src/names.ts";
-import { Layout, layoutDefault, numberedPath } from "../../../src/sinks/store/layout.ts";
+import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
 import { frameOf, session } from "../suite.ts";
 
 test("fills every field, dates in UTC", () => {
@@ -55,28 +54,6 @@ test("a path that is not safe is none", () => {
   const layout = new Layout("{date}/x{name}");
   expect(layout.pathOf(frameOf("1.jpg", ""))).toBe("2023-11-14/x1.jpg");
   for (const name of ["a/../../b", "a\\b", "n".repeat(255)]) expect(layout.pathOf(frameOf(name, ""))).toBeUndefined();
-});
-
-test("numbered names keep the extension and the limits", () => {
-  const long = "n".repeat(255);
-  const accents = "é".repeat(127);
-  const deep = `${"d".repeat(200)}/`.repeat(5);
-  const cases = [
-    ["a/17.jpg", 1, "a/17.jpg"],
-    ["a/17.jpg", 2, "a/17~2.jpg"],
-    ["17", 3, "17~3"],
-    ["a.b/17", 3, "a.b/17~3"],
-    ["17.tar.gz", 12, "17.tar~12.gz"],
-    [long, 2, `${"n".repeat(253)}~2`],
-    [`${"n".repeat(251)}.jpg`, 10, `${"n".repeat(248)}~10.jpg`],
-    [accents, 2, `${"é".repeat(126)}~2`],
-    [`${deep}${"n".repeat(19)}`, 2, `${deep}${"n".repeat(17)}~2`],
-    [`x.${"e".repeat(253)}`, 2, `x.${"e".repeat(251)}~2`],
-  ] as const;
-  for (const [path, number, expected] of cases) {
-    expect(numberedPath(path, number)).toBe(expected);
-    expect(nameProblem(expected)).toBeUndefined();
-  }
 });
 
 function hintsOf(run: () => unknown): string {

@@ -1,0 +1,35 @@
+/** Names for frames whose own name is taken. */
+import { nameBytesMax, segmentBytesMax } from "../../limits.ts";
+
+/** Numbered names tried for one frame. Thousands of different pictures of one name are a broken camera. */
+export const numberMax = 10_000;
+
+/**
+ * The path of the `number`th frame of one name: `17.jpg`, `17~2.jpg`, `17~3.jpg`. A last segment or path that would
+ * become too long loses characters before the number.
+ */
+export function numberedPath(path: string, number: number): string {
+  if (number === 1) return path;
+  const segmentStart = path.lastIndexOf("/") + 1;
+  const segment = path.slice(segmentStart);
+  const dot = segment.lastIndexOf(".");
+  // A long "extension" is no extension: cutting before it would leave nothing of the name.
+  const stemEnd = dot > 0 && segment.length - dot <= 16 ? dot : segment.length;
+  const tail = `~${number}${segment.slice(stemEnd)}`;
+  const folder = path.slice(0, segmentStart);
+  const stemBytesMax = Math.min(segmentBytesMax, nameBytesMax - Buffer.byteLength(folder)) - Buffer.byteLength(tail);
+  return folder + firstBytes(segment.slice(0, stemEnd), stemBytesMax) + tail;
+}
+
+/** As many whole characters of `text` as fit in `bytesMax`. */
+function firstBytes(text: string, bytesMax: number): string {
+  if (Buffer.byteLength(text) <= bytesMax) return text;
+  let kept = "";
+  let bytes = 0;
+  for (const character of text) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > bytesMax) break;
+    kept += character;
+  }
+  return kept;
+}
