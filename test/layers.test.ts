@@ -24,6 +24,7 @@ const layers: readonly (readonly string[])[] = [
     "size-text.ts",
     "address.ts",
     "template.ts",
+    "image-format.ts",
   ],
   ["bytes/"],
   ["protocols/", "splitters/", "security/"],

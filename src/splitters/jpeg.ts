@@ -18,6 +18,7 @@
  *   frame as it is: some cameras leave out EOI, and nothing may be lost. At the end of the stream it is truncated,
  *   because there a cut is what it nearly always is.
  */
+import { jpegStart } from "../image-format.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { Step, Walk } from "./walk.ts";
 
@@ -32,8 +33,7 @@ export class JpegWalk implements Walk {
   readonly name = "JPEG";
   readonly extension = "jpg";
   readonly padded = true;
-  /** SOI and the FF of the marker that must follow. */
-  readonly starts: readonly Uint8Array[] = [Uint8Array.of(0xff, marker.soi, 0xff)];
+  readonly starts: readonly Uint8Array[] = [jpegStart];
   readonly prefix = undefined;
   detail = "";
   at = 0;

@@ -6,10 +6,10 @@
  * the next signature goes on from that chunk, so images that were spanned come out late but not lost.
  */
 import { crc32 } from "../bytes/checksum.ts";
+import { pngStart } from "../image-format.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { Step, Walk } from "./walk.ts";
 
-const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 /** The first half of the signature, where a chunk's length should be. No length is that large. */
 const signatureStart = 0x8950_4e47;
 const chunkBytesMax = 0x7fff_ffff;
@@ -21,7 +21,7 @@ export class PngWalk implements Walk {
   readonly name = "PNG";
   readonly extension = "png";
   readonly padded = true;
-  readonly starts: readonly Uint8Array[] = [signature];
+  readonly starts: readonly Uint8Array[] = [pngStart];
   readonly prefix = undefined;
   detail = "";
   at = 0;
@@ -34,7 +34,7 @@ export class PngWalk implements Walk {
   }
 
   begin(at: number): void {
-    this.#chunkAt = this.at = at + signature.length;
+    this.#chunkAt = this.at = at + pngStart.length;
     this.#ihdrSeen = false;
   }
 

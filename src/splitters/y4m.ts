@@ -10,13 +10,12 @@
  * next, which is then found to be no frame; the one after that comes out whole again. (ffmpeg 5.1 itself loses bytes of
  * chroma planes if the width is odd and a sample has more than 8 bits; it cannot read such a stream either.)
  */
+import { y4mStart } from "../image-format.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { Step, Walk } from "./walk.ts";
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-const streamStart = encoder.encode("YUV4MPEG2 ");
-const frameStart = encoder.encode("FRAME");
+const frameStart = new TextEncoder().encode("FRAME");
 
 /** Both kinds of line; ffmpeg takes 256 and 80. Comments (`X…`) may be long, and a line without an end is none. */
 const lineBytesMax = 4096;
@@ -51,7 +50,7 @@ export class Y4mWalk implements Walk {
   readonly name = "y4m";
   readonly extension = "y4m";
   readonly padded = false;
-  starts: readonly Uint8Array[] = [streamStart];
+  starts: readonly Uint8Array[] = [y4mStart];
   /** The stream's header line, once it was read. */
   prefix: Uint8Array | undefined;
   detail = "";
@@ -105,7 +104,7 @@ export class Y4mWalk implements Walk {
     const frameBytes = y4mFrameBytes(decoder.decode(header));
     if (typeof frameBytes === "string") return this.#refuseStream(frameBytes);
     this.prefix = header;
-    this.starts = [frameStart, streamStart];
+    this.starts = [frameStart, y4mStart];
     this.#frameBytes = frameBytes;
     return "preamble";
   }
@@ -113,7 +112,7 @@ export class Y4mWalk implements Walk {
   /** Without a header FRAME says nothing. */
   #refuseStream(detail: string): Step {
     this.prefix = undefined;
-    this.starts = [streamStart];
+    this.starts = [y4mStart];
     return this.#fail(detail);
   }
 

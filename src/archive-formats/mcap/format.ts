@@ -4,6 +4,7 @@
  */
 import { McapRecordBuilder, type McapTypes } from "@mcap/core";
 import type { Frame, Gap, HeldFrame, Origin, SourceEnd, Stretch } from "../../frame.ts";
+import type { ImageFormat } from "../../image-format.ts";
 import { GiB } from "../../limits.ts";
 import { compressedImageDescriptor, encodeImageHead } from "./protobuf.ts";
 
@@ -25,20 +26,6 @@ export function headerOf(archive: string): McapTypes.Header {
  * takes no memory.
  */
 export const messageBytesMax: number = GiB;
-
-/** Bytes of a frame by which its format is known. */
-export const formatBytes = 16;
-
-export type ImageFormat = "jpeg" | "png" | "webp" | "avif";
-
-/** Which of the formats of `foxglove.CompressedImage` a frame has, by its first bytes; undefined: another. */
-export function imageFormatOf(start: Uint8Array): ImageFormat | undefined {
-  const text = Buffer.from(start.buffer, start.byteOffset, start.byteLength).toString("latin1");
-  if (text.startsWith("\xff\xd8\xff")) return "jpeg";
-  if (text.startsWith("\x89PNG\r\n\x1a\n")) return "png";
-  if (/^RIFF[^]{4}WEBP/.test(text)) return "webp";
-  return /^[^]{4}ftypavi[fs]/.test(text) ? "avif" : undefined;
-}
 
 /** A time as Foxglove's JSON has it: whole seconds, also before 1970, and the nanoseconds after them. */
 interface JsonTime {

@@ -7,20 +7,11 @@
 import { McapStreamReader, Opcode } from "@mcap/core";
 import { crc32 } from "../../bytes/checksum.ts";
 import type { HeldFrame } from "../../frame.ts";
+import { imageFormatOf, imageStartBytes } from "../../image-format.ts";
 import { MiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { type Channel, Channels } from "./channels.ts";
-import {
-  encodeSchemas,
-  formatBytes,
-  groupPattern,
-  groupTextBytesMax,
-  imageFormatOf,
-  imageHead,
-  logTime,
-  ownChannels,
-  readFact,
-} from "./format.ts";
+import { encodeSchemas, groupPattern, groupTextBytesMax, imageHead, logTime, ownChannels, readFact } from "./format.ts";
 import { GrowingChunk } from "./growing-chunk.ts";
 import {
   chunkHeadBytes,
@@ -276,7 +267,7 @@ class Scan {
   #isWhole({ held, channel, at, end }: FoundFrame): boolean {
     const { frame } = held;
     const bytesAt = end - frame.bytes;
-    const format = imageFormatOf(this.#read(bytesAt, Math.min(formatBytes, frame.bytes)));
+    const format = imageFormatOf(this.#read(bytesAt, Math.min(imageStartBytes, frame.bytes)));
     const kind = format === undefined ? "other" : "image";
     if (kind !== channel.kind) return false;
     const fields = format === undefined ? new Uint8Array(0) : imageHead(frame, format);

@@ -13,16 +13,15 @@ import type { Channels } from "../../archive-formats/mcap/channels.ts";
 import {
   encodeSchemas,
   type Fact,
-  formatBytes,
   frameFact,
   type GroupFacts,
-  imageFormatOf,
   imageHead,
   logTime,
 } from "../../archive-formats/mcap/format.ts";
 import { GrowingChunk } from "../../archive-formats/mcap/growing-chunk.ts";
 import { encodeGrowingHead, encodeMessageHead, messageHeadBytes } from "../../archive-formats/mcap/records.ts";
 import type { Tail } from "../../archive-formats/mcap/scan.ts";
+import { imageFormatOf, imageStartBytes } from "../../image-format.ts";
 import { MiB } from "../../limits.ts";
 import type { NewFrame } from "../store/append-store.ts";
 
@@ -69,7 +68,7 @@ export class GroupWriter {
     const pieces = draft.pieces();
     const first = await pieces.next();
     let piece = first.done === true ? undefined : first.value;
-    const format = imageFormatOf(piece?.subarray(0, formatBytes) ?? new Uint8Array(0));
+    const format = imageFormatOf(piece?.subarray(0, imageStartBytes) ?? new Uint8Array(0));
     const channel = this.#channels.of(format === undefined ? "other" : "image", frame.origin);
     const time = logTime(frame.capturedNs);
     const fields = format === undefined ? new Uint8Array(0) : imageHead(frame, format);

@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ExitStatus, nothingWritten, SinkError, UserError } from "../../errors.ts";
 import type { RefusalReason } from "../../frame.ts";
+import { startsWith, y4mStart } from "../../image-format.ts";
 import type { Clock } from "../../ports.ts";
 import { describe, errorCode } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
@@ -30,7 +31,6 @@ const rememberedFrames = 100_000;
 /** Whoever shares the pipe has made it non-blocking and it is full: how long until the next try. */
 const fullPipeMs = 5;
 const probeBytes = 4096;
-const y4mMagic = "YUV4MPEG2 ";
 const newline = 0x0a;
 
 export interface StdoutStoreOptions {
@@ -238,8 +238,8 @@ class StreamAppender implements Appender {
 
 /** The first line of a y4m frame, which is ASCII; undefined for any other. */
 function y4mHeaderOf(start: Uint8Array): string | undefined {
+  if (!startsWith(start, y4mStart)) return undefined;
   const text = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
-  if (text.toString("latin1", 0, y4mMagic.length) !== y4mMagic) return undefined;
   const end = text.indexOf(newline);
   return end === -1 ? undefined : text.toString("latin1", 0, end);
 }

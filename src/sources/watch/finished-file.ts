@@ -29,6 +29,7 @@
  *   same; if that is not known, only the trailer makes it finished at once.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { imageFormatOf, imageStartBytes } from "../../image-format.ts";
 import { type FileWriters, fileWriters } from "../../system/open-writers.ts";
 import { readFlags } from "../files/opened-file.ts";
 
@@ -64,12 +65,8 @@ export function settleMs({ trailer, writers }: FileEvidence, past: FilePast): nu
 
 /** Cameras put some bytes of their own behind the end of a JPEG. Compressed data never looks like an end. */
 const tailBytes = 64;
-const headBytes = 8;
-
-const jpegHead = Buffer.from("ffd8ff", "hex");
-const jpegEnd = Buffer.from("ffd9", "hex");
-const pngHead = Buffer.from("89504e470d0a1a0a", "hex");
-const pngEnd = Buffer.from("0000000049454e44ae426082", "hex");
+/** Formats whose end can be told. */
+const ends = { jpeg: Buffer.from("ffd9", "hex"), png: Buffer.from("0000000049454e44ae426082", "hex") };
 
 const scratch = Buffer.alloc(tailBytes);
 
@@ -88,13 +85,8 @@ export function inspectFile(path: string, past: FilePast): FileEvidence {
 function readTrailer(fd: number): Trailer {
   const { size } = fstatSync(fd);
   if (size === 0) return "missing";
-  const head = scratch.subarray(0, readSync(fd, scratch, 0, headBytes, 0));
-  const isJpeg = startsWith(head, jpegHead);
-  if (!isJpeg && !startsWith(head, pngHead)) return "without";
+  const format = imageFormatOf(scratch.subarray(0, readSync(fd, scratch, 0, imageStartBytes, 0)));
+  if (format !== "jpeg" && format !== "png") return "without";
   const tail = scratch.subarray(0, readSync(fd, scratch, 0, tailBytes, Math.max(0, size - tailBytes)));
-  return tail.includes(isJpeg ? jpegEnd : pngEnd) ? "present" : "missing";
-}
-
-function startsWith(head: Buffer, start: Buffer): boolean {
-  return head.subarray(0, start.length).equals(start);
+  return tail.includes(ends[format]) ? "present" : "missing";
 }

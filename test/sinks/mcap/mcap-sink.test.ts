@@ -13,7 +13,6 @@ import {
 import { join } from "node:path";
 import protobuf from "protobufjs";
 import { Channels } from "../../../src/archive-formats/mcap/channels.ts";
-import { imageFormatOf } from "../../../src/archive-formats/mcap/format.ts";
 import { PromptWriter } from "../../../src/archive-formats/mcap/prompt-writer.ts";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError, UserError } from "../../../src/errors.ts";
@@ -154,16 +153,6 @@ describe("mcap sink: what a reader finds", () => {
       const plain = (fields: unknown): string => JSON.stringify(fields).replace(/"[.\w]*Timestamp"/g, '"Timestamp"');
       expect(plain(fieldsOf(carried.lookupType(ours)))).toBe(plain(fieldsOf(published.root.lookupType(theirs))));
     }
-  });
-
-  test("formats are known by their first bytes, however few there are", () => {
-    for (const format of ["jpeg", "png", "webp", "avif"] as const) {
-      expect(imageFormatOf(pictureOf(format, 16))).toBe(format);
-      expect(imageFormatOf(pictureOf(format, 2))).toBeUndefined();
-    }
-    expect(imageFormatOf(pictureOf("y4m", 16))).toBeUndefined();
-    expect(imageFormatOf(Buffer.from("\0\0\0\x20ftypheic", "latin1"))).toBeUndefined();
-    expect(imageFormatOf(new Uint8Array(0))).toBeUndefined();
   });
 
   test("frames that are no pictures have a channel of their own beside the source's pictures", async () => {
