@@ -25,6 +25,16 @@ export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionError(message);
 }
 
+/** What `step` throws, or `undefined`. */
+export function failureOf(step: () => void): unknown {
+  try {
+    step();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
 /** For the `default` of an exhaustive switch. */
 export function unreachable(value: never): never {
   throw new AssertionError(`unreachable: ${String(value)}`);

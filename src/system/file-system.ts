@@ -11,6 +11,7 @@ import {
   constants,
   fdatasync,
   fsync,
+  fsyncSync,
   lstatSync,
   mkdirSync,
   open,
@@ -148,6 +149,9 @@ function checksum(path: string): number {
   }
 }
 
+/** What some file systems say of a directory instead of syncing it. */
+const unsyncable: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);
+
 function syncDirectory(path: string, done: (failure: unknown) => void): void {
   open(path, constants.O_RDONLY, (openFailure, handle) => {
     if (openFailure !== null) {
@@ -156,11 +160,23 @@ function syncDirectory(path: string, done: (failure: unknown) => void): void {
     }
     fsync(handle, (failure) => {
       close(handle, () => {
-        const code = errorCode(failure);
-        done(code === "EINVAL" || code === "ENOTSUP" || code === "EOPNOTSUPP" ? undefined : failure);
+        done(unsyncable.has(errorCode(failure)) ? undefined : failure);
       });
     });
   });
+}
+
+/** As `Disk.syncDirectories`, for one, before it returns. */
+export function syncDirectoryNow(path: string): void {
+  let handle: number | undefined;
+  try {
+    handle = openSync(path, constants.O_RDONLY);
+    fsyncSync(handle);
+  } catch (error) {
+    if (!isDenied(error) && !unsyncable.has(errorCode(error))) throw error;
+  } finally {
+    if (handle !== undefined) closeSync(handle);
+  }
 }
 
 /** A callback for each of `count` operations that calls `done` after the last one, with the first failure. */

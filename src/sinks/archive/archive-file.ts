@@ -8,7 +8,6 @@ import {
   fdatasync,
   fdatasyncSync,
   fstatSync,
-  fsyncSync,
   ftruncateSync,
   openSync,
   readSync,
@@ -19,9 +18,10 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
+import { viewsBehind } from "../../bytes/views.ts";
 import { ExitStatus, nothingWritten, UserError } from "../../errors.ts";
 import { describe, errorCode, isFull } from "../../system/errno.ts";
-import { nodeDisk } from "../../system/file-system.ts";
+import { nodeDisk, syncDirectoryNow } from "../../system/file-system.ts";
 import { type ProcessLock, takeTemporaryLock } from "../../system/process-lock.ts";
 
 /**
@@ -188,31 +188,6 @@ class NodeArchiveFile implements ArchiveFile {
     }
     this.#lock.release();
   }
-}
-
-/** As `Disk.syncDirectories`: one that may not be read, or a file system that cannot do it, is left to the system. */
-function syncDirectoryNow(path: string): void {
-  let handle: number | undefined;
-  try {
-    handle = openSync(path, constants.O_RDONLY);
-    fsyncSync(handle);
-  } catch (error) {
-    if (!["EACCES", "EPERM", "EINVAL", "ENOTSUP", "EOPNOTSUPP"].includes(errorCode(error))) throw error;
-  } finally {
-    if (handle !== undefined) closeSync(handle);
-  }
-}
-
-/** What is left of `views` behind the first `count` bytes. For its test too: no disk writes half a view on demand. */
-export function viewsBehind(views: readonly Uint8Array[], count: number): Uint8Array[] {
-  let left = count;
-  let index = 0;
-  for (let view = views[0]; view !== undefined && view.byteLength <= left; view = views[index]) {
-    left -= view.byteLength;
-    index += 1;
-  }
-  const [first, ...others] = views.slice(index);
-  return first === undefined ? [] : [first.subarray(left), ...others];
 }
 
 function settled(run: (done: (failure: unknown) => void) => void): Promise<void> {

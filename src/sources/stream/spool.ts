@@ -11,10 +11,20 @@
  * A folder belongs to one process, which holds a lock file in it. A folder that has files and not this one is somebody
  * else's, and is not touched.
  */
-import { closeSync, futimesSync, lstatSync, mkdirSync, openSync, readdirSync, renameSync, unlinkSync } from "node:fs";
-import { writevSync } from "node:fs";
+import {
+  closeSync,
+  futimesSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writevSync,
+} from "node:fs";
 import { join } from "node:path";
-import { nothingWritten, SourceError, UserError } from "../../errors.ts";
+import { viewsBehind } from "../../bytes/views.ts";
+import { failureOf, nothingWritten, SourceError, UserError } from "../../errors.ts";
 import type { FrameEntry } from "../../frame.ts";
 import { compareNatural, nameProblem } from "../../names.ts";
 import type { OpenedFrame } from "../../ports.ts";
@@ -101,7 +111,7 @@ export class Spool implements FrameStore {
       }
       renameSync(temporary, this.#path(entry));
     } catch (error) {
-      attempt(() => unlinkSync(temporary));
+      failureOf(() => unlinkSync(temporary));
       throw error;
     }
   }
@@ -111,7 +121,7 @@ export class Spool implements FrameStore {
   }
 
   remove(entry: FrameEntry): boolean {
-    const failure = attempt(() => unlinkSync(this.#path(entry)));
+    const failure = failureOf(() => unlinkSync(this.#path(entry)));
     const stuck = failure !== undefined && errorCode(failure) !== "ENOENT";
     if (stuck && !this.#stuck) {
       this.#onProblem(`frames that are settled cannot be removed from the spool (${errorCode(failure)})`);
@@ -122,7 +132,7 @@ export class Spool implements FrameStore {
 
   setAside(entry: FrameEntry): void {
     const path = this.#path(entry);
-    attempt(() => renameSync(path, `${path}.refused`));
+    failureOf(() => renameSync(path, `${path}.refused`));
   }
 
   close(): void {
@@ -162,25 +172,10 @@ function unusable(folder: string, error: unknown): UserError {
 function writeAll(fd: number, pieces: readonly Uint8Array[], bytes: number): void {
   let left = pieces.filter((piece) => piece.length > 0);
   for (let written = 0; written < bytes;) {
-    // Taking less than was given is not an error: the system says how much it took.
-    let taken = writevSync(fd, left.slice(0, viewsMax));
+    const taken = writevSync(fd, left.slice(0, viewsMax));
     if (taken === 0) throw nothingWritten();
     written += taken;
-    let at = 0;
-    for (; at < left.length && taken >= (left[at]?.length ?? 0); at++) taken -= left[at]?.length ?? 0;
-    left = left.slice(at);
-    const [first] = left;
-    if (first !== undefined && taken > 0) left[0] = first.subarray(taken);
-  }
-}
-
-/** What `step` throws, or `undefined`. */
-function attempt(step: () => void): unknown {
-  try {
-    step();
-    return undefined;
-  } catch (error) {
-    return error;
+    left = viewsBehind(left, taken);
   }
 }
 

@@ -22,7 +22,7 @@ import { scanTar } from "../../../src/archive-formats/tar/scan.ts";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError, UserError } from "../../../src/errors.ts";
 import type { Sink } from "../../../src/ports.ts";
-import { openNodeArchiveFile, viewsBehind } from "../../../src/sinks/archive/archive-file.ts";
+import { openNodeArchiveFile } from "../../../src/sinks/archive/archive-file.ts";
 import { Random } from "../../support/random.ts";
 import { canMount, mountSmall } from "../../support/small-disk.ts";
 import {
@@ -701,14 +701,6 @@ describe("tar sink: when the disk fails", () => {
     expect(results).toEqual(["stored"]);
     sink.dispose();
     expect([...place.stored().values()]).toEqual(["0.jpg", "2.jpg"]);
-  });
-
-  test("a disk that takes less than it is given is given the rest", () => {
-    const views = [[1, 2], [], [3], [4, 5, 6]].map((bytes) => Uint8Array.from(bytes));
-    for (let count = 0; count <= 6; count += 1) {
-      const left = viewsBehind(views, count).flatMap((view) => [...view]);
-      expect(left).toEqual([1, 2, 3, 4, 5, 6].slice(count));
-    }
   });
 
   test("below --min-free it is not ready", () => {
