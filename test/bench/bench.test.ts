@@ -21,8 +21,8 @@ const sets: readonly FrameSetSpec[] = [
   { ...tiny, name: "far", kind: "link", link: { oneWayMs: 2, bitsPerSecond: 100e6 } },
 ];
 const folders: string[] = [];
-/** Builds, starts Python, nginx and others: seconds on a busy machine. */
-const longMs = 120_000;
+/** Builds, starts Python, nginx and others, one after another: minutes on a busy machine. */
+const longMs = 400_000;
 
 let executable = "";
 beforeAll(async () => {

@@ -274,11 +274,20 @@ export async function openPlace(): Promise<Place> {
   return new Place(await executable());
 }
 
-/** A port that was free a moment ago. */
+/**
+ * A port that was free a moment ago. It is below those that systems give out by themselves: tests run side by side, and
+ * the next connection of another must not get it.
+ */
 export function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  listener.stop(true);
-  return listener.port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    try {
+      Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop(true);
+      return port;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
+    }
+  }
 }
 
 /** The files below a directory, without hidden folders: path below it, sorted. None if it is not there. */

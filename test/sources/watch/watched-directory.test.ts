@@ -527,13 +527,14 @@ describe("what appears", () => {
   });
 
   test("and is gone before it was listed: still listed, so that the gap is said", async () => {
-    const watched = new Watched({ paused: true });
-    await Bun.sleep(30);
+    const watched = await watching({ paused: true });
+    // Sees the same events, and right behind it: when this one has the frame, both know of it.
+    const witness = await watching();
     const path = hand("1.jpg");
     // Not a frame yet, so nobody misses it.
     const fd = openSync(join(root, "2.jpg"), "w");
     writeSync(fd, "half");
-    await Bun.sleep(50);
+    await witness.until(1);
     unlinkSync(path);
     unlinkSync(join(root, "2.jpg"));
     closeSync(fd);
