@@ -2,7 +2,7 @@
  * From options to one `Command`: plain values that are known to be good together. Throws UserError for everything else,
  * with the option or the variable it is about.
  */
-import { UserError } from "../errors.ts";
+import { assert, UserError } from "../errors.ts";
 import { frameBytesMaxDefault } from "../limits.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
@@ -56,8 +56,8 @@ export function parseArguments(words: readonly string[], env: Environment): Comm
 function sendCommand(options: ParsedOptions): SendCommand {
   const { inputs, values } = options;
   const { send, insecure } = values;
-  // The mode is chosen by it, so it is there.
-  const { host, port } = send ?? { host: "", port: 0 };
+  assert(send !== undefined, "the mode is chosen by its option");
+  const { host, port } = send;
   if (!isLoopback(host) && !insecure) {
     throw new UserError(`the connection to ${host} leaves this machine, and would not be encrypted`, [
       "--insecure sends over plain TCP all the same: for a network you trust, or inside a tunnel",
@@ -125,7 +125,8 @@ function receiveCommand(options: ParsedOptions): ReceiveCommand {
 }
 
 function listenAddress({ values: { receive, insecure } }: ParsedOptions): Pick<ReceiveCommand, "host" | "port"> {
-  const { host, port } = receive ?? { host: undefined, port: 0 };
+  assert(receive !== undefined, "the mode is chosen by its option");
+  const { host, port } = receive;
   if (host === undefined) return { host: insecure ? undefined : "127.0.0.1", port };
   if (isLoopback(host) || insecure) return { host, port };
   throw new UserError(`${host} can be reached from other machines, and connections would not be encrypted`, [

@@ -161,7 +161,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     },
     once: { help: "exit when the first session has ended" },
   }),
-  ...only(["receive", "send"], {
+  ...only(["send", "receive"], {
     maxFrame: {
       ...size(1, frameBytesCeiling, frameBytesMaxDefault),
       help: "largest frame that is sent or accepted; a larger one is named and left out",
@@ -199,12 +199,7 @@ export function variableOf(flag: string): string {
   return `FRAMEPIPE_${flag.slice(2).toUpperCase().replaceAll("-", "_")}`;
 }
 
-const groups: Readonly<Record<string, string>> = {
-  send: "sender",
-  receive: "receiver",
-  "receive,send": "sender and receiver",
-  verify: "verify",
-};
+const groups: Readonly<Record<Mode, string>> = { send: "sender", receive: "receiver", verify: "verify" };
 
 /** The option as commander wants it. `env` and `conflicts` are for whoever explains it: see `parsed-options.ts`. */
 export function makeOption(key: OptionKey): Option {
@@ -212,7 +207,9 @@ export function makeOption(key: OptionKey): Option {
   const { short, takes, conflicts = {}, repeatable } = entry;
   const flag = flagOf(key);
   const flags = `${short === undefined ? "" : `${short}, `}${flag}${takes === undefined ? "" : ` <${takes[0]}>`}`;
-  const option = new Option(flags, entry.help).helpGroup(groups[entry.modes.join()] ?? "all modes");
+  const option = new Option(flags, entry.help).helpGroup(
+    entry.modes === modes ? "all modes" : entry.modes.map((mode) => groups[mode]).join(" and "),
+  );
   // Brackets within a placeholder do not make the value optional.
   option.optional = false;
   option.conflicts(Object.keys(conflicts));

@@ -33,7 +33,7 @@ export function parseOptions(words: readonly string[], env: Environment): Parsed
   const line = commandLine(optionKeys.filter((key) => entryOf(key).modes.includes(mode)));
   const operands = split(line, words, mode);
   for (const flag of laterOptions) {
-    if ((env[variableOf(flag)] ?? "") !== "") throw notYet(variableOf(flag), "unset it");
+    if (isSet(env, variableOf(flag))) throw notYet(variableOf(flag), "unset it");
   }
   readEnvironment(line, env);
   const label = (key: OptionKey): string | undefined => {
@@ -73,7 +73,7 @@ function unknownOption(word: string, mode: Mode | undefined): UserError {
   if (laterOptions.includes(flag)) return notYet(flag, "leave it out");
   const key = optionKeys.find((known) => flagOf(known) === flag);
   if (key === undefined) {
-    const similar = similarFlags(flag, mode);
+    const similar = similarFlags(flag);
     return new UserError(`unknown option: ${word}`, [similar === undefined ? helpHint : `did you mean ${similar}?`]);
   }
   const { modes: owners } = entryOf(key);
@@ -87,11 +87,9 @@ function unknownOption(word: string, mode: Mode | undefined): UserError {
 const modeNames: Readonly<Record<Mode, string>> = { send: "the sender", receive: "the receiver", verify: "--verify" };
 
 /** Commander compares, and gives the result in its message only. */
-function similarFlags(flag: string, mode: Mode | undefined): string | undefined {
+function similarFlags(flag: string): string | undefined {
   const line = commandLine([]);
-  for (const key of optionKeys) {
-    if (mode === undefined || entryOf(key).modes.includes(mode)) line.option(flagOf(key));
-  }
+  for (const key of optionKeys) line.option(flagOf(key));
   try {
     line.parse([flag], { from: "user" });
   } catch (error) {
@@ -114,7 +112,7 @@ function chooseMode(words: readonly string[], env: Environment): Mode {
     return options.filter((word) => word === flag || word.startsWith(`${flag}=`)).map(() => mode);
   });
   const labelOf = (mode: Mode): string => (typed.length > 0 ? flagOf(mode) : variableOf(flagOf(mode)));
-  const chosen = typed.length > 0 ? typed : modes.filter((mode) => (env[labelOf(mode)] ?? "") !== "");
+  const chosen = typed.length > 0 ? typed : modes.filter((mode) => isSet(env, labelOf(mode)));
   const [mode, second] = chosen;
   if (mode === undefined) {
     // A mode that is spelled wrongly is none.
@@ -132,13 +130,18 @@ export function wordsBeforeEnd(words: readonly string[]): readonly string[] {
   return end === -1 ? words : words.slice(0, end);
 }
 
+/** An empty variable is none: that is how a service file leaves one out. */
+function isSet(env: Environment, variable: string): boolean {
+  return (env[variable] ?? "").trim() !== "";
+}
+
 /** Gives a value to each option that has a variable and was not typed. */
 function readEnvironment(line: CommandLine, env: Environment): void {
   for (const option of line.options) {
     const key = option.attributeName() as OptionKey;
     const { envVar: label = "" } = option;
-    const text = env[label] ?? "";
-    if (text.trim() === "" || line.getOptionValueSource(key) === "cli") continue;
+    const { [label]: text = "" } = env;
+    if (!isSet(env, label) || line.getOptionValueSource(key) === "cli") continue;
     const { takes, repeatable } = entryOf(key);
     const parse = takes?.[1] ?? switchValue;
     const value =

@@ -7,6 +7,7 @@ import { helpText } from "../../src/cli/help.ts";
 import {
   entryOf,
   flagOf,
+  makeOption,
   type Mode,
   type OptionKey,
   optionKeys,
@@ -330,6 +331,23 @@ test("options that contradict each other are both named, in each order and from 
   }
 });
 
+test("commander's options say all that is in the table, for whoever completes or explains them", () => {
+  for (const key of optionKeys) {
+    const { takes, conflicts = {}, typedOnly, short, help } = entryOf(key);
+    expect(makeOption(key)).toMatchObject({
+      long: flagOf(key),
+      short,
+      description: help,
+      required: takes !== undefined,
+      optional: false,
+      argChoices: takes?.[1].choices,
+      conflictsWith: Object.keys(conflicts),
+      envVar: typedOnly === true ? undefined : variableOf(flagOf(key)),
+    });
+    expect(makeOption(key).attributeName()).toBe(key);
+  }
+});
+
 describe("help", () => {
   const text = helpText();
 
@@ -337,7 +355,7 @@ describe("help", () => {
     const headings: Record<string, string> = {
       send: "sender",
       receive: "receiver",
-      "receive,send": "sender and receiver",
+      "send,receive": "sender and receiver",
       verify: "verify",
       "receive,send,verify": "all modes",
     };

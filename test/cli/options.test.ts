@@ -274,7 +274,7 @@ const bad: [line: string, ...said: string[]][] = [
   ["--send localhost:1 d --once", "error: --once is an option of the receiver, and this is the sender", seeHelp],
   [
     "--verify d --insecure",
-    "error: --insecure is an option of the receiver and the sender, and this is --verify",
+    "error: --insecure is an option of the sender and the receiver, and this is --verify",
     seeHelp,
   ],
   ["--verify d e", "error: unexpected argument: e", "hint: one directory at a time: framepipe --verify DIR"],
@@ -282,6 +282,7 @@ const bad: [line: string, ...said: string[]][] = [
   ["--receive 1 --out d e", "error: unexpected argument: e", "hint: inputs are for --send"],
   ["--outt d", "error: unknown option: --outt", "hint: did you mean --out?"],
   ["--max-framse=3", "error: unknown option: --max-framse=3", "hint: did you mean --max-frame?"],
+  ["--send localhost:1 d --recieve 1", "error: unknown option: --recieve", "hint: did you mean --receive?"],
   ["--zzzzzz", "error: unknown option: --zzzzzz", seeHelp],
   ["-x", "error: unknown option: -x", seeHelp],
   ["--json=1", "error: --json takes no value", "hint: write --json alone"],
@@ -398,6 +399,16 @@ describe("environment", () => {
     );
     expect(parse("", sender)).toEqual(sending({}, { port: 80 }));
     expect(parse("", { FRAMEPIPE_VERIFY: "d" })).toEqual(verifying({ verify: "d" }));
+  });
+
+  test("a variable that is empty is none", () => {
+    for (const text of ["", " ", "\n"]) {
+      expect(complaint("vis", { FRAMEPIPE_SEND: text, FRAMEPIPE_JSON: text })[0]).toStartWith("error: nothing to do");
+      const line = "--send localhost:80 vis";
+      expect(parse(line, { FRAMEPIPE_KEY: text, FRAMEPIPE_ONCE: text, FRAMEPIPE_MAX_FRAME: text })).toEqual(
+        sending({}, { port: 80 }),
+      );
+    }
   });
 
   test("has lists with a value a line", () => {

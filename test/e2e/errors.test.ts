@@ -75,6 +75,28 @@ const mistakes: readonly Mistake[] = [
     says: ["error: FRAMEPIPE_MIN_FREE: not a size: some", /^hint: /],
   },
   {
+    words: "",
+    env: { FRAMEPIPE_SEND: "localhost:1", FRAMEPIPE_INPUT: "vis\nother/vis" },
+    status: 2,
+    says: ["error: two inputs are named vis: vis and other/vis", /^hint: .*vis-1=vis vis-2=other/],
+  },
+  {
+    words: "--verify DIR/vis --quiet",
+    env: { FRAMEPIPE_VERBOSE: "1" },
+    status: 2,
+    says: ["error: --quiet cannot be used with FRAMEPIPE_VERBOSE", "hint: leave out one of them"],
+  },
+  {
+    words: "--send localhost:1 --recieve 1 DIR/vis",
+    status: 2,
+    says: ["error: unknown option: --recieve", "hint: did you mean --receive?"],
+  },
+  {
+    words: "--send localhost:1 --max-frame 1K --format raw:2K -",
+    status: 2,
+    says: ["error: --format: a frame of 2.00 kB is too much", "hint: at most 1.00 kB (--max-frame)"],
+  },
+  {
     words: "--receive 0 --out DIR/out --sync sometimes",
     status: 2,
     says: ["error: --sync: found sometimes, expected batch, each or never", /^hint: /],

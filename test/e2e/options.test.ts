@@ -260,9 +260,10 @@ test("FRAMEPIPE_ variables stand in for options, and the command line wins", asy
   const receiver = place.start([], { env });
   const { address } = await receiver.waitFor("listening");
   const sendEnv = { FRAMEPIPE_SEND: String(address), FRAMEPIPE_INCLUDE: "*.png", FRAMEPIPE_DEVICE: "from-env" };
-  expect((await place.run(["--device", "typed", dir], { env: sendEnv })).status).toBe(0);
+  const inputs = { FRAMEPIPE_INPUT: `${dir}\nsecond=${dir}\n`, FRAMEPIPE_INCLUDE: "*.png\n*.bmp" };
+  expect((await place.run(["--device", "typed"], { env: { ...sendEnv, ...inputs } })).status).toBe(0);
   expect(await receiver.status()).toBe(0);
-  expect(filesBelow(out)).toEqual(["typed/vis/2.png"]);
+  expect(filesBelow(out)).toEqual(["typed/second/2.png", "typed/vis/2.png"]);
 
   const second = place.start(["--out", other], { env: { ...env, FRAMEPIPE_INCLUDE: "*.jpg" } });
   const { address: secondAddress } = await second.waitFor("listening");
