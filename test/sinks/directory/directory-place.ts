@@ -30,7 +30,16 @@ export class DirectoryPlace implements SinkPlace {
   }
 
   open(changes: DirectoryOptions = {}): Sink {
-    const options = {
+    const options = this.options(changes);
+    return sinkOf(this.openStore(options), options);
+  }
+
+  openStore(options: DirectoryStoreOptions): DirectoryStore {
+    return new DirectoryStore(options);
+  }
+
+  options(changes: DirectoryOptions = {}): DirectoryStoreOptions & Partial<StoreSinkOptions> {
+    return {
       directory: this.directory,
       layout: new Layout(layoutDefault),
       sync: "batch" as const,
@@ -41,7 +50,6 @@ export class DirectoryPlace implements SinkPlace {
       ...this.#options,
       ...changes,
     };
-    return sinkOf(new DirectoryStore(options), options);
   }
 
   stored(): Map<string, string> {
