@@ -76,6 +76,7 @@ test("a torn tail is cut off, wherever it is torn, and what it had is stored aga
     // Of what was not flushed, some is there and some is zeros.
     appendFileSync(path, Buffer.concat([whole.subarray(0, bytes), Buffer.alloc(bytes % 3)]));
     const sink = tearing.open();
+    expect(readFileSync(path)).toEqual(whole.subarray(0, statSync(path).size));
     const verdicts = await ask(sink, { device: "rig", source: "visible", session }, entries);
     expect(verdicts.map(({ kind }) => kind)).toEqual(["have", verdicts[1]?.kind === "have" ? "have" : "want"]);
     expect(await store(sink, frameOf("2.jpg", "two"), "two")).toBe("stored");

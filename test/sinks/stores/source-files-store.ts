@@ -26,6 +26,8 @@ import { FrameIndex } from "../../../src/sinks/store/frame-index.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
 import type { Draft, Result, StagedItem, Store } from "../../../src/sinks/store/store.ts";
 
+const newline = 0x0a;
+
 class Pieces implements Draft {
   readonly views: Uint8Array[] = [];
   bytes = 0;
@@ -187,7 +189,7 @@ export function* recordsOf(file: Buffer): Generator<FileRecord> {
     const frame: Frame = { ...head.frame, capturedNs: BigInt(head.frame.capturedNs) };
     const bytes = file.subarray(start, start + frame.bytes);
     at = start + frame.bytes + 1;
-    if (at > file.byteLength || checksumOf(bytes) !== head.crc32) return;
+    if (file[at - 1] !== newline || checksumOf(bytes) !== head.crc32) return;
     yield { held: { ...head, frame }, bytes, isGap: false, end: at };
   }
 }
