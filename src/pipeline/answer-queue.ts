@@ -33,6 +33,8 @@ interface WaitingOffer {
   verdicts: readonly Verdict[] | undefined;
   /** Which question is the one that counts; 0 while none is under way. */
   question: number;
+  /** Of the question that was asked last. */
+  stopClock: (() => void) | undefined;
 }
 
 export class AnswerQueue {
@@ -57,7 +59,7 @@ export class AnswerQueue {
     const verdicts = this.#options.sink.lookup(offer.origin, offer.entries);
     const before = this.#waiting.get(offer.sourceIndex);
     if (before === undefined && !(verdicts instanceof Promise)) return this.#options.answer(offer, verdicts);
-    const waiting: WaitingOffer = { offer, verdicts: undefined, question: 0 };
+    const waiting: WaitingOffer = { offer, verdicts: undefined, question: 0, stopClock: undefined };
     if (before === undefined) this.#waiting.set(offer.sourceIndex, [waiting]);
     else before.push(waiting);
     this.#count += 1;
@@ -96,6 +98,7 @@ export class AnswerQueue {
       if (!isAnswer()) return;
       failed(new SinkError(`${sink.place}: no answer in ${lookupMs / 1000} s`, { retryable: true }));
     });
+    waiting.stopClock = stopClock;
     try {
       const found = await verdicts;
       if (!isAnswer()) return;
@@ -126,6 +129,7 @@ export class AnswerQueue {
   /** The connection is gone: nobody is answered any more. */
   close(): void {
     this.#closed = true;
+    for (const queue of this.#waiting.values()) for (const { stopClock } of queue) stopClock?.();
     this.#waiting.clear();
     this.#count = 0;
   }

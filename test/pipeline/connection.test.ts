@@ -3,51 +3,13 @@ import { describe, expect, test } from "bun:test";
 import { crc32 } from "../../src/bytes/checksum.ts";
 import type { ReceiverEvent } from "../../src/events.ts";
 import { idleMs } from "../../src/limits.ts";
-import type { Link, LinkHandlers } from "../../src/ports.ts";
+import type { LinkHandlers } from "../../src/ports.ts";
 import { Kind } from "../../src/protocols/wire/constants.ts";
 import { concat, encoded, hello, putPayload } from "../protocols/wire/cases.ts";
 import type { SimClock } from "../simulation/sim-clock.ts";
 import { MemorySink } from "../sinks/memory-sink.ts";
+import { HeldLink } from "./held-link.ts";
 import { openHub } from "./open-hub.ts";
-
-class HeldLink implements Link {
-  readonly peer = "test:1";
-  /** Bytes the link takes at the next writes. */
-  room = Number.POSITIVE_INFINITY;
-  readonly #parts: Uint8Array[] = [];
-  shut = false;
-  closed = false;
-  paused = false;
-
-  write(view: Uint8Array): number {
-    expect(this.shut).toBe(false);
-    const count = Math.min(view.length, this.room);
-    this.room -= count;
-    this.#parts.push(view.slice(0, count));
-    return count;
-  }
-  pause(): void {
-    this.paused = true;
-  }
-  resume(): void {
-    this.paused = false;
-  }
-  shutdown(): void {
-    this.shut = true;
-  }
-  close(): void {
-    this.closed = true;
-  }
-  /** Kinds of the messages written so far. */
-  kinds(): number[] {
-    const bytes = concat(...this.#parts);
-    const view = new DataView(bytes.buffer);
-    const kinds: number[] = [];
-    for (let at = 0; at + 16 <= bytes.length; at += 16 + view.getUint32(at + 4, true))
-      kinds.push(view.getUint8(at + 2));
-    return kinds;
-  }
-}
 
 function connect(): {
   link: HeldLink;

@@ -7,8 +7,8 @@ import { SimClock } from "../simulation/sim-clock.ts";
 export function openHub(
   sink: Sink,
   onSessionEnd: (complete: boolean) => void = () => undefined,
+  time: SimClock = new SimClock(),
 ): { hub: ReceiverHub; time: SimClock; clock: Clock; events: ReceiverEvent[] } {
-  const time = new SimClock();
   const { clock } = time.process();
   const events: ReceiverEvent[] = [];
   const hub = new ReceiverHub({

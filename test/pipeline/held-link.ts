@@ -1,0 +1,48 @@
+/** A receiver's link that the test holds in its hand. */
+import { expect } from "bun:test";
+import type { Link } from "../../src/ports.ts";
+import { concat } from "../protocols/wire/cases.ts";
+
+export class HeldLink implements Link {
+  readonly peer: string = "test:1";
+  /** Bytes the link takes at the next writes. */
+  room: number = Number.POSITIVE_INFINITY;
+  readonly #parts: Uint8Array[] = [];
+  shut: boolean = false;
+  closed: boolean = false;
+  paused: boolean = false;
+
+  write(view: Uint8Array): number {
+    expect(this.shut).toBe(false);
+    const count = Math.min(view.length, this.room);
+    this.room -= count;
+    this.#parts.push(view.slice(0, count));
+    return count;
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  shutdown(): void {
+    this.shut = true;
+  }
+  close(): void {
+    this.closed = true;
+  }
+  /** Everything written so far. */
+  get written(): Uint8Array {
+    return concat(...this.#parts);
+  }
+
+  /** Kinds of the messages written so far. */
+  kinds(): number[] {
+    const bytes = this.written;
+    const view = new DataView(bytes.buffer);
+    const kinds: number[] = [];
+    for (let at = 0; at + 16 <= bytes.length; at += 16 + view.getUint32(at + 4, true))
+      kinds.push(view.getUint8(at + 2));
+    return kinds;
+  }
+}
