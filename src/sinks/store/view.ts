@@ -3,6 +3,7 @@
  * keeps everything. It is never waited for: when it is slower than the frames come, some are left out, which is said;
  * when its reader has gone, the others go on.
  */
+import { SinkError } from "../../errors.ts";
 import type { ViewEvent } from "../../events.ts";
 import type { Frame } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
@@ -11,6 +12,11 @@ import type { FrameWriter, Sink } from "../../ports.ts";
 /** What may wait for it. A single frame may be larger. */
 const waitingBytesMax: number = 16 * MiB;
 const waitingFramesMax = 256;
+/**
+ * Once behind, it is shown nothing until no more than this share of that waits: else a reader that is a little too slow
+ * would lack every other frame, and each of them would be said.
+ */
+const caughtUpShare = 0.5;
 
 /** A frame that is shown, or as much of it as the view takes. Never throws. */
 export interface ShownFrame {
@@ -40,11 +46,7 @@ export class View {
   open(frame: Frame): ShownFrame | undefined {
     if (this.#ended) return undefined;
     const writer = this.#begin(frame);
-    if (writer === undefined) {
-      this.#skippedFrames += 1;
-      if (this.#skippedFrames === 1) this.#onEvent({ event: "view-behind", place: this.place });
-      return undefined;
-    }
+    if (writer === undefined) return this.#leaveOut();
     if (this.#skippedFrames > 0) {
       this.#onEvent({ event: "view-resumed", place: this.place, skippedFrames: this.#skippedFrames });
       this.#skippedFrames = 0;
@@ -52,10 +54,17 @@ export class View {
     return this.#shown(writer);
   }
 
+  #leaveOut(): undefined {
+    if (this.#ended) return;
+    this.#skippedFrames += 1;
+    if (this.#skippedFrames === 1) this.#onEvent({ event: "view-behind", place: this.place });
+  }
+
   #begin(frame: Frame): FrameWriter | undefined {
     const { stagedFrames, stagedBytes } = this.#sink;
-    if (stagedFrames >= waitingFramesMax) return undefined;
-    if (stagedFrames > 0 && stagedBytes + frame.bytes > waitingBytesMax) return undefined;
+    const share = this.#skippedFrames > 0 ? caughtUpShare : 1;
+    if (stagedFrames >= share * waitingFramesMax) return undefined;
+    if (stagedFrames > 0 && stagedBytes + frame.bytes > share * waitingBytesMax) return undefined;
     try {
       if (this.#sink.ready(frame.bytes) !== undefined) return undefined;
       const writer = this.#sink.open(frame);
@@ -76,12 +85,17 @@ export class View {
       } catch {
         broken = true;
         writer.abort();
+        this.#leaveOut();
       }
     };
     return {
       write: (view) => attempt(() => writer.write(view)),
       finish: (crc32) => {
-        attempt(() => writer.finish(crc32, () => undefined));
+        attempt(() => {
+          writer.finish(crc32, (result) => {
+            if (result instanceof SinkError && result.retryable) this.#leaveOut();
+          });
+        });
         this.#commit();
       },
       abort: () => writer.abort(),
