@@ -106,18 +106,70 @@ test.concurrent(
   60_000,
 );
 
+/** A receiver that keeps frames in `captures`, and shows them to `reader`; its own status comes as a line. */
+async function receiveBeside(place: Place, reader: string) {
+  const captures = place.path("captures");
+  const receiving = ["--receive", "127.0.0.1:0", "--out", captures, "--out", "-", "--json"];
+  const script = `{ "$0" "$@" & echo $! >&2; wait $!; echo "status $?" >&2; } | ${reader}`;
+  const running = new Running("bash", ["-c", script, await executable(), ...receiving]);
+  const { address } = await running.waitFor("listening");
+  const pid = Number(running.lines.find((line) => /^\d+$/.test(line)));
+  place.onClose(() => running.lines.some((line) => line.startsWith("status")) || process.kill(pid, "SIGKILL"));
+  /** Ends the receiver, and returns the line with its status. */
+  const stop = async (): Promise<string | undefined> => {
+    process.kill(pid, "SIGTERM");
+    expect(await running.status()).toBe(0);
+    return running.lines.find((line) => line.startsWith("status"));
+  };
+  return { running, captures, port: Number(String(address).split(":").at(-1)), stop };
+}
+
 test.concurrent(
-  "beside a directory, standard output is a view: its reader may go, and everything is stored",
+  "a reader that is slow, beside a directory, is shown only some frames; the directory has all",
   async () => {
     await using place = await openPlace();
-    const captures = place.path("captures");
-    const { running, port } = await receiveInto(place, "head -c 1000 | wc -c", ["--out", captures, "--once"]);
-    expect(await place.send(port, [`visible=${visible}`], ["--device", "rig"]).status()).toBe(0);
-    expect(await running.status()).toBe(0);
-    expect(await running.stdout).toBe("1000\nstatus 0\n");
+    const dir = place.path("large");
+    const count = 40;
+    // More than may wait for the reader.
+    makeMegabytes(dir, count);
+    const go = place.path("go");
+    const reader = `(while [ ! -e '${go}' ]; do sleep 0.05; done; cat) | wc -c`;
+    const { running, captures, port, stop } = await receiveBeside(place, reader);
+    // The reader has read nothing, and nobody waits for it.
+    expect(await place.send(port, [dir]).status()).toBe(0);
+    expect(differences(dir, join(captures, "camera/large"))).toEqual([]);
+    expect(running.all("view-behind")).toMatchObject([{ place: "-" }]);
+    writeFileSync(go, "");
+    let skipped: number | undefined;
+    for (let look = 0; skipped === undefined; look += 1) {
+      expect(look).toBeLessThan(100);
+      const sender = place.send(port, [`later${look}=${infrared}`]);
+      expect(await sender.status()).toBe(0);
+      skipped = running.all("view-resumed")[0]?.["skippedFrames"] as number | undefined;
+    }
+    expect(skipped).toBeGreaterThan(10);
+    expect(skipped).toBeLessThan(count);
+    expect(await stop()).toBe("status 0");
+    expect(Number(await running.stdout)).toBeGreaterThan((count - skipped) * 1_000_000);
+    expect([running.count("view-behind"), running.count("view-resumed"), running.count("held")]).toEqual([1, 1, 0]);
+  },
+  60_000,
+);
+
+test.concurrent(
+  "a reader that goes away, beside a directory, is said; the receiver goes on",
+  async () => {
+    await using place = await openPlace();
+    const { running, captures, port, stop } = await receiveBeside(place, "head -c 1000 | wc -c");
+    expect(await place.send(port, [visible]).status()).toBe(0);
+    await running.waitFor("view-ended");
+    expect(await place.send(port, [infrared]).status()).toBe(0);
+    expect(differences(visible, join(captures, "camera/vis"))).toEqual([]);
+    expect(differences(infrared, join(captures, "camera/ir"))).toEqual([]);
+    expect(await stop()).toBe("status 0");
+    expect(await running.stdout).toBe("1000\n");
     expect(running.all("view-ended")).toMatchObject([{ place: "-", reason: "its reader has closed it" }]);
-    for (const event of ["error", "held", "rejected"]) expect(running.count(event), event).toBe(0);
-    expect(differences(visible, join(captures, "rig", "visible"))).toEqual([]);
+    for (const event of ["error", "held", "rejected", "view-behind"]) expect(running.count(event), event).toBe(0);
   },
   60_000,
 );
