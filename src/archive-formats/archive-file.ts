@@ -10,6 +10,8 @@ export interface ArchiveFile {
   read(into: Uint8Array, position: number): number;
   /** Writes all views, one behind the other. They must not change until then. */
   write(views: readonly Uint8Array[], position: number): Promise<void>;
+  /** Writes all of `view` before it returns: for the little that cannot wait. */
+  writeNow(view: Uint8Array, position: number): void;
   /** Writes zeros, without waiting, to see whether anything can be written there. */
   probe(bytes: number, position: number): void;
   /** Shorter: cuts the end off. Longer: adds zeros, for which a disk needs no room. */
@@ -20,5 +22,7 @@ export interface ArchiveFile {
   syncNow(): void;
   /** It is still what is at its path. */
   inPlace(): boolean;
+  /** What an ordinary user may still write to its disk. */
+  freeBytes(): number;
   close(): void;
 }

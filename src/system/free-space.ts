@@ -9,7 +9,7 @@ const answerMs = 500;
 const answerBytes = 32 * MiB;
 
 export interface FreeSpaceOptions {
-  readonly disk: Disk;
+  readonly disk: Pick<Disk, "freeBytes">;
   readonly directory: string;
   /** For messages; the directory unless it is given. */
   readonly place?: string;

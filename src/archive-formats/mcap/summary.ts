@@ -8,7 +8,6 @@ import { assert } from "../../errors.ts";
 import { MiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { schemas } from "./format.ts";
-import type { PromptWriter } from "./prompt-writer.ts";
 import { chunkHeadBytes, readChunkHead, readRecordHead, recordHeadBytes, startBytes } from "./records.ts";
 import { Window } from "./window.ts";
 
@@ -23,7 +22,6 @@ const footerFieldsBytes = 16;
 export interface EndingOptions {
   /** Its chunks are all sealed. */
   readonly file: ArchiveFile;
-  readonly prompt: PromptWriter;
   /** Behind the last of them. */
   readonly at: number;
   /** Those whose records are in it. */
@@ -129,7 +127,7 @@ class Ending {
     const bytes = this.#builder.buffer;
     this.#builder.reset();
     this.#crc32 = crc32(bytes, this.#crc32);
-    this.#options.prompt.write(bytes, this.#at);
+    this.#options.file.writeNow(bytes, this.#at);
     this.#at += bytes.byteLength;
   }
 }

@@ -153,6 +153,14 @@ class NodeArchiveFile implements ArchiveFile {
     });
   }
 
+  writeNow(view: Uint8Array, position: number): void {
+    for (let done = 0; done < view.byteLength;) {
+      const count = writeSync(this.#handle, view, done, view.byteLength - done, position + done);
+      if (count <= 0) throw nothingWritten();
+      done += count;
+    }
+  }
+
   probe(bytes: number, position: number): void {
     if (writeSync(this.#handle, new Uint8Array(bytes), 0, bytes, position) < bytes) throw nothingWritten();
   }
@@ -176,6 +184,10 @@ class NodeArchiveFile implements ArchiveFile {
 
   inPlace(): boolean {
     return nodeDisk.identity(this.path) === this.#identity;
+  }
+
+  freeBytes(): number {
+    return nodeDisk.freeBytes(dirname(this.path));
   }
 
   close(): void {

@@ -3,7 +3,6 @@ import { dirname } from "node:path";
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
 import { SinkError } from "../../errors.ts";
 import type { Clock } from "../../ports.ts";
-import { nodeDisk } from "../../system/file-system.ts";
 import { FreeSpace } from "../../system/free-space.ts";
 import type { AppendRequest } from "../store/append-store.ts";
 
@@ -24,7 +23,7 @@ export class ArchiveSpace {
     this.#path = path;
     this.#file = file;
     const directory = dirname(file.path);
-    this.#space = new FreeSpace({ disk: nodeDisk, directory, minFreeBytes, nowMs: () => clock.nowMs() });
+    this.#space = new FreeSpace({ disk: file, directory, minFreeBytes, nowMs: () => clock.nowMs() });
   }
 
   /** As `Appender.check`. During an append nobody knows how much of it is in the answer, so the last one serves. */

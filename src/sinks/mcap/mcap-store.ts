@@ -18,7 +18,6 @@ import {
   newArchiveId,
   stretchFact,
 } from "../../archive-formats/mcap/format.ts";
-import { PromptWriter } from "../../archive-formats/mcap/prompt-writer.ts";
 import { encodeGrowingHead, encodeStart, isStart, magic, startBytes } from "../../archive-formats/mcap/records.ts";
 import { type Archive, hasLaterGroup, scanArchive, type Tail } from "../../archive-formats/mcap/scan.ts";
 import { writeEnding } from "../../archive-formats/mcap/summary.ts";
@@ -56,6 +55,8 @@ export interface McapStoreOptions {
   readonly memoryBytesMax: number;
   readonly cacheBytes: number;
   readonly openFile: OpenArchiveFile;
+  /** For a file that is not on a disk of this machine: nothing is put beside it. */
+  readonly indexInMemory?: boolean;
   readonly clock: Pick<Clock, "nowMs">;
   /** Size at which a chunk is full; smaller for tests. */
   readonly chunkBytesMax?: number;
@@ -88,7 +89,6 @@ class McapAppender implements Appender {
   readonly index: FrameIndex;
   readonly #options: McapAppenderOptions;
   readonly #file: ArchiveFile;
-  readonly #prompt: PromptWriter;
   readonly #space: ArchiveSpace;
   readonly #channels: Channels;
   /** The archive's name. */
@@ -104,9 +104,8 @@ class McapAppender implements Appender {
     const { path, sync, openFile, create } = options;
     this.#options = options;
     this.#file = openFile(path, create);
-    let [prompt, index]: [PromptWriter | undefined, FrameIndex | undefined] = [undefined, undefined];
+    let index: FrameIndex | undefined;
     try {
-      prompt = new PromptWriter(this.#file.path);
       refuseOthers(path, this.#file);
       const found = this.#restore();
       index = found.index;
@@ -114,7 +113,6 @@ class McapAppender implements Appender {
       if (archive.misnamed || hasLaterGroup(this.#file, archive.tail.bytes, archive.id)) {
         throw damaged(path, archive.tail.bytes);
       }
-      this.#prompt = prompt;
       this.index = index;
       this.#id = archive.id === "" ? newArchiveId() : archive.id;
       this.#channels = archive.channels;
@@ -126,7 +124,6 @@ class McapAppender implements Appender {
       // A receiver that was killed before it could, or that was told not to, has left frames that were never flushed.
       if (sync !== "never") this.#file.syncNow();
     } catch (error) {
-      prompt?.close();
       index?.close();
       this.#file.close();
       throw error;
@@ -137,15 +134,15 @@ class McapAppender implements Appender {
   /** Before anything else, so that after a power loss the file can be told from somebody else's. */
   #begin(): void {
     const start = encodeStart(this.#id);
-    this.#prompt.write(start, 0);
+    this.#file.writeNow(start, 0);
     this.#tail = { ...this.#tail, bytes: start.byteLength };
     this.#tailBefore = this.#tail;
   }
 
   /** Reads what is in the file into an index. */
   #restore(): { readonly archive: Archive; readonly index: FrameIndex } {
-    const { layout, cacheBytes, temporaryPath } = this.#options;
-    const indexOptions = { file: `${temporaryPath}index`, layout, cacheBytes };
+    const { layout, cacheBytes, temporaryPath, indexInMemory } = this.#options;
+    const indexOptions = { file: indexInMemory === true ? undefined : `${temporaryPath}index`, layout, cacheBytes };
     let index = new FrameIndex(indexOptions);
     let count = 0;
     try {
@@ -211,7 +208,7 @@ class McapAppender implements Appender {
   #cut(): void {
     const { bytes, chunk } = this.#tail;
     // Its head may have been put in place by a commit that failed then, or did not live to the end.
-    if (chunk !== undefined) this.#prompt.write(encodeGrowingHead(), chunk.at);
+    if (chunk !== undefined) this.#file.writeNow(encodeGrowingHead(), chunk.at);
     this.#file.resize(bytes);
   }
 
@@ -240,7 +237,6 @@ class McapAppender implements Appender {
   close(): void {
     this.index.close();
     if (!this.#ended && !this.#appending) this.#end();
-    this.#prompt.close();
     this.#file.close();
   }
 
@@ -263,13 +259,13 @@ class McapAppender implements Appender {
     let at = bytes;
     if (chunk !== undefined) {
       const { head, index } = chunk.seal();
-      this.#prompt.write(index, at);
-      this.#prompt.write(head, chunk.at);
+      this.#file.writeNow(index, at);
+      this.#file.writeNow(head, chunk.at);
       at += index.byteLength;
     }
     const channels = this.#channels.records.slice(0, channelsWritten);
-    writeEnding({ file: this.#file, prompt: this.#prompt, at, channels });
-    if (this.#options.sync !== "never") this.#prompt.sync();
+    writeEnding({ file: this.#file, at, channels });
+    if (this.#options.sync !== "never") this.#file.syncNow();
   }
 }
 

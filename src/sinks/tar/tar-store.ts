@@ -40,6 +40,8 @@ export interface TarStoreOptions {
   readonly memoryBytesMax: number;
   readonly cacheBytes: number;
   readonly openFile: OpenArchiveFile;
+  /** For a file that is not on a disk of this machine: nothing is put beside it. */
+  readonly indexInMemory?: boolean;
   readonly clock: Pick<Clock, "nowMs">;
 }
 
@@ -74,12 +76,16 @@ class TarAppender implements Appender {
   #appending = false;
 
   constructor(options: TarAppenderOptions) {
-    const { path, layout, sync, cacheBytes, openFile } = options;
+    const { path, layout, sync, cacheBytes, openFile, temporaryPath, indexInMemory } = options;
     this.#options = options;
     this.#file = openFile(path, options.create);
     let index: FrameIndex | undefined;
     try {
-      index = new FrameIndex({ file: `${options.temporaryPath}index`, layout, cacheBytes });
+      index = new FrameIndex({
+        file: indexInMemory === true ? undefined : `${temporaryPath}index`,
+        layout,
+        cacheBytes,
+      });
       ({ end: this.#end, archive: this.#archive } = restore(path, this.#file, index));
       this.index = index;
       this.#closeEnd();

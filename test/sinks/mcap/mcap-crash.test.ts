@@ -120,6 +120,12 @@ class WatchedFile implements ArchiveFile {
     return result;
   }
 
+  writeNow(view: Uint8Array, position: number): void {
+    this.#flushed ??= readFileSync(this.path);
+    this.#file.writeNow(view, position);
+    this.#later.push({ position, bytes: view.slice() });
+  }
+
   probe(bytes: number, position: number): void {
     this.#file.probe(bytes, position);
   }
@@ -146,6 +152,10 @@ class WatchedFile implements ArchiveFile {
 
   inPlace(): boolean {
     return this.#file.inPlace();
+  }
+
+  freeBytes(): number {
+    return this.#file.freeBytes();
   }
 
   close(): void {

@@ -93,6 +93,7 @@ export class McapPlace implements SinkPlace {
         if (first !== undefined) await file.write([first.subarray(0, first.byteLength >> 1)], position);
         throw full();
       },
+      writeNow: (view, position) => file.writeNow(view, position),
       probe: (bytes, position) => {
         if (this.broken !== undefined) throw full();
         file.probe(bytes, position);
@@ -104,6 +105,7 @@ export class McapPlace implements SinkPlace {
         file.syncNow();
       },
       inPlace: () => file.inPlace(),
+      freeBytes: () => file.freeBytes(),
       close: () => file.close(),
     };
   }

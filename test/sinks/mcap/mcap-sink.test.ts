@@ -13,12 +13,12 @@ import {
 import { join } from "node:path";
 import protobuf from "protobufjs";
 import { Channels } from "../../../src/archive-formats/mcap/channels.ts";
-import { PromptWriter } from "../../../src/archive-formats/mcap/prompt-writer.ts";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { SinkError, UserError } from "../../../src/errors.ts";
 import type { Frame } from "../../../src/frame.ts";
 import { GiB, MiB } from "../../../src/limits.ts";
 import type { Sink } from "../../../src/ports.ts";
+import { type OpenArchiveFile, openNodeArchiveFile } from "../../../src/sinks/archive/archive-file.ts";
 import { FrameIndex } from "../../../src/sinks/store/frame-index.ts";
 import { Random } from "../../support/random.ts";
 import {
@@ -425,19 +425,24 @@ describe("mcap sink: the file", () => {
 
   test("where there is no room for its end, a file is left as a killed receiver leaves it", async () => {
     const place = makePlace();
-    const sink = place.open();
+    let room = Number.POSITIVE_INFINITY;
+    let before = Buffer.alloc(0);
+    const openFile: OpenArchiveFile = (path, create) => {
+      const file = openNodeArchiveFile(path, create);
+      const writeNow = file.writeNow.bind(file);
+      file.writeNow = (view, at) => {
+        room -= 1;
+        // In a head that is there already is room.
+        if (room < 0 && at >= before.byteLength) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+        writeNow(view, at);
+      };
+      return file;
+    };
+    const sink = place.open({ openFile });
     await store(sink, frameOf("1.jpg", "one"), "one");
-    const before = readFileSync(place.path);
-    const { write } = PromptWriter.prototype;
-    let room = 4;
-    const spy = spyOn(PromptWriter.prototype, "write").mockImplementation(function (this: PromptWriter, view, at) {
-      room -= 1;
-      // In a head that is there already is room.
-      if (room < 0 && at >= before.byteLength) throw Object.assign(new Error("full"), { code: "ENOSPC" });
-      write.call(this, view, at);
-    });
+    before = readFileSync(place.path);
+    room = 4;
     sink.dispose();
-    spy.mockRestore();
     expect(room).toBeLessThan(0);
     expect(readFileSync(place.path).equals(before)).toBe(true);
     place.open().dispose();

@@ -1,4 +1,4 @@
-/** A destination that is shown the frames beside one that keeps them: it is never waited for, and says what it lacks. */
+/** A destination that is shown the frames beside one that keeps them: never waited for, and what it lacks is said. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

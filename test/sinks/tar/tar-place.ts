@@ -117,6 +117,7 @@ export class TarPlace implements SinkPlace {
         await file.write(this.#broken ? views.slice(0, views.length / 2) : views, position);
         refuse();
       },
+      writeNow: (view, position) => file.writeNow(view, position),
       probe: (bytes, position) => {
         refuse();
         file.probe(bytes, position);
@@ -125,6 +126,7 @@ export class TarPlace implements SinkPlace {
       sync: () => file.sync(),
       syncNow: () => file.syncNow(),
       inPlace: () => file.inPlace(),
+      freeBytes: () => file.freeBytes(),
       close: () => file.close(),
       ...meddle(file),
     };
