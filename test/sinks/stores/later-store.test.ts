@@ -29,6 +29,7 @@ sinkSuite("memory that answers later", true, () => {
       store.failure = broken ? new SinkError("memory: broken for a test", { retryable: true }) : undefined;
     },
     recordedGaps: () => store.gaps.length,
+    recordedStretches: () => store.stretches.length,
     recordedEnds: () => store.ends.length,
     remove: () => {},
   };
@@ -44,6 +45,7 @@ sinkSuite("a directory that answers later", true, (): SinkPlace => {
     stored: () => place.stored(),
     breakCommits: (broken) => place.breakCommits(broken),
     recordedGaps: () => place.recordedGaps(),
+    recordedStretches: () => place.recordedStretches(),
     recordedEnds: () => place.recordedEnds(),
     remove: () => place.remove(),
   };

@@ -39,11 +39,15 @@ class SourceFilesPlace implements SinkPlace {
   }
 
   recordedGaps(): number {
-    return this.#records().filter(({ isGap }) => isGap).length;
+    return this.#records().filter(({ note }) => note === "gap").length;
+  }
+
+  recordedStretches(): number {
+    return this.#records().filter(({ note }) => note === "stretch").length;
   }
 
   recordedEnds(): number {
-    return this.#records().filter(({ held, isGap }) => held === undefined && !isGap).length;
+    return this.#records().filter(({ note }) => note === "end").length;
   }
 
   remove(): void {

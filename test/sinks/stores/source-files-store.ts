@@ -101,6 +101,9 @@ export class SourceFilesStore implements Store<Pieces> {
 
   #append(item: StagedItem<Pieces>, ends: Map<SourceFile, number>): Result {
     if (item.kind === "gap") return this.#write(item.gap.origin, [line({ gap: item.gap })], ends);
+    if (item.kind === "stretch") {
+      return this.#write(item.stretch.origin, [line({ stretch: item.stretch })], ends);
+    }
     if (item.kind === "end") return this.#write(item.end.origin, [line({ end: item.end })], ends);
     const { frame, draft, crc32 } = item;
     const placement = this.#index.place(frame, crc32);
@@ -163,10 +166,10 @@ function line(fields: object): Buffer {
 }
 
 export interface FileRecord {
-  /** A frame; undefined: a gap or an end. */
+  /** A frame; undefined: `note` says what it is. */
   readonly held?: HeldFrame;
   readonly bytes?: Uint8Array;
-  readonly isGap: boolean;
+  readonly note?: "gap" | "stretch" | "end";
   /** Behind it. */
   readonly end: number;
 }
@@ -183,14 +186,14 @@ export function* recordsOf(file: Buffer): Generator<FileRecord> {
     if (head === undefined) return;
     at = start;
     if (!("frame" in head)) {
-      yield { isGap: "gap" in head, end: at };
+      yield { note: "gap" in head ? "gap" : "stretch" in head ? "stretch" : "end", end: at };
       continue;
     }
     const frame: Frame = { ...head.frame, capturedNs: BigInt(head.frame.capturedNs) };
     const bytes = file.subarray(start, start + frame.bytes);
     at = start + frame.bytes + 1;
     if (file[at - 1] !== newline || checksumOf(bytes) !== head.crc32) return;
-    yield { held: { ...head, frame }, bytes, isGap: false, end: at };
+    yield { held: { ...head, frame }, bytes, end: at };
   }
 }
 
