@@ -161,9 +161,11 @@ export interface Sink {
   readonly traits: SinkTraits;
   /**
    * What the sink already holds of these offers; one verdict per entry, in order. Throws, or rejects with, SinkError.
-   * A promise only where a destination has to be asked over a network; answers may come in any order.
+   * A promise only where a destination has to be asked over a network; answers may come in any order. With
+   * `firstSequence` they are numbered from there: a sink that keeps account has entered what it answers with `have`
+   * when it answers, because the sender takes those numbers for done.
    */
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]>;
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]>;
   /**
    * Begins a frame. Returns a writer, or why this frame cannot be taken (the session goes on).
    * Throws SinkError: the destination is unusable for now.

@@ -56,7 +56,7 @@ export class AnswerQueue {
 
   /** Throws SinkError if the sink says at once that it cannot answer; then the offer is still the caller's. */
   take(offer: Offer): void {
-    const verdicts = this.#options.sink.lookup(offer.origin, offer.entries);
+    const verdicts = this.#options.sink.lookup(offer.origin, offer.entries, offer.firstSequence);
     const before = this.#waiting.get(offer.sourceIndex);
     if (before === undefined && !(verdicts instanceof Promise)) return this.#options.answer(offer, verdicts);
     const waiting: WaitingOffer = { offer, verdicts: undefined, question: 0, stopClock: undefined };
@@ -72,9 +72,9 @@ export class AnswerQueue {
     for (const queue of this.#waiting.values()) {
       for (const waiting of queue) {
         if (waiting.verdicts !== undefined || waiting.question !== 0) continue;
-        const { origin, entries } = waiting.offer;
+        const { origin, entries, firstSequence } = waiting.offer;
         try {
-          const verdicts = this.#options.sink.lookup(origin, entries);
+          const verdicts = this.#options.sink.lookup(origin, entries, firstSequence);
           if (verdicts instanceof Promise) void this.#await(waiting, verdicts);
           else waiting.verdicts = verdicts;
         } catch (error) {

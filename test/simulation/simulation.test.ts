@@ -53,24 +53,13 @@ function firstFailure(options: Omit<SimulationOptions, "seed">, seeds = 150): st
   return "no failure";
 }
 
-/** Says of each frame that it is stored when it is staged, instead of after the commit. */
-function acknowledgesEarly(sink: Sink): Sink {
-  return {
+/** The sink with other behaviour in places. */
+function altered(sink: Sink, changes: Partial<Sink>): Sink {
+  const same: Sink = {
     place: sink.place,
     traits: sink.traits,
-    lookup: (origin, entries) => sink.lookup(origin, entries),
-    open: (frame) => {
-      const writer = sink.open(frame);
-      if (typeof writer === "string") return writer;
-      return {
-        write: (view) => writer.write(view),
-        abort: () => writer.abort(),
-        finish: (crc32, done) => {
-          writer.finish(crc32, () => undefined);
-          done("stored");
-        },
-      };
-    },
+    lookup: (...words) => sink.lookup(...words),
+    open: (frame) => sink.open(frame),
     gap: (gap, done) => sink.gap(gap, done),
     stretch: (stretch, done) => sink.stretch(stretch, done),
     end: (end, done) => sink.end(end, done),
@@ -84,6 +73,30 @@ function acknowledgesEarly(sink: Sink): Sink {
     ready: (bytes) => sink.ready(bytes),
     dispose: () => sink.dispose(),
   };
+  return Object.assign(same, changes);
+}
+
+/** Says of each frame that it is stored when it is staged, instead of after the commit. */
+function acknowledgesEarly(sink: Sink): Sink {
+  return altered(sink, {
+    open: (frame) => {
+      const writer = sink.open(frame);
+      if (typeof writer === "string") return writer;
+      return {
+        write: (view) => writer.write(view),
+        abort: () => writer.abort(),
+        finish: (crc32, done) => {
+          writer.finish(crc32, () => undefined);
+          done("stored");
+        },
+      };
+    },
+  });
+}
+
+/** Answers offers without entering in the account what is there. */
+function answersOnly(sink: Sink): Sink {
+  return altered(sink, { lookup: (origin, entries) => sink.lookup(origin, entries) });
 }
 
 describe("a broken rule is caught", () => {
@@ -134,6 +147,10 @@ describe("a broken rule is caught", () => {
       }
     };
     expect(firstFailure({}, 600)).not.toBe("no failure");
+  }, 120_000);
+
+  test("an answer to an offer that is not entered in the account", () => {
+    expect(firstFailure({ wrapSink: answersOnly })).toContain("the account of");
   }, 120_000);
 
   test("an offer that is not answered", () => {

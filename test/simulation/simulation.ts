@@ -409,6 +409,18 @@ class Simulation {
       .durableGaps()
       .filter((gap) => gap.origin.source === source && gap.origin.session === this.#session);
     expectEqual(`gaps of ${source}`, gaps.length, totals.skipped + totals.refused);
+    this.#checkAccount(source, totals);
+  }
+
+  /** Each number has one outcome, as many of each as the sender counted, and they would survive a power loss. */
+  #checkAccount(source: string, totals: SourceTotals): void {
+    const account = this.#disk.durableOutcomes({ device, source, session: this.#session });
+    const count = { stored: 0, duplicate: 0, conflict: 0, refused: 0, gap: 0, expired: 0, nothing: 0 };
+    for (let number = 0; number < totals.frames; number++) count[account.get(number) ?? "nothing"]++;
+    const { stored, already: duplicate, conflicts: conflict, refused, skipped: gap } = totals;
+    const expected = { stored, duplicate, conflict, refused, gap, expired: 0, nothing: 0 };
+    expectEqual(`the account of ${source}`, count, expected);
+    expectEqual(`numbers in the account of ${source}`, account.size, totals.frames);
   }
 
   rowsByPath(): Map<string, ReturnType<SimDisk["durableRows"]>[number]> {

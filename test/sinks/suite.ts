@@ -63,8 +63,13 @@ export async function ask(sink: Sink, origin: Origin, entries: readonly FrameEnt
 }
 
 /** The same of a sink that has to ask nobody: it makes no promise. */
-export function lookupNow(sink: Sink, origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
-  const verdicts = sink.lookup(origin, entries);
+export function lookupNow(
+  sink: Sink,
+  origin: Origin,
+  entries: readonly FrameEntry[],
+  firstSequence?: number,
+): Verdict[] {
+  const verdicts = sink.lookup(origin, entries, firstSequence);
   if (verdicts instanceof Promise) throw new Error(`${sink.place} answers later`);
   return verdicts;
 }

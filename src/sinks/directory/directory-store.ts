@@ -19,7 +19,7 @@ import type { Layout } from "../store/layout.ts";
 import type { Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
-import { type Catalogue, catalogueFile, type OpenCatalogue, temporaryFolder } from "./catalogue.ts";
+import { accountOutcomeOf, type Catalogue, catalogueFile, type OpenCatalogue, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { Directories } from "./directories.ts";
 import { TemporaryFile } from "./temporary-file.ts";
@@ -74,9 +74,22 @@ export class DirectoryStore implements Store<TemporaryFile> {
     }
   }
 
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] {
     const catalogue = this.#usableCatalogue();
-    return catalogue.reading(() => entries.map((entry) => this.#find(catalogue, origin, entry)));
+    const verdicts = catalogue.reading(() => entries.map((entry) => this.#find(catalogue, origin, entry)));
+    if (firstSequence !== undefined) this.#recordHeld(catalogue, origin, firstSequence, verdicts);
+    return verdicts;
+  }
+
+  /** Before the sender is told: it takes these numbers for done, and says nothing of them again. */
+  #recordHeld(catalogue: Catalogue, origin: Origin, firstSequence: number, verdicts: readonly Verdict[]): void {
+    const outcomes = verdicts.flatMap((verdict, index) => {
+      if (verdict.kind !== "have") return [];
+      const number = firstSequence + index;
+      return { origin, first: number, last: number, outcome: accountOutcomeOf(verdict.outcome) };
+    });
+    if (outcomes.length === 0) return;
+    catalogue.record({ frames: [], gaps: [], ends: [], outcomes, nowNs: this.#options.clock.wallNs() });
   }
 
   #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry): Verdict {

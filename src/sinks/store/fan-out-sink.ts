@@ -71,14 +71,14 @@ export class FanOutSink implements Sink {
     return this.#stagedBytes;
   }
 
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]> {
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]> {
     const combined = (answers: readonly Verdict[][]): Verdict[] =>
       entries.map((_entry, index) => combinedVerdict(answers.flatMap((verdicts) => verdicts[index] ?? [])));
     const now: Verdict[][] = [];
     const later: Promise<Verdict[]>[] = [];
     try {
       for (const sink of this.#sinks) {
-        const verdicts = sink.lookup(origin, entries);
+        const verdicts = sink.lookup(origin, entries, firstSequence);
         if (verdicts instanceof Promise) later.push(verdicts);
         else now.push(verdicts);
       }

@@ -69,29 +69,23 @@ export class StoreSink<D extends Draft> implements Sink {
 
   // ---- offers
 
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]> {
-    const sound = entries.filter((entry) => this.#refusal(origin, entry) === undefined);
-    const verdicts = sound.length === 0 ? [] : this.#ask(origin, sound);
-    if (sound.length === entries.length) return verdicts;
-    const withRefused = (answers: readonly Verdict[]): Verdict[] => {
-      let next = 0;
-      return entries.map((entry) => {
-        const reason = this.#refusal(origin, entry);
-        if (reason !== undefined) return { kind: "refuse", reason };
-        const answer = answers[next++];
-        assert(answer !== undefined, "a store has a verdict on every entry");
-        return answer;
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]> {
+    const verdicts = this.#ask(origin, entries, firstSequence);
+    if (entries.every((entry) => this.#refusal(origin, entry) === undefined)) return verdicts;
+    const withRefusals = (answers: readonly Verdict[]): Verdict[] =>
+      answers.map((answer, index) => {
+        const reason = this.#refusal(origin, entries[index] as FrameEntry);
+        return reason === undefined ? answer : { kind: "refuse", reason };
       });
-    };
-    return verdicts instanceof Promise ? verdicts.then(withRefused) : withRefused(verdicts);
+    return verdicts instanceof Promise ? verdicts.then(withRefusals) : withRefusals(verdicts);
   }
 
-  #ask(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]> {
+  #ask(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]> {
     const failed = (error: unknown): never => {
       throw this.#recovery.useFailed("look up frames", error);
     };
     try {
-      const verdicts = this.#usable().lookup(origin, entries);
+      const verdicts = this.#usable().lookup(origin, entries, firstSequence);
       return verdicts instanceof Promise ? verdicts.catch(failed) : verdicts;
     } catch (error) {
       return failed(error);

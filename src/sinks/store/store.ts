@@ -61,15 +61,15 @@ export interface StoreTraits extends SinkTraits {
 }
 
 /**
- * A destination, used by one `StoreSink`. Names, sources and sizes have been checked. What it throws, or rejects with,
+ * A destination, used by one `StoreSink`. Names and sizes of frames that are begun have been checked. What it throws, or rejects with,
  * is what the system said, or a SinkError if it says more than that.
  */
 export interface Store<D extends Draft = Draft> {
   /** For messages: the path, or `-`. */
   readonly place: string;
   readonly traits: StoreTraits;
-  /** What it holds of these offers; one verdict per entry, in order. A promise only if it has to ask somewhere. */
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] | Promise<Verdict[]>;
+  /** As that of a sink; of names that are not safe, or frames that are too large, what it says does not count. */
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]>;
   /** Begins a frame, or says why it is not taken. */
   begin(frame: Frame): D | RefusalReason;
   /**

@@ -551,6 +551,65 @@ describe("directory sink: the catalogue", () => {
     sink.dispose();
   });
 
+  test("has one outcome for each number: of frames, gaps and offers that are there already", async () => {
+    const place = makePlace();
+    const sink = place.open();
+    const ignore = (): void => {};
+    await store(sink, frameOf("0.jpg", "zero", inSession(otherSession)), "zero");
+    symlinkSync("elsewhere", join(place.directory, "rig/visible/3.jpg"));
+    const origin = { device: "rig", source: "visible", session };
+    const gap = { origin, firstSequence: 4, count: 3, reason: "dropped", name: "", detail: "" } as const;
+    const results: Result[] = [];
+    stage(sink, frameOf("0.jpg", "zero", { sequence: 0 }), "zero", results);
+    stage(sink, frameOf("1.jpg", "one", { sequence: 1 }), "one", results);
+    stage(sink, frameOf("0.jpg", "other", { sequence: 2 }), "other", results);
+    stage(sink, frameOf("3.jpg", "three", { sequence: 3 }), "three", results);
+    sink.gap(gap, ignore);
+    sink.gap({ ...gap, firstSequence: 7, count: 1, reason: "refused" }, ignore);
+    await commit(sink);
+    expect(results).toEqual(["already", "stored", "conflict", "link"]);
+    // An offer without numbers is a question, and nothing else.
+    sink.lookup(origin, [frameOf("0.jpg", "zero")]);
+    sink.lookup(origin, [frameOf("0.jpg", "zero"), frameOf("new.jpg", "n"), frameOf("1.jpg", "one")], 8);
+    const outcomes = "SELECT first, last, outcome FROM outcomes JOIN sessions ON id = session_id WHERE session =";
+    expect(place.query(`${outcomes} '${session}' ORDER BY first`)).toEqual([
+      [0, 0, "duplicate"],
+      [1, 1, "stored"],
+      [2, 2, "conflict"],
+      [3, 3, "refused"],
+      [4, 6, "gap"],
+      [7, 7, "refused"],
+      [8, 8, "duplicate"],
+      [10, 10, "stored"],
+    ]);
+    place.breakCommits(true);
+    expect(() => sink.lookup(origin, [frameOf("0.jpg", "zero")], 11)).toThrow(SinkError);
+    place.breakCommits(false);
+    sink.dispose();
+  });
+
+  test("the same bytes with another capture time: the row keeps its own, and is known by either", async () => {
+    const place = makePlace();
+    const sink = place.open();
+    const [first, later, third] = [1n, 2n, 3n].map((capturedNs) => frameOf("1.jpg", "one", { capturedNs }));
+    if (first === undefined || later === undefined || third === undefined) throw new Error("there are three");
+    const kinds = (): string[] => lookupNow(sink, first.origin, [first, later, third]).map(({ kind }) => kind);
+    await store(sink, first, "one");
+    expect(kinds()).toEqual(["have", "want", "want"]);
+    await store(sink, later, "one");
+    expect(kinds()).toEqual(["have", "have", "want"]);
+    // Twice in one group, before there is a row.
+    const results = stage(sink, { ...first, name: "2.jpg" }, "one");
+    stage(sink, { ...third, name: "2.jpg" }, "one", results);
+    await commit(sink);
+    expect(results).toEqual(["stored", "stored"]);
+    expect(place.query("SELECT name, captured, offered FROM frames ORDER BY id")).toEqual([
+      ["1.jpg", 1, 2],
+      ["2.jpg", 1, 3],
+    ]);
+    sink.dispose();
+  });
+
   test.skipIf(Bun.which("sqlite3") === null)(
     "can be read with sqlite3 while the receiver runs, and holds up nobody",
     async () => {

@@ -113,6 +113,19 @@ describe("fan-out", () => {
     expect(await store(both, frameOf("1.jpg", "one", inSession("c".repeat(32))), "one")).toBe("already");
   });
 
+  test("each learns the numbers of what is offered", () => {
+    const { first, second, both } = makePair();
+    const asked: unknown[] = [];
+    for (const sink of [first, second]) {
+      sink.lookup = (...[, , firstSequence]: Parameters<Sink["lookup"]>) => {
+        asked.push(firstSequence);
+        return [];
+      };
+    }
+    both.lookup(origin, [frameOf("1.jpg", "one")], 7);
+    expect(asked).toEqual([7, 7]);
+  });
+
   test("what they hold under one name need not be the same: a conflict in any is one", async () => {
     const { first, second, both } = makePair();
     await store(first, frameOf("1.jpg", "one"), "one");

@@ -38,10 +38,10 @@ export class LaterStore<D extends Draft> implements Store<D> {
     return { ...this.#store.traits, remote: true };
   }
 
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Promise<Verdict[]> {
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Promise<Verdict[]> {
     const { random, silence = 0 } = this.#options;
     if (random.chance(silence)) return new Promise(() => undefined);
-    return this.#later(() => this.#store.lookup(origin, entries));
+    return this.#later(() => this.#store.lookup(origin, entries, firstSequence));
   }
 
   begin(frame: Frame): D | RefusalReason {
