@@ -70,15 +70,22 @@ export function findingText(finding: Finding): string {
     case "unknown":
       return `unknown ${finding.path}`;
     case "gap": {
-      const { device, source, name, firstSequence, count } = finding;
+      const { device, source, name } = finding;
       const origin = `${device}/${source}`;
-      const lastSequence = firstSequence + count - 1;
-      const numbers = count === 1 ? `frame ${firstSequence}` : `frames ${firstSequence} to ${lastSequence}`;
-      return `gap ${name === "" ? origin : `${origin}/${name}`} (${numbers}): ${gapWords(finding)}`;
+      return `gap ${name === "" ? origin : `${origin}/${name}`} (${numbersText(finding)}): ${gapWords(finding)}`;
+    }
+    case "unaccounted": {
+      const { device, source, session } = finding;
+      const what = `session ${session} has ended, and the catalogue does not say what became of them`;
+      return `unaccounted ${device}/${source} (${numbersText(finding)}): ${what}`;
     }
     case "unended":
       return `unended ${finding.device}/${finding.source}: its last session was not finished, more frames may be left`;
   }
+}
+
+function numbersText({ firstSequence, count }: { firstSequence: number; count: number }): string {
+  return count === 1 ? `frame ${firstSequence}` : `frames ${firstSequence} to ${firstSequence + count - 1}`;
 }
 
 /** Plain digits: this is read by programs too. */
@@ -86,12 +93,18 @@ function sourceText(source: SourceReport): string {
   const conflicts = source.conflicts === 0 ? "" : `, ${countText(source.conflicts, "conflict")}`;
   const frames = `${countText(source.frames, "frame")} (${formatBytes(source.bytes)})${conflicts}`;
   const differences = `${source.missing} missing, ${source.changed} changed, ${countText(source.gapFrames, "gap")}`;
-  return `${source.device}/${source.source}: ${frames}, ${differences}`;
+  return `${source.device}/${source.source}: ${frames}, ${differences}${unaccountedText(source)}`;
 }
 
-function sumsText({ frames, missing, changed, unknown, gapFrames }: VerifyReport): string {
+function sumsText(report: VerifyReport): string {
+  const { frames, missing, changed, unknown, gapFrames } = report;
   const differences = `${missing} missing, ${changed} changed, ${unknown} unknown, ${countText(gapFrames, "gap")}`;
-  return `${countText(frames, "frame")}, ${differences}`;
+  return `${countText(frames, "frame")}, ${differences}${unaccountedText(report)}`;
+}
+
+/** Nothing if there are none, as it should be always. */
+function unaccountedText({ unaccounted }: { unaccounted: number }): string {
+  return unaccounted === 0 ? "" : `, ${unaccounted} unaccounted`;
 }
 
 function countText(count: number, noun: string): string {

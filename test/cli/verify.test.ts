@@ -27,6 +27,11 @@ test.each<[Finding, string]>([
   [{ ...gap, count: 3, reason: "dropped" }, "gap rig/visible (frames 7 to 9): the link was slower than the camera"],
   [{ ...gap, reason: "unreadable", detail: "permission denied" }, "gap rig/visible (frame 7): permission denied"],
   [
+    { kind: "unaccounted", device: "rig", source: "visible", session: "a1".repeat(16), firstSequence: 3, count: 2 },
+    `unaccounted rig/visible (frames 3 to 4): session ${"a1".repeat(16)} has ended, ` +
+      "and the catalogue does not say what became of them",
+  ],
+  [
     { kind: "unended", device: "rig", source: "visible", session: "0".repeat(32) },
     "unended rig/visible: its last session was not finished, more frames may be left",
   ],

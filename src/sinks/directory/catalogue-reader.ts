@@ -40,6 +40,16 @@ export interface GapRow {
   readonly detail: string;
 }
 
+/** A session that has ended and whose account is full. */
+export interface EndedSession {
+  readonly id: number;
+  readonly device: string;
+  readonly source: string;
+  readonly session: string;
+  /** Its numbers are 0 to frames - 1. */
+  readonly frames: number;
+}
+
 export interface LastEnd {
   readonly device: string;
   readonly source: string;
@@ -127,6 +137,38 @@ export class CatalogueReader {
   /** Gaps without a stored frame of their device, source and name. */
   openGapsAfter(rowid: number, limit: number): GapRow[] {
     return this.#openGapsAfter.all(rowid, limit);
+  }
+
+  /**
+   * The next sessions of which every number must have its outcome. A catalogue of version 1 has none, and one that
+   * becomes version 2 meanwhile neither: what was migrated is not full.
+   */
+  endedSessionsAfter(id: number, limit: number): EndedSession[] {
+    return this.#accountRows<EndedSession>(
+      `SELECT id, device, source, session, frames FROM sessions
+       WHERE id > ?1 AND ended IS NOT NULL AND account = 'full' ORDER BY id LIMIT ?2`,
+      [id, limit],
+    );
+  }
+
+  /** The next ranges of numbers of a session that have an outcome, from the one that begins at `first`. */
+  accountedFrom(sessionId: number, first: number, limit: number): { first: number; last: number }[] {
+    return this.#accountRows(
+      "SELECT first, last FROM outcomes WHERE session_id = ?1 AND first >= ?2 ORDER BY first LIMIT ?3",
+      [sessionId, first, limit],
+    );
+  }
+
+  #accountRows<Row>(sql: string, values: number[]): Row[] {
+    return this.#inOneRead(() => {
+      if (readVersion(this.#database) === 1) return [];
+      const statement = this.#database.prepare<Row, number[]>(sql);
+      try {
+        return statement.all(...values);
+      } finally {
+        statement.finalize();
+      }
+    });
   }
 
   /** When the latest session of each source ended, by device and source with a NUL between. */

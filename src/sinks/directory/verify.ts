@@ -1,7 +1,7 @@
 /**
  * Compares a directory with its catalogue: every row's file is read and its checksum computed, every file is looked
- * up. Only reads, works beside a running receiver and on what a killed one left, and holds a page of rows, not the
- * catalogue.
+ * up, and every number of a session that has ended must have its outcome. Only reads, works beside a running receiver
+ * and on what a killed one left, and holds a page of rows, not the catalogue.
  *
  * A receiver may be storing meanwhile, so a difference is told only if it is still one when it is looked at again.
  */
@@ -11,7 +11,7 @@ import type { GapReason } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import { describe, errorCode } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
-import { CatalogueReader, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
+import { CatalogueReader, type EndedSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
 import { ownFolder } from "./catalogue.ts";
 
 export interface FoundFrame {
@@ -40,6 +40,15 @@ export type Finding =
       readonly reason: GapReason;
       readonly detail: string;
     }
+  /** Numbers of a session that has ended, of which the catalogue does not say what became of them. */
+  | {
+      readonly kind: "unaccounted";
+      readonly device: string;
+      readonly source: string;
+      readonly session: string;
+      readonly firstSequence: number;
+      readonly count: number;
+    }
   /** Not a difference: a source's latest session has not said that it is over. */
   | { readonly kind: "unended"; readonly device: string; readonly source: string; readonly session: string };
 
@@ -55,6 +64,8 @@ export interface SourceReport {
   changed: number;
   /** Frames, not rows of gaps. */
   gapFrames: number;
+  /** Numbers of its ended sessions without an outcome. */
+  unaccounted: number;
   /** Its latest session has said that it is over. */
   ended: boolean;
 }
@@ -68,7 +79,8 @@ export interface VerifyReport {
   readonly changed: number;
   readonly unknown: number;
   readonly gapFrames: number;
-  /** Nothing is missing, changed or unknown, and there is no gap. */
+  readonly unaccounted: number;
+  /** Nothing is missing, changed, unknown or unaccounted, and there is no gap. */
   readonly clean: boolean;
 }
 
@@ -135,6 +147,7 @@ class Verification {
     await this.#checkFolder("");
     await this.#settleUnknown();
     await this.#checkGaps();
+    await this.#checkAccounts();
     this.#checkSessions();
     const sources = [...this.#sources.values()];
     const sum = (count: (source: SourceReport) => number): number =>
@@ -142,6 +155,7 @@ class Verification {
     const missing = sum((source) => source.missing);
     const changed = sum((source) => source.changed);
     const gapFrames = sum((source) => source.gapFrames);
+    const unaccounted = sum((source) => source.unaccounted);
     return {
       sources,
       frames: sum((source) => source.frames),
@@ -150,7 +164,8 @@ class Verification {
       changed,
       unknown: this.#unknown,
       gapFrames,
-      clean: missing + changed + this.#unknown + gapFrames === 0,
+      unaccounted,
+      clean: missing + changed + this.#unknown + gapFrames + unaccounted === 0,
     };
   }
 
@@ -278,6 +293,42 @@ class Verification {
     }
   }
 
+  /**
+   * Only of sessions that have ended: before, numbers are on their way, and not in order. One that was cut off has told
+   * nobody how many there were; that it was is told by `unended`.
+   */
+  async #checkAccounts(): Promise<void> {
+    for (let lastId = 0; ;) {
+      const page = this.#reader.endedSessionsAfter(lastId, pageRows);
+      if (page.length === 0) return;
+      for (const session of page) {
+        lastId = session.id;
+        await this.#checkAccount(session);
+      }
+    }
+  }
+
+  async #checkAccount({ id, frames, ...of }: EndedSession): Promise<void> {
+    const missing = (firstSequence: number, end: number): void => {
+      const count = Math.min(end, frames) - firstSequence;
+      if (count <= 0) return;
+      this.#sourceOf(of.device, of.source).unaccounted += count;
+      this.#options.found({ kind: "unaccounted", ...of, firstSequence, count });
+    };
+    let next = 0;
+    while (next < frames) {
+      const page = this.#reader.accountedFrom(id, next, pageRows);
+      for (const { first, last } of page) {
+        missing(next, first);
+        next = last + 1;
+      }
+      await this.#turn();
+      if (page.length > 0) continue;
+      missing(next, frames);
+      return;
+    }
+  }
+
   /** A session that was cut off is of no interest once a later one of its source has ended. */
   #checkSessions(): void {
     const endedMs = this.#reader.lastEnds();
@@ -294,7 +345,7 @@ class Verification {
     const key = `${device}\0${source}`;
     let report = this.#sources.get(key);
     if (report === undefined) {
-      const none = { frames: 0, bytes: 0, conflicts: 0, missing: 0, changed: 0, gapFrames: 0 };
+      const none = { frames: 0, bytes: 0, conflicts: 0, missing: 0, changed: 0, gapFrames: 0, unaccounted: 0 };
       report = { device, source, ...none, ended: false };
       this.#sources.set(key, report);
     }

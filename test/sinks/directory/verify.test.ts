@@ -1,12 +1,20 @@
+import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { appendFileSync, cpSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../../src/errors.ts";
+import type { SourceEnd } from "../../../src/frame.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { catalogueFile } from "../../../src/sinks/directory/catalogue.ts";
 import { type Finding, verify, type VerifyReport } from "../../../src/sinks/directory/verify.ts";
-import { commit, frameOf, inSession, otherSession, session, someEnd, someGap, stage, store } from "../suite.ts";
+import { commit, frameOf, inSession, otherSession, session, someGap, stage, store } from "../suite.ts";
 import { DirectoryPlace } from "./directory-place.ts";
+
+/** A source whose frames were all stored. */
+function endOf(frames: number): SourceEnd {
+  const none = { already: 0, conflicts: 0, refused: 0, skipped: 0 };
+  return { origin: { device: "rig", source: "visible", session }, totals: { frames, stored: frames, ...none } };
+}
 
 describe("verify", () => {
   let place: DirectoryPlace;
@@ -16,8 +24,10 @@ describe("verify", () => {
   beforeEach(async () => {
     place = new DirectoryPlace();
     sink = place.open();
-    for (const name of ["1.jpg", "2.jpg", "day/3.jpg"]) stage(sink, frameOf(name, name), name);
-    sink.end(someEnd, () => {});
+    for (const [sequence, name] of ["1.jpg", "2.jpg", "day/3.jpg"].entries()) {
+      stage(sink, frameOf(name, name, { sequence }), name);
+    }
+    sink.end(endOf(3), () => {});
     await commit(sink);
   });
 
@@ -39,13 +49,14 @@ describe("verify", () => {
       const { report, findings } = await check();
       expect(findings).toEqual([]);
       expect(report).toEqual({
-        sources: [{ ...expected, missing: 0, changed: 0, gapFrames: 0, ended: true }],
+        sources: [{ ...expected, missing: 0, changed: 0, gapFrames: 0, unaccounted: 0, ended: true }],
         frames: 3,
         bytes: 19,
         missing: 0,
         changed: 0,
         unknown: 0,
         gapFrames: 0,
+        unaccounted: 0,
         clean: true,
       });
     }
@@ -125,6 +136,49 @@ describe("verify", () => {
     expect((await check()).report.gapFrames).toBe(10);
   });
 
+  test("finds numbers of an ended session that nobody knows the outcome of, and of no other session", async () => {
+    // Of nine, 3 and 6 to 8 are missing, the last of them beyond all that is known.
+    sink.gap({ ...someGap, name: "1.jpg" }, () => {});
+    sink.end(endOf(9), () => {});
+    await store(sink, frameOf("late.jpg", "9", { sequence: 9, ...inSession(otherSession) }), "9");
+    const { report, findings } = await check();
+    const of = { kind: "unaccounted", device: "rig", source: "visible", session };
+    expect(findings.filter(({ kind }) => kind === "unaccounted") as unknown[]).toEqual([
+      { ...of, firstSequence: 3, count: 1 },
+      { ...of, firstSequence: 6, count: 3 },
+    ]);
+    expect([report.unaccounted, report.gapFrames, report.clean]).toEqual([4, 0, false]);
+    expect(report.sources[0]).toMatchObject({ source: "visible", unaccounted: 4 });
+    // What is told of them later counts.
+    for (const sequence of [3, 6, 7, 8]) await store(sink, frameOf("1.jpg", "1.jpg", { sequence }), "1.jpg");
+    expect((await check()).report).toMatchObject({ unaccounted: 0, clean: true });
+    // More are known than the sender says it had: that is no hole.
+    sink.end(endOf(5), () => {});
+    await commit(sink);
+    expect((await check()).report).toMatchObject({ unaccounted: 0, clean: true });
+  });
+
+  test("an account of more ranges than it holds at a time", async () => {
+    for (let sequence = 10; sequence < 2410; sequence += 2) {
+      stage(sink, frameOf("1.jpg", "1.jpg", { sequence }), "1.jpg");
+    }
+    sink.end(endOf(2411), () => {});
+    await commit(sink);
+    const { report, findings } = await check();
+    expect(findings.filter(({ kind }) => kind === "unaccounted")).toHaveLength(1201);
+    expect(report.unaccounted).toBe(2411 - 3 - 1200);
+  });
+
+  test("the numbers of a migrated session are not asked for", async () => {
+    sink.end(endOf(9), () => {});
+    await commit(sink);
+    sink.dispose();
+    const database = new Database(at(catalogueFile));
+    database.run("UPDATE sessions SET account = 'migrated'");
+    database.close();
+    expect((await check()).report).toMatchObject({ unaccounted: 0, clean: true });
+  });
+
   test("notes a source whose latest session has not ended, which is no difference", async () => {
     const infrared = { origin: { device: "rig", source: "infrared", session } };
     await store(sink, frameOf("1.png", "1", infrared), "1");
@@ -136,7 +190,7 @@ describe("verify", () => {
       ["infrared", false],
     ]);
     // A later session that did end makes up for the one that was cut off.
-    sink.end({ ...someEnd, origin: { device: "rig", source: "infrared", session: otherSession } }, () => {});
+    sink.end({ ...endOf(0), origin: { device: "rig", source: "infrared", session: otherSession } }, () => {});
     await commit(sink);
     expect((await check()).findings).toEqual([]);
   });
