@@ -55,6 +55,7 @@ export const tablesOf2: readonly string[] = [
     conflicts INTEGER,
     refused INTEGER,
     skipped INTEGER,
+    expired INTEGER,
     ended INTEGER,
     UNIQUE (device, source, session)
   ) STRICT`,
@@ -73,7 +74,7 @@ export const tablesOf2: readonly string[] = [
     bytes INTEGER NOT NULL,
     detail TEXT NOT NULL,
     recorded INTEGER NOT NULL,
-    PRIMARY KEY (session_id, following, class, detail)
+    PRIMARY KEY (session_id, following)
   ) STRICT, WITHOUT ROWID`,
   `CREATE TABLE tombstones (
     device TEXT NOT NULL,

@@ -108,10 +108,11 @@ export const noteWords: readonly string[] = [
 ];
 
 /** What the result of a frame, or of a gap, is for its numbers. */
-export function accountOutcomeOf(result: Outcome | RefusalReason, gap?: Gap): AccountOutcome {
+export function accountOutcomeOf(result: Outcome | "expired" | RefusalReason, gap?: Gap): AccountOutcome {
   switch (result) {
     case "stored":
     case "conflict":
+    case "expired":
       return result;
     case "already":
       return "duplicate";

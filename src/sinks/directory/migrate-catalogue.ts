@@ -164,7 +164,7 @@ class Migration {
     }
     this.#database.run(
       `UPDATE sessions SET frames = s.frames, stored = s.stored, duplicates = s.already, conflicts = s.conflicts,
-       refused = s.refused, skipped = s.skipped, ended = s.ended FROM sources AS s
+       refused = s.refused, skipped = s.skipped, expired = 0, ended = s.ended FROM sources AS s
        WHERE (sessions.device, sessions.source, sessions.session) = (s.device, s.source, s.session)`,
     );
   }

@@ -168,7 +168,7 @@ class SqliteCatalogue implements Catalogue {
     );
     this.#endSession = this.#prepare(
       `UPDATE sessions SET frames = ?2, stored = ?3, duplicates = ?4, conflicts = ?5, refused = ?6, skipped = ?7,
-       ended = ?8 WHERE id = ?1`,
+       expired = ?8, ended = ?9 WHERE id = ?1`,
     );
     this.#addStretch = this.#prepare("INSERT OR REPLACE INTO stretches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     this.#outcomes = new SqliteOutcomes(database);
@@ -263,8 +263,8 @@ class SqliteCatalogue implements Catalogue {
       this.#addStretch.run(id, sequence, kind, count, bytes, text, nowNs);
     }
     if (totals === undefined) return;
-    const { frames, stored, already, conflicts, refused, skipped } = totals;
-    this.#endSession.run(id, frames, stored, already, conflicts, refused, skipped, nowNs);
+    const { frames, stored, already, conflicts, refused, skipped, expired = 0 } = totals;
+    this.#endSession.run(id, frames, stored, already, conflicts, refused, skipped, expired, nowNs);
   }
 
   expire(paths: readonly string[], nowNs: bigint): void {

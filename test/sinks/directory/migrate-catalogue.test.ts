@@ -65,13 +65,13 @@ describe("a catalogue of version 1", () => {
     expect(
       ask(
         `SELECT device, source, session, first_seen || '', last_seen || '', clock_offset, account, frames, stored,
-         duplicates, conflicts, refused, skipped, ended || '' FROM sessions ORDER BY device, source, session`,
+         duplicates, conflicts, refused, skipped, expired, ended || '' FROM sessions ORDER BY device, source, session`,
       ),
     ).toEqual([
-      ["other", "visible", a, "33", "33", null, "migrated", ...Array<null>(7).fill(null)],
-      ["rig", "empty", b, "44", "44", null, "migrated", 0, 0, 0, 0, 0, 0, "44"],
-      ["rig", "visible", a, "40", "1800000000000000001", null, "migrated", 7, 2, 1, 1, 1, 2, "1800000000000000001"],
-      ["rig", "visible", b, "50", "80", null, "migrated", ...Array<null>(7).fill(null)],
+      ["other", "visible", a, "33", "33", null, "migrated", ...Array<null>(8).fill(null)],
+      ["rig", "empty", b, "44", "44", null, "migrated", 0, 0, 0, 0, 0, 0, 0, "44"],
+      ["rig", "visible", a, "40", "1800000000000000001", null, "migrated", 7, 2, 1, 1, 1, 2, 0, "1800000000000000001"],
+      ["rig", "visible", b, "50", "80", null, "migrated", ...Array<null>(8).fill(null)],
     ]);
     expect(
       ask(

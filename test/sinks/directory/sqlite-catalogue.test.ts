@@ -118,22 +118,22 @@ describe("the catalogue in SQLite", () => {
 
   test("a stretch that is told again replaces its earlier self", () => {
     const stretch = { origin, sequence: 4, class: "loss", count: 1, bytes: 10, text: "TIFF" } as const;
-    record({ stretches: [stretch, { ...stretch, class: "information", text: "padding" }] });
+    record({ stretches: [stretch, { ...stretch, sequence: 3, class: "information", text: "padding" }] });
     record({ stretches: [{ ...stretch, count: 2, bytes: 30 }] });
     expect(
       ask("SELECT session, following, class, count, bytes, detail FROM stretches JOIN sessions ON id = session_id"),
     ).toEqual([
-      [session, 4, "information", 1, 10, "padding"],
+      [session, 3, "information", 1, 10, "padding"],
       [session, 4, "loss", 2, 30, "TIFF"],
     ]);
   });
 
   test("the end of a source is in its session's row, and its numbers in one range", () => {
-    const totals = { frames: 9, stored: 4, already: 1, conflicts: 1, refused: 1, skipped: 2 };
+    const totals = { frames: 9, stored: 3, already: 1, conflicts: 1, refused: 1, skipped: 2, expired: 1 };
     record({ outcomes: [{ origin, first: 0, last: 8, outcome: "stored" }], ends: [{ origin, totals }], nowNs: 44n });
-    expect(ask("SELECT frames, stored, duplicates, conflicts, refused, skipped, ended FROM sessions")).toEqual([
-      [9, 4, 1, 1, 1, 2, 44],
-    ]);
+    expect(ask("SELECT frames, stored, duplicates, conflicts, refused, skipped, expired, ended FROM sessions")).toEqual(
+      [[9, 3, 1, 1, 1, 2, 1, 44]],
+    );
     expect(outcomesOf(origin)).toEqual([[0, 8, "stored"]]);
   });
 
