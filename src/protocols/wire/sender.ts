@@ -208,9 +208,9 @@ export class SenderSession {
     return this.ledgers.reduce((sum, ledger) => sum + ledger.listedFrames - ledger.settledFrames, 0);
   }
 
-  /** Every source is at its end and settled. */
+  /** Every source is at its end and settled, and all that was found in it is said. */
   get complete(): boolean {
-    return this.ledgers.every((ledger) => ledger.complete);
+    return this.ledgers.every((ledger) => ledger.complete && ledger.stretches.next === undefined);
   }
 
   get tickAtMs(): number {

@@ -78,17 +78,29 @@ describe("a stretch", () => {
   });
 
   test("is said although the sender is being stopped", () => {
-    const pair = new SessionPair({ frames: { visible: small }, live: true });
-    pair.run();
-    const other = new SessionPair({ frames: { visible: small }, live: true, onFrameEnd: () => undefined });
-    other.run();
-    other.sender.stretch(0, "loss", 1, 5, "a TIFF");
-    other.sender.stop();
-    for (let sequence = 0; sequence < 3; sequence++) other.receiver.settle(0, sequence, "stored");
-    other.run();
-    expect(other.done).toBe(true);
-    expect(heard(other)).toContain("loss before 3: 1 of 5, a TIFF");
+    const stopped = new SessionPair({ frames: { visible: small }, live: true, onFrameEnd: () => undefined });
+    stopped.run();
+    stopped.sender.stretch(0, "loss", 1, 5, "a TIFF");
+    stopped.sender.stop();
+    for (let sequence = 0; sequence < 3; sequence++) stopped.receiver.settle(0, sequence, "stored");
+    stopped.run();
+    expect(stopped.done).toBe(true);
+    expect(heard(stopped)).toContain("loss before 3: 1 of 5, a TIFF");
   });
+});
+
+test("a session that could not say one ends as interrupted", () => {
+  const held = new SessionPair({ frames: { visible: small }, onFrameEnd: () => undefined });
+  held.run();
+  held.receiver.hold("over its share", 0);
+  held.run();
+  held.sender.stretch(0, "loss", 1, 5, "a TIFF");
+  held.sender.stop();
+  for (let sequence = 0; sequence < 3; sequence++) held.receiver.settle(0, sequence, "stored");
+  held.run();
+  expect(held.done).toBe(true);
+  expect(held.sender.complete).toBe(false);
+  expect(held.events.at(-1)).toEqual({ type: "bye", interrupted: true });
 });
 
 describe("the log of stretches", () => {
