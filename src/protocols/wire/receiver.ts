@@ -49,7 +49,7 @@ interface Incoming<Writer> extends IncomingFrame<Writer> {
 }
 
 /** What the receiver has of a frame that is cut. */
-interface Partial {
+interface PartialFrame {
   readonly offset: number;
   readonly crc32: number;
 }
@@ -59,7 +59,7 @@ interface IncomingSource<Writer> {
   readonly origin: Origin;
   incoming: Incoming<Writer> | undefined;
   /** Frames that may go on at an offset, by number; made with the first of them. */
-  partials: Map<number, Partial> | undefined;
+  partials: Map<number, PartialFrame> | undefined;
   /** Settled and not yet told, in ranges. */
   ranges: AckRange[];
 }
