@@ -61,8 +61,8 @@ export interface StoreTraits extends SinkTraits {
 }
 
 /**
- * A destination, used by one `StoreSink`. Names and sizes of frames that are begun have been checked. What it throws, or
- * rejects with, is what the system said, or a SinkError if it says more than that.
+ * A destination, used by one `StoreSink`. Names and sizes of frames that are begun have been checked. What it throws,
+ * or rejects with, is what the system said, or a SinkError if it says more than that.
  */
 export interface Store<D extends Draft = Draft> {
   /** For messages: the path, or `-`. */
