@@ -123,7 +123,7 @@ export interface SourceProgress {
   settledFrames: number;
   settledBytes: number;
   storedFrames: number;
-  alreadyFrames: number;
+  duplicateFrames: number;
   conflictFrames: number;
   refusedFrames: number;
   skippedFrames: number;
@@ -137,7 +137,7 @@ export interface OriginProgress {
   readonly source: string;
   storedFrames: number;
   storedBytes: number;
-  alreadyFrames: number;
+  duplicateFrames: number;
   conflictFrames: number;
   rejectedFrames: number;
   gapFrames: number;

@@ -65,7 +65,7 @@ export interface HeldFrame {
  * - `expired`: the same frame was stored and has been removed since; it is no longer there
  */
 export type Outcome = StoredOutcome | "recorded" | "expired";
-export type StoredOutcome = "stored" | "already" | "conflict";
+export type StoredOutcome = "stored" | "duplicate" | "conflict";
 /** As a sender hears it. `unknown`: an outcome of a later receiver: settled, and no proof that the bytes are there. */
 export type HeardOutcome = Outcome | "unknown";
 
@@ -87,7 +87,7 @@ export type RefusalReason =
   | "name" // the name could leave the destination or cannot be a file name
   | "too-large" // larger than --max-frame
   | "checksum" // arrived damaged; sent again up to three times
-  | "link" // a symbolic link stands in the way at the destination
+  | "symlink" // a symbolic link stands in the way at the destination
   | "format" // its bytes do not fit the stream that it would be part of
   | "storage" // the destination failed while this frame was written; sent again
   | "other"; // a reason of a later version; the text says it
@@ -133,7 +133,7 @@ export interface SourceTotals {
   /** Every frame the source had, so sequence numbers 0 … frames-1 exist. */
   readonly frames: number;
   readonly stored: number;
-  readonly already: number;
+  readonly duplicates: number;
   readonly conflicts: number;
   /** Refused by the receiver, or larger than the sender's own limit. */
   readonly refused: number;

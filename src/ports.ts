@@ -209,7 +209,7 @@ export interface SinkTraits {
 }
 
 /**
- * Called once per staged item: its outcome, or the failure of the commit it was in (`link`: refused, the rest went
+ * Called once per staged item: its outcome, or the failure of the commit it was in (`symlink`: refused, the rest went
  * on).
  */
 export type Settle = (result: Outcome | RefusalReason | SinkError) => void;

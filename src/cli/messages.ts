@@ -11,7 +11,7 @@ const refusals: Readonly<Record<RefusalReason, string>> = {
   name: "not a safe name",
   "too-large": "larger than the receiver's --max-frame",
   checksum: "arrived damaged",
-  link: "a symbolic link is in its place",
+  symlink: "a symbolic link is in its place",
   storage: "could not be written",
   format: "does not fit the stream on the receiver's standard output",
   other: "for a reason that this version does not know",
@@ -164,7 +164,7 @@ function origin({ device, source }: { readonly device: string; readonly source: 
 /** `2,000 frames, 1,990 stored, 5 already there, 5 refused`. What did not occur is not named, except storing. */
 export function formatTotals(totals: SourceTotals): string {
   const parts = [`${formatCount(totals.stored)} stored`];
-  if (totals.already > 0) parts.push(`${formatCount(totals.already)} already there`);
+  if (totals.duplicates > 0) parts.push(`${formatCount(totals.duplicates)} already there`);
   if (totals.conflicts > 0)
     parts.push(`${formatCount(totals.conflicts)} ${totals.conflicts === 1 ? "conflict" : "conflicts"}`);
   if (totals.expired !== undefined) parts.push(`${formatCount(totals.expired)} expired`);

@@ -67,7 +67,7 @@ function flow(bytes: number, elapsedMs: number): string {
 export function describeReceived(origins: Iterable<OriginProgress>, elapsedMs: number): Report {
   let frames = 0;
   let bytes = 0;
-  let already = 0;
+  let duplicates = 0;
   let conflicts = 0;
   let rejected = 0;
   let gaps = 0;
@@ -75,7 +75,7 @@ export function describeReceived(origins: Iterable<OriginProgress>, elapsedMs: n
   for (const origin of origins) {
     frames += origin.storedFrames;
     bytes += origin.storedBytes;
-    already += origin.alreadyFrames;
+    duplicates += origin.duplicateFrames;
     conflicts += origin.conflictFrames;
     rejected += origin.rejectedFrames;
     gaps += origin.gapFrames;
@@ -83,7 +83,7 @@ export function describeReceived(origins: Iterable<OriginProgress>, elapsedMs: n
     lost += origin.device === lockstepDevice ? origin.rejectedFrames : origin.gapFrames;
   }
   const parts = [`${formatFrames(frames)} (${formatBytes(bytes)})`];
-  if (already > 0) parts.push(`${formatCount(already)} already there`);
+  if (duplicates > 0) parts.push(`${formatCount(duplicates)} already there`);
   if (conflicts > 0) parts.push(`${formatCount(conflicts)} ${conflicts === 1 ? "conflict" : "conflicts"}`);
   if (lost > 0) parts.push(`${formatCount(lost)} refused or missing`);
   return {
@@ -92,7 +92,7 @@ export function describeReceived(origins: Iterable<OriginProgress>, elapsedMs: n
       event: "received",
       frames,
       bytes,
-      already,
+      duplicates,
       conflicts,
       rejected,
       gaps,

@@ -130,7 +130,7 @@ export class ReceiverHub implements ConnectionHub {
         source: rest ? "" : origin.source,
         storedFrames: 0,
         storedBytes: 0,
-        alreadyFrames: 0,
+        duplicateFrames: 0,
         conflictFrames: 0,
         rejectedFrames: 0,
         gapFrames: 0,

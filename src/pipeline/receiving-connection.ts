@@ -335,7 +335,7 @@ export class ReceivingConnection implements LinkHandlers {
     for (const [index, verdict] of verdicts.entries()) {
       const entry = entries[index];
       if (entry === undefined) continue;
-      if (verdict.kind === "have" || verdict.kind === "expired") this.#progressOf(origin).alreadyFrames++;
+      if (verdict.kind === "have" || verdict.kind === "expired") this.#progressOf(origin).duplicateFrames++;
       else if (verdict.kind === "refuse") {
         const frame = { ...entry, origin, sequence: firstSequence + index };
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
@@ -384,9 +384,9 @@ export class ReceivingConnection implements LinkHandlers {
             this.#hub.options.onEvent({ event: "conflict", device, source, name: frame.name });
           }
           break;
-        case "already":
+        case "duplicate":
         case "expired":
-          progress.alreadyFrames++;
+          progress.duplicateFrames++;
           break;
         case "recorded":
           break;
@@ -417,7 +417,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   #refusalText(frame: Frame, reason: string): string {
     if (reason === "too-large") return `${frame.bytes} bytes, limit ${this.#hub.options.frameBytesMax} (--max-frame)`;
-    if (reason === "link") return "a symbolic link or a file stands where its folder should be";
+    if (reason === "symlink") return "a symbolic link or a file stands where its folder should be";
     if (reason === "format") return "its format is not that of the stream on standard output";
     return "not a safe name";
   }

@@ -77,7 +77,7 @@ export class SourceLedger {
   settledFrames = 0;
   settledBytes = 0;
   storedFrames = 0;
-  alreadyFrames = 0;
+  duplicateFrames = 0;
   conflictFrames = 0;
   expiredFrames = 0;
   refusedFrames = 0;
@@ -175,7 +175,7 @@ export class SourceLedger {
     this.settledFrames++;
     this.settledBytes += record.bytes;
     if (outcome === "stored") this.storedFrames++;
-    else if (outcome === "already" || outcome === "unknown") this.alreadyFrames++;
+    else if (outcome === "duplicate" || outcome === "unknown") this.duplicateFrames++;
     else if (outcome === "conflict") this.conflictFrames++;
     else if (outcome === "expired") this.expiredFrames++;
     else if (record.gapReason === "refused") this.refusedFrames++;
@@ -282,7 +282,7 @@ export class SourceLedger {
     const totals = {
       frames: this.listedFrames,
       stored: this.storedFrames,
-      already: this.alreadyFrames,
+      duplicates: this.duplicateFrames,
       conflicts: this.conflictFrames,
       refused: this.refusedFrames,
       skipped: this.skippedFrames,

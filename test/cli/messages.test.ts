@@ -11,7 +11,7 @@ import { ProtocolCode } from "../../src/errors.ts";
 import type { ReceiverEvent, SenderEvent } from "../../src/events.ts";
 import type { SourceTotals } from "../../src/frame.ts";
 
-const totals: SourceTotals = { frames: 2000, stored: 1990, already: 5, conflicts: 1, refused: 3, skipped: 1 };
+const totals: SourceTotals = { frames: 2000, stored: 1990, duplicates: 5, conflicts: 1, refused: 3, skipped: 1 };
 const peer = "127.0.0.1:8000";
 const device = "rig";
 const source = "visible";
@@ -174,7 +174,7 @@ const receiver: [ReceiverEvent, Level, string][] = [
       event: "source-ended",
       device,
       source,
-      totals: { frames: 1, stored: 0, already: 1, conflicts: 0, refused: 0, skipped: 0 },
+      totals: { frames: 1, stored: 0, duplicates: 1, conflicts: 0, refused: 0, skipped: 0 },
     },
     "detail",
     "end of rig/visible: 1 frame, 0 stored, 1 already there",
@@ -206,7 +206,7 @@ describe("messages", () => {
       hints: ["ls -ld vis/x"],
     });
     expect(describeSourceProblem({ ...problem, reason: "empty" })).toMatchObject({ level: "error", hints: [] });
-    expect(describeSourceProblem({ ...problem, reason: "link" })).toMatchObject({ level: "info" });
+    expect(describeSourceProblem({ ...problem, reason: "symlink" })).toMatchObject({ level: "info" });
     expect(describeSourceProblem({ ...problem, reason: "kept" })).toMatchObject({ level: "info" });
   });
 
@@ -219,7 +219,7 @@ describe("summary", () => {
   const summary: SendSummary = {
     totals: [
       { source: "visible", totals },
-      { source: "infrared", totals: { frames: 7, stored: 7, already: 0, conflicts: 0, refused: 0, skipped: 0 } },
+      { source: "infrared", totals: { frames: 7, stored: 7, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 } },
     ],
     sentBytes: 230_000_000,
     elapsedMs: 2300,
@@ -267,15 +267,24 @@ describe("summary", () => {
   test("for machines", () => {
     expect(describeSent(summary).map(({ event }) => event)).toEqual([
       { event: "summary", source: "visible", ...totals },
-      { event: "summary", source: "infrared", frames: 7, stored: 7, already: 0, conflicts: 0, refused: 0, skipped: 0 },
+      {
+        event: "summary",
+        source: "infrared",
+        frames: 7,
+        stored: 7,
+        duplicates: 0,
+        conflicts: 0,
+        refused: 0,
+        skipped: 0,
+      },
       { event: "sent", bytes: 230_000_000, seconds: 2.3, unsettledFrames: 0, listingDone: true },
     ]);
   });
 
   test("of a receiver", () => {
     const origin = { device, source, storedBytes: 1_000_000, receivedBytes: 0, storedFrames: 10 };
-    const full = { ...origin, alreadyFrames: 1, conflictFrames: 2, rejectedFrames: 3, gapFrames: 4 };
-    const clean = { ...origin, alreadyFrames: 0, conflictFrames: 0, rejectedFrames: 0, gapFrames: 0 };
+    const full = { ...origin, duplicateFrames: 1, conflictFrames: 2, rejectedFrames: 3, gapFrames: 4 };
+    const clean = { ...origin, duplicateFrames: 0, conflictFrames: 0, rejectedFrames: 0, gapFrames: 0 };
     expect(describeReceived([], 100).text).toBe("stored in 100 ms: 0 frames (0 B)");
     expect(describeReceived([clean, clean], 60_000).text).toBe("stored in 1 min: 20 frames (2.00 MB)");
     expect(describeReceived([{ ...full, device: "lockstep" }], 0).text).toEndWith(", 3 refused or missing");
@@ -285,7 +294,7 @@ describe("summary", () => {
         event: "received",
         frames: 20,
         bytes: 2_000_000,
-        already: 1,
+        duplicates: 1,
         conflicts: 2,
         rejected: 3,
         gaps: 4,

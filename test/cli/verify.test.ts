@@ -21,7 +21,7 @@ test.each<[Finding, string]>([
   ],
   [{ kind: "unknown", path: "x" }, "unknown x"],
   [
-    { ...gap, name: "a.jpg", reason: "refused", detail: "link" },
+    { ...gap, name: "a.jpg", reason: "refused", detail: "symlink" },
     "gap rig/visible/a.jpg (frame 7): a symbolic link is in its place",
   ],
   [{ ...gap, count: 3, reason: "dropped" }, "gap rig/visible (frames 7 to 9): the link was slower than the camera"],

@@ -48,7 +48,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
     const second = place.send(receiver.port, [dir]);
     expect(await second.status()).toBe(0);
-    expect(second.all("summary")).toMatchObject([{ frames: frames, already: stored, stored: frames - stored }]);
+    expect(second.all("summary")).toMatchObject([{ frames: frames, duplicates: stored, stored: frames - stored }]);
     receiver.signal(signal);
     expect(await receiver.status()).toBe(0);
     expect(differences(dir, join(out, "camera", "vis"))).toEqual([]);

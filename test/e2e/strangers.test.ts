@@ -142,7 +142,7 @@ test("strangers are closed in time, one line each, beside a transfer that does n
 
   const again = place.send(receiver.port, [dir]);
   expect(await again.status()).toBe(0);
-  expect(again.all("summary")).toMatchObject([{ already: 250 }]);
+  expect(again.all("summary")).toMatchObject([{ duplicates: 250 }]);
   receiver.signal("SIGTERM");
   expect(await receiver.status()).toBe(0);
 }, 120_000);

@@ -73,7 +73,7 @@ test("two directories go over one connection and arrive whole; a second run send
   const second = place.send(proxy.port, inputs);
   expect(await second.status()).toBe(0);
   expect(await again.status()).toBe(0);
-  expect(second.all("summary").map(({ frames: all, already }) => [all, already])).toEqual([
+  expect(second.all("summary").map(({ frames: all, duplicates }) => [all, duplicates])).toEqual([
     [pairCount, pairCount],
     [pairCount, pairCount],
   ]);
@@ -99,7 +99,7 @@ test("many small frames; a second run is quick and sends no payload", async () =
   const second = place.send(proxy.port, [dir]);
   expect(await second.status()).toBe(0);
   const seconds = (performance.now() - startedMs) / 1000;
-  expect(second.all("summary")).toMatchObject([{ frames: count, stored: 0, already: count }]);
+  expect(second.all("summary")).toMatchObject([{ frames: count, stored: 0, duplicates: count }]);
   expect(second.all("sent")).toMatchObject([{ bytes: 0 }]);
   expect(proxy.upBytes - upBytesBefore).toBeLessThan(count * 60 + 1_000);
   const firstSeconds = Number(first.all("sent")[0]?.["seconds"]);

@@ -37,7 +37,7 @@ const conversation = concat(
     const metadata = new Map([["lux", "40"]]);
     const noted = { ...head, sequence: 3, metadata };
     putPayload(w, o, w.frame(noted, 5, true), payload, crc32(payload), 9, new Uint8Array(32));
-    w.end({ sourceIndex: 0, totals: { frames: 3, stored: 2, already: 0, conflicts: 0, refused: 0, skipped: 1 } });
+    w.end({ sourceIndex: 0, totals: { frames: 3, stored: 2, duplicates: 0, conflicts: 0, refused: 0, skipped: 1 } });
     w.bye(false);
   }),
 );

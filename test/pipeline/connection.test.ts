@@ -37,7 +37,7 @@ const frame = encoded((w, o) => {
   const head = { sourceIndex: 0, sequence: 0, capturedNs: 1n, bytes: 5, name: "1.jpg" };
   putPayload(w, o, w.frame(head, 5), payload, crc32(payload));
 });
-const totals = { frames: 1, stored: 1, already: 0, conflicts: 0, refused: 0, skipped: 0 };
+const totals = { frames: 1, stored: 1, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 };
 const farewell = (skipped: number): Uint8Array =>
   encoded((w) => {
     w.end({ sourceIndex: 0, totals: { ...totals, frames: 1 + skipped, skipped } });

@@ -63,7 +63,7 @@ test("notes, metadata and stretches travel from a source to the sink", async () 
     retryForMs: 1000,
     onEvent: () => undefined,
   });
-  const totals = { frames: 4, stored: 3, already: 0, conflicts: 0, refused: 0, skipped: 1 };
+  const totals = { frames: 4, stored: 3, duplicates: 0, conflicts: 0, refused: 0, skipped: 1 };
   expect(await sender.done).toMatchObject({ status: 4, totals: [{ totals }] });
   await receiver.done;
   const stored = [...sink.frames.values()].map(({ frame: { name, notes, metadata } }) => ({ name, notes, metadata }));

@@ -55,7 +55,7 @@ class AskedStore extends LaterStore<Draft> {
   }
 }
 
-const have: Verdict = { kind: "have", outcome: "already", crc32: 7 };
+const have: Verdict = { kind: "have", outcome: "duplicate", crc32: 7 };
 const reset = Object.assign(new Error("connection reset"), { code: "ECONNRESET" });
 
 /** Of one frame. */

@@ -394,7 +394,7 @@ class Simulation {
     const truth: SourceTotals = {
       frames: expectedFrames,
       stored: byThis,
-      already: expectedFrames - broken - byThis,
+      duplicates: expectedFrames - broken - byThis,
       conflicts: 0,
       refused: 0,
       skipped: broken,
@@ -417,7 +417,7 @@ class Simulation {
     const account = this.#disk.durableOutcomes({ device, source, session: this.#session });
     const count = { stored: 0, duplicate: 0, conflict: 0, refused: 0, gap: 0, expired: 0, nothing: 0 };
     for (let number = 0; number < totals.frames; number++) count[account.get(number) ?? "nothing"]++;
-    const { stored, already: duplicate, conflicts: conflict, refused, skipped: gap } = totals;
+    const { stored, duplicates: duplicate, conflicts: conflict, refused, skipped: gap } = totals;
     const expected = { stored, duplicate, conflict, refused, gap, expired: 0, nothing: 0 };
     expectEqual(`the account of ${source}`, count, expected);
     expectEqual(`numbers in the account of ${source}`, account.size, totals.frames);

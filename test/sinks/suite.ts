@@ -126,7 +126,7 @@ export const someStretch: Stretch = {
 
 export const someEnd: SourceEnd = {
   origin: { device: "rig", source: "visible", session },
-  totals: { frames: 9, stored: 4, already: 3, conflicts: 0, refused: 0, skipped: 2 },
+  totals: { frames: 9, stored: 4, duplicates: 3, conflicts: 0, refused: 0, skipped: 2 },
 };
 
 /**
@@ -289,7 +289,7 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
     test("the same frame again is stored once: `stored` to its own session, `already` to others", async () => {
       expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
       expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
-      expect(await store(sink, frameOf("1.jpg", "one", inSession(otherSession)), "one")).toBe("already");
+      expect(await store(sink, frameOf("1.jpg", "one", inSession(otherSession)), "one")).toBe("duplicate");
       expectStored({ "rig/visible/1.jpg": "one" });
     });
 
@@ -298,7 +298,7 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       stage(sink, frameOf("1.jpg", "one"), "one", results);
       stage(sink, frameOf("1.jpg", "one", inSession(otherSession)), "one", results);
       await commit(sink);
-      expect(results).toEqual(["stored", "stored", "already"]);
+      expect(results).toEqual(["stored", "stored", "duplicate"]);
       expectStored({ "rig/visible/1.jpg": "one" });
     });
 
@@ -310,7 +310,7 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       stage(sink, frameOf("1.jpg", "three"), "three", results);
       stage(sink, frameOf("1.jpg", "two", inSession(otherSession)), "two", results);
       await commit(sink);
-      expect(results).toEqual(["conflict", "conflict", "conflict", "already"]);
+      expect(results).toEqual(["conflict", "conflict", "conflict", "duplicate"]);
       expectStored({
         "rig/visible/1.jpg": "one",
         "rig/visible/1~2.jpg": "two",
@@ -339,7 +339,13 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       const askIn = (asking: string): Promise<unknown[]> =>
         ask(sink, { device: "rig", source: "visible", session: asking }, offers);
       expect(await askIn(session)).toEqual([have("stored", "one"), want, want, have("conflict", "newer"), want]);
-      expect(await askIn(otherSession)).toEqual([have("already", "one"), want, want, have("already", "newer"), want]);
+      expect(await askIn(otherSession)).toEqual([
+        have("duplicate", "one"),
+        want,
+        want,
+        have("duplicate", "newer"),
+        want,
+      ]);
       expect(await ask(sink, { device: "rig", source: "infrared", session }, offers.slice(0, 1))).toEqual([
         { kind: "want" },
       ]);

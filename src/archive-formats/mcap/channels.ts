@@ -9,6 +9,8 @@ import {
   channelRecord,
   ownChannelRecords,
   ownChannels,
+  type Schemas,
+  schemas,
   type SourceChannel,
   sourceOf,
 } from "./format.ts";
@@ -28,6 +30,8 @@ const others: Owner = { device: "framepipe", source: "others" };
 const otherChannels = 2;
 
 export class Channels {
+  /** What the messages of the channels are described by: in a file that goes on, those that it began with. */
+  schemas: Schemas = schemas;
   readonly #records: McapTypes.Channel[] = ownChannelRecords();
   readonly #byId = new Map<number, Channel>();
   readonly #byKey = new Map<string, Channel>();

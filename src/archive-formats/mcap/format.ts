@@ -127,8 +127,8 @@ export function stretchFact(stretch: Stretch, ns: bigint, { archive, group }: Gr
 
 export function endFact({ origin, totals }: SourceEnd, ns: bigint, { archive, group }: GroupFacts): Fact {
   const { device, source, session } = origin;
-  const { frames, stored, already, conflicts, refused, skipped } = totals;
-  const facts = { device, source, session, frames, stored, already, conflicts, refused, skipped };
+  const { frames, stored, duplicates, conflicts, refused, skipped } = totals;
+  const facts = { device, source, session, frames, stored, duplicates, conflicts, refused, skipped };
   const json = JSON.stringify({ ...facts, ended: jsonTime(ns), archive, group });
   return { channelId: channelIds.ends, sequence: 0, json };
 }
@@ -179,10 +179,14 @@ export const ownChannels = 3;
 /** Channel numbers have 16 bits. */
 export const channelIdMax = 65_535;
 
-/** All schemas, in the order of their numbers. */
-export const schemas: readonly McapTypes.Schema[] = makeSchemas();
+export type Schemas = readonly McapTypes.Schema[];
 
-function makeSchemas(): McapTypes.Schema[] {
+/** All schemas, in the order of their numbers. */
+export const schemas: Schemas = makeSchemas("duplicates");
+/** Those of files that version 0.1.0 began: it had another word. */
+export const schemasOf010: Schemas = makeSchemas("already");
+
+function makeSchemas(duplicates: string): McapTypes.Schema[] {
   const [text, count] = [{ type: "string" }, { type: "integer" }];
   const time = { type: "object", title: "time", properties: { sec: count, nsec: count } };
   const origin = { device: text, source: text, session: text };
@@ -215,7 +219,7 @@ function makeSchemas(): McapTypes.Schema[] {
     ...origin,
     frames: count,
     stored: count,
-    already: count,
+    [duplicates]: count,
     conflicts: count,
     refused: count,
     skipped: count,
@@ -238,9 +242,9 @@ function jsonSchema(id: number, name: string, properties: Readonly<Record<string
 }
 
 /** All schemas as they stand in a file, before the first channel. */
-export function encodeSchemas(): Uint8Array {
+export function encodeSchemas(all: Schemas): Uint8Array {
   const builder = new McapRecordBuilder();
-  for (const schema of schemas) builder.writeSchema(schema);
+  for (const schema of all) builder.writeSchema(schema);
   return builder.buffer;
 }
 

@@ -11,7 +11,17 @@ import { imageFormatOf, imageStartBytes } from "../../image-format.ts";
 import { MiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { type Channel, Channels } from "./channels.ts";
-import { encodeSchemas, groupPattern, groupTextBytesMax, imageHead, logTime, ownChannels, readFact } from "./format.ts";
+import {
+  encodeSchemas,
+  groupPattern,
+  groupTextBytesMax,
+  imageHead,
+  logTime,
+  ownChannels,
+  readFact,
+  schemas,
+  schemasOf010,
+} from "./format.ts";
 import { GrowingChunk } from "./growing-chunk.ts";
 import {
   chunkHeadBytes,
@@ -127,7 +137,7 @@ class Scan {
   readonly #file: ArchiveFile;
   readonly #window: Window;
   readonly #finder: Finder;
-  readonly #schemas = encodeSchemas();
+  #schemasBytes = 0;
   readonly #parser = new McapStreamReader({ noMagicPrefix: true });
   #channelsWritten = 0;
   /** Where the last commit began, and the frames that it wrote. */
@@ -206,12 +216,19 @@ class Scan {
         }
       } else if (opcode !== Opcode.SCHEMA || !this.#readSchemas(at, written)) return;
       // All schemas stand together.
-      at = opcode === Opcode.SCHEMA ? at + this.#schemas.byteLength : end;
+      at = opcode === Opcode.SCHEMA ? at + this.#schemasBytes : end;
     }
   }
 
   #readSchemas(at: number, written: number): boolean {
-    return written === 0 && this.#window.view(at, this.#schemas.byteLength)?.equals(this.#schemas) === true;
+    for (const known of [schemas, schemasOf010]) {
+      const encoded = encodeSchemas(known);
+      if (written > 0 || this.#window.view(at, encoded.byteLength)?.equals(encoded) !== true) continue;
+      this.channels.schemas = known;
+      this.#schemasBytes = encoded.byteLength;
+      return true;
+    }
+    return false;
   }
 
   #readChannel(at: number, end: number, written: number): boolean {

@@ -7,7 +7,7 @@ import { crc32 } from "../../bytes/checksum.ts";
 import { assert } from "../../errors.ts";
 import { MiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
-import { schemas } from "./format.ts";
+import type { Schemas } from "./format.ts";
 import { chunkHeadBytes, readChunkHead, readRecordHead, recordHeadBytes, startBytes } from "./records.ts";
 import { Window } from "./window.ts";
 
@@ -25,6 +25,7 @@ export interface EndingOptions {
   /** Behind the last of them. */
   readonly at: number;
   /** Those whose records are in it. */
+  readonly schemas: Schemas;
   readonly channels: readonly McapTypes.Channel[];
 }
 
@@ -53,7 +54,7 @@ class Ending {
     this.#crc32 = 0;
     const summaryStart = BigInt(this.#at);
     this.#group(Opcode.SCHEMA, () => {
-      for (const schema of schemas) this.#builder.writeSchema(schema);
+      for (const schema of this.#options.schemas) this.#builder.writeSchema(schema);
     });
     this.#group(Opcode.CHANNEL, () => {
       for (const channel of this.#options.channels) this.#builder.writeChannel(channel);
@@ -76,7 +77,7 @@ class Ending {
   #noStatistics(): McapTypes.Statistics {
     return {
       messageCount: 0n,
-      schemaCount: schemas.length,
+      schemaCount: this.#options.schemas.length,
       channelCount: this.#options.channels.length,
       attachmentCount: 0,
       metadataCount: 0,

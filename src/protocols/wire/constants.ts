@@ -97,12 +97,12 @@ export class WireCodes<Word extends string, Unknown extends string = never> {
 }
 
 export const outcomeCodes: WireCodes<Outcome, HeardOutcome> = new WireCodes<Outcome, HeardOutcome>(
-  { stored: 1, already: 2, conflict: 3, recorded: 4, expired: 5 },
+  { stored: 1, duplicate: 2, conflict: 3, recorded: 4, expired: 5 },
   { from: 6, to: 15, word: "unknown" },
 );
 
 export const refusalCodes: WireCodes<RefusalReason> = new WireCodes<RefusalReason>(
-  { name: 16, "too-large": 17, checksum: 18, link: 19, storage: 20, format: 21, other: 31 },
+  { name: 16, "too-large": 17, checksum: 18, symlink: 19, storage: 20, format: 21, other: 31 },
   { from: 16, to: 31, word: "other" },
 );
 
@@ -118,7 +118,7 @@ export const stretchCodes: WireCodes<StretchClass> = new WireCodes<StretchClass>
 
 /** Verdicts below the refusals: a refusal's verdict is its number in `refusalCodes`. */
 export const verdictWant = 0;
-export const verdictHaveCodes: WireCodes<StoredOutcome> = new WireCodes({ already: 1, stored: 2, conflict: 3 });
+export const verdictHaveCodes: WireCodes<StoredOutcome> = new WireCodes({ duplicate: 1, stored: 2, conflict: 3 });
 export const verdictExpired = 4;
 export const verdictContinue = 5;
 /** The highest verdict of a later version that settles a frame. */

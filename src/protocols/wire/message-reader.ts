@@ -259,7 +259,7 @@ export class MessageReader {
     const totals: SourceTotals = {
       frames: reader.u64(),
       stored: reader.u64(),
-      already: reader.u64(),
+      duplicates: reader.u64(),
       conflicts: reader.u64(),
       refused: reader.u64(),
       skipped: reader.u64(),

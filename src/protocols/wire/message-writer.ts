@@ -288,7 +288,7 @@ export class MessageWriter {
     writer.u16(0);
     writer.u64(end.totals.frames);
     writer.u64(end.totals.stored);
-    writer.u64(end.totals.already);
+    writer.u64(end.totals.duplicates);
     writer.u64(end.totals.conflicts);
     writer.u64(end.totals.refused);
     writer.u64(end.totals.skipped);

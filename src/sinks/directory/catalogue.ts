@@ -114,7 +114,7 @@ export function accountOutcomeOf(result: Outcome | "expired" | RefusalReason, ga
     case "conflict":
     case "expired":
       return result;
-    case "already":
+    case "duplicate":
       return "duplicate";
     case "recorded":
       return gap?.reason === "refused" ? "refused" : "gap";

@@ -101,7 +101,7 @@ export class CommitGroup {
     }
 
     // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
-    if (directories.prepare(staged.draft.path) !== undefined) return "link";
+    if (directories.prepare(staged.draft.path) !== undefined) return "symlink";
     // A path that a row claims is left to the row's own frame, even if its file is missing; so it is not looked at.
     const claimed = new Set(rows.map((row) => row.path));
     for (let number = 1; number <= numberMax; number += 1) {
@@ -110,7 +110,7 @@ export class CommitGroup {
       const moved = this.#move(staged, path, number);
       if (moved !== undefined) return moved;
       const found = disk.look(`${root}/${path}`);
-      if (found === "link") return "link";
+      if (found === "link") return "symlink";
       if (found === frame.bytes && !catalogue.holds(path) && disk.checksum(`${root}/${path}`) === crc32) {
         return this.#adopt(staged, path, number);
       }

@@ -26,10 +26,10 @@ export class Directories {
   }
 
   /**
-   * Makes sure that the folder of `path`, which is below the root, is there. Returns `link` if a symbolic link or a
+   * Makes sure that the folder of `path`, which is below the root, is there. Returns `symlink` if a symbolic link or a
    * file stands where a folder is needed. Throws what the disk throws.
    */
-  prepare(path: string): "link" | undefined {
+  prepare(path: string): "symlink" | undefined {
     const end = path.lastIndexOf("/");
     if (end === -1 || isIn(this.#preparedLast, path, end)) return undefined;
     const refused = this.#prepareFolder(path.slice(0, end));
@@ -37,12 +37,12 @@ export class Directories {
     return refused;
   }
 
-  #prepareFolder(folder: string): "link" | undefined {
+  #prepareFolder(folder: string): "symlink" | undefined {
     if (this.#known.has(folder)) return undefined;
-    if (this.prepare(folder) === "link") return "link";
+    if (this.prepare(folder) === "symlink") return "symlink";
     const place = join(this.#root, folder);
     if (this.#disk.look(place) === "absent") this.#make(place);
-    if (this.#disk.look(place) !== "directory") return "link";
+    if (this.#disk.look(place) !== "directory") return "symlink";
     this.changed(dirname(place));
     if (this.#known.size >= knownMax) this.#known.clear();
     this.#known.add(folder);

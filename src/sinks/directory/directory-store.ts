@@ -100,7 +100,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
       if (this.#disk.look(`${this.place}/${row.path}`) !== row.bytes) continue;
       const outcome = outcomeOf(row.session, row.number, origin.session);
       // Of several, the one that this very session stored is the one it asks about.
-      if (have.kind === "want" || outcome !== "already") have = { kind: "have", outcome, crc32: row.crc32 };
+      if (have.kind === "want" || outcome !== "duplicate") have = { kind: "have", outcome, crc32: row.crc32 };
     }
     return have;
   }

@@ -162,6 +162,8 @@ class Migration {
     } finally {
       add.finalize();
     }
+    // The word for it changed; the detail of a refused frame was its reason.
+    this.#database.run("UPDATE gaps SET detail = 'symlink' WHERE reason = 'refused' AND detail = 'link'");
     this.#database.run(
       `UPDATE sessions SET frames = s.frames, stored = s.stored, duplicates = s.already, conflicts = s.conflicts,
        refused = s.refused, skipped = s.skipped, expired = 0, ended = s.ended FROM sources AS s

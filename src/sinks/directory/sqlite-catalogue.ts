@@ -263,8 +263,8 @@ class SqliteCatalogue implements Catalogue {
       this.#addStretch.run(id, sequence, kind, count, bytes, text, nowNs);
     }
     if (totals === undefined) return;
-    const { frames, stored, already, conflicts, refused, skipped, expired = 0 } = totals;
-    this.#endSession.run(id, frames, stored, already, conflicts, refused, skipped, expired, nowNs);
+    const { frames, stored, duplicates, conflicts, refused, skipped, expired = 0 } = totals;
+    this.#endSession.run(id, frames, stored, duplicates, conflicts, refused, skipped, expired, nowNs);
   }
 
   expire(paths: readonly string[], nowNs: bigint): void {

@@ -118,7 +118,7 @@ export class GroupWriter {
     for (const record of this.#channels.records.slice(this.#channelsWritten, channelId)) builder.writeChannel(record);
     const isFirst = this.#channelsWritten === 0;
     this.#channelsWritten = channelId;
-    return isFirst ? Buffer.concat([encodeSchemas(), builder.buffer]) : builder.buffer;
+    return isFirst ? Buffer.concat([encodeSchemas(this.#channels.schemas), builder.buffer]) : builder.buffer;
   }
 
   #seal(chunk: GrowingChunk): void {

@@ -263,8 +263,8 @@ class McapAppender implements Appender {
       this.#file.writeNow(head, chunk.at);
       at += index.byteLength;
     }
-    const channels = this.#channels.records.slice(0, channelsWritten);
-    writeEnding({ file: this.#file, at, channels });
+    const { schemas, records } = this.#channels;
+    writeEnding({ file: this.#file, at, schemas, channels: records.slice(0, channelsWritten) });
     if (this.#options.sync !== "never") this.#file.syncNow();
   }
 }

@@ -215,9 +215,9 @@ function combinedResult(results: readonly Result[]): Result {
 
 function combinedOutcome(outcomes: readonly StoredOutcome[]): StoredOutcome {
   if (outcomes.includes("conflict")) return "conflict";
-  return outcomes.includes("stored") ? "stored" : "already";
+  return outcomes.includes("stored") ? "stored" : "duplicate";
 }
 
 function isOutcome(result: Result): result is Outcome {
-  return result === "stored" || result === "already" || result === "conflict" || result === "recorded";
+  return result === "stored" || result === "duplicate" || result === "conflict" || result === "recorded";
 }

@@ -107,6 +107,6 @@ export class MemoryStore implements Store<Pieces> {
   close(): void {}
 }
 
-function outcomeFor({ frame, number }: MemoryFrame, asking: Origin): "stored" | "already" | "conflict" {
+function outcomeFor({ frame, number }: MemoryFrame, asking: Origin): "stored" | "duplicate" | "conflict" {
   return outcomeOf(frame.origin.session, number, asking.session);
 }

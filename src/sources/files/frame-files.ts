@@ -28,7 +28,7 @@ export interface SourceProblem {
    * - `unwatched`: the system tells nothing of changes in a folder; it is looked through every few seconds instead
    * - `skipped`: bytes of a stream that are in no frame
    */
-  readonly reason: "unreadable" | "empty" | "link" | "kept" | "missing" | "unwatched" | "skipped";
+  readonly reason: "unreadable" | "empty" | "symlink" | "kept" | "missing" | "unwatched" | "skipped";
   /** One line, without the path. */
   readonly detail: string;
   /** What the user can do, if anything. */
@@ -129,7 +129,7 @@ export class FrameFiles {
       if (stats.isSymbolicLink()) {
         stats = statSync(path, { bigint: true });
         if (stats.isDirectory()) {
-          this.report(path, "link", "a link to a folder is not followed", "give that folder as an input of its own");
+          this.report(path, "symlink", "a link to a folder is not followed", "give that folder as an input of its own");
           return other;
         }
       }

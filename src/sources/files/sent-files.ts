@@ -56,7 +56,7 @@ export class SentFiles {
   /** As `Source.settled`. */
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): SentFate {
     if (!this.#delete) return "kept";
-    const stored = outcome === "stored" || outcome === "already" || outcome === "conflict";
+    const stored = outcome === "stored" || outcome === "duplicate" || outcome === "conflict";
     const fate = stored ? this.#deleteSent(entry.name, crc32) : "kept";
     this.#proofs.delete(entry.name);
     return fate;

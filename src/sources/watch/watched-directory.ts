@@ -681,7 +681,7 @@ export class WatchedDirectory implements Source {
   }
 
   #report(problem: SourceProblem): void {
-    if (problem.reason === "link") {
+    if (problem.reason === "symlink") {
       if (this.#links.has(problem.path)) return;
       this.#links.add(problem.path);
     }

@@ -54,7 +54,7 @@ export const hello: Hello = {
   proof: new Uint8Array(0),
   via: [],
 };
-const totals = { frames: 2 ** 53 - 1, stored: 1, already: 2, conflicts: 3, refused: 4, skipped: 5, expired: 6 };
+const totals = { frames: 2 ** 53 - 1, stored: 1, duplicates: 2, conflicts: 3, refused: 4, skipped: 5, expired: 6 };
 const payload = new TextEncoder().encode("hello");
 const digest = Uint8Array.from({ length: 32 }, (_, at) => at);
 
@@ -110,7 +110,7 @@ export const roundTrips: readonly {
   (() => {
     const verdicts = [
       { kind: "want" },
-      { kind: "have", outcome: "already", crc32: 0xffff_ffff },
+      { kind: "have", outcome: "duplicate", crc32: 0xffff_ffff },
       { kind: "have", outcome: "stored", crc32: 0 },
       { kind: "have", outcome: "conflict", crc32: 1 },
       { kind: "expired", crc32: 77 },

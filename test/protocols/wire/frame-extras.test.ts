@@ -82,7 +82,7 @@ describe("what a later receiver may say", () => {
     pair.run();
     expect(pair.done).toBe(true);
     expect(pair.told.filter((line) => line.endsWith(" expired")).length).toBe(3);
-    const totals = { frames: 3, stored: 0, already: 0, conflicts: 0, refused: 0, skipped: 0, expired: 3 };
+    const totals = { frames: 3, stored: 0, duplicates: 0, conflicts: 0, refused: 0, skipped: 0, expired: 3 };
     expect(pair.sender.ledgers[0]?.totals()).toEqual(totals);
     expect(pair.events.find(({ type }) => type === "end")).toMatchObject({ end: { totals } });
   });
@@ -99,7 +99,7 @@ describe("what a later receiver may say", () => {
     pair.run();
     expect(pair.done).toBe(true);
     expect(pair.told.filter((line) => line.endsWith(" unknown")).length).toBe(3);
-    expect(pair.sender.ledgers[0]?.totals()).toMatchObject({ frames: 3, stored: 0, already: 3 });
+    expect(pair.sender.ledgers[0]?.totals()).toMatchObject({ frames: 3, stored: 0, duplicates: 3 });
   });
 
   test("that it keeps nothing, and what it calls us", () => {

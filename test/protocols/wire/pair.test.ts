@@ -41,9 +41,9 @@ describe("a conversation", () => {
       expect(pair.stored.get(`visible/${name}`)).toEqual(Buffer.from(bytes));
     expect(pair.stored.get("infrared/1.png")?.length).toBe(3 * chunkBytes + 5);
     expect(pair.sender.ledgers.map((ledger) => ledger.totals())).toEqual([
-      { frames: 3, stored: 3, already: 0, conflicts: 0, refused: 0, skipped: 0 },
-      { frames: 1, stored: 1, already: 0, conflicts: 0, refused: 0, skipped: 0 },
-      { frames: 0, stored: 0, already: 0, conflicts: 0, refused: 0, skipped: 0 },
+      { frames: 3, stored: 3, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 },
+      { frames: 1, stored: 1, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 },
+      { frames: 0, stored: 0, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 },
     ]);
   });
 
@@ -59,14 +59,14 @@ describe("a conversation", () => {
   test("what the receiver has is not sent", () => {
     const pair = new SessionPair({
       frames: { visible: small },
-      verdict: (_, name) => (name === "3.jpg" ? { kind: "want" } : { kind: "have", outcome: "already", crc32: 7 }),
+      verdict: (_, name) => (name === "3.jpg" ? { kind: "want" } : { kind: "have", outcome: "duplicate", crc32: 7 }),
     });
     pair.run();
     expect([...pair.stored.keys()]).toEqual(["visible/3.jpg"]);
     expect(pair.sender.ledgers[0]?.totals()).toEqual({
       frames: 3,
       stored: 1,
-      already: 2,
+      duplicates: 2,
       conflicts: 0,
       refused: 0,
       skipped: 0,
@@ -89,7 +89,7 @@ describe("a conversation", () => {
     expect(pair.sender.ledgers[0]?.totals()).toEqual({
       frames: 3,
       stored: 1,
-      already: 0,
+      duplicates: 0,
       conflicts: 0,
       refused: 2,
       skipped: 0,
@@ -266,7 +266,7 @@ describe("a conversation", () => {
     const pair = new SessionPair({
       frames: { visible: names },
       sending: { rateMax: 20 },
-      verdict: () => ({ kind: "have", outcome: "already", crc32: 0 }),
+      verdict: () => ({ kind: "have", outcome: "duplicate", crc32: 0 }),
       toReceiver: (piece) => {
         bytes += piece.length;
         return piece;

@@ -57,12 +57,8 @@ function numbersOf(heading: string): [string, string][] {
     .map(([number = "", word = ""]) => [number, codeWords[word] ?? word]);
 }
 
-/** The public words that the code does not use yet, and one that it spells otherwise. */
-const codeWords: Readonly<Record<string, string>> = {
-  duplicate: "already",
-  symlink: "link",
-  "too large": "too-large",
-};
+/** A public word that the code spells otherwise. */
+const codeWords: Readonly<Record<string, string>> = { "too large": "too-large" };
 
 /** Every number of the table has its word, the ends of the range the word for the unknown, and beyond there is none. */
 function expectCodes(heading: string, codes: WireCodes<string, string>): void {
@@ -156,7 +152,7 @@ describe("wire/PROTOCOL.md", () => {
     const verdicts = Object.fromEntries(numbersOf("Verdicts in WANT").map(([number, word]) => [word, number]));
     expect(verdicts).toEqual({
       want: `${verdictWant}`,
-      already: `${verdictHaveCodes.number("already")}`,
+      duplicate: `${verdictHaveCodes.number("duplicate")}`,
       stored: `${verdictHaveCodes.number("stored")}`,
       conflict: `${verdictHaveCodes.number("conflict")}`,
       expired: `${verdictExpired}`,

@@ -117,11 +117,11 @@ describe("directory sink: files", () => {
     mkdirSync(join(place.directory, "rig/visible"), { recursive: true });
     symlinkSync(elsewhere, join(place.directory, "rig/visible/day"));
     symlinkSync(join(elsewhere, "target"), join(place.directory, "rig/visible/1.jpg"));
-    expect(sink.open(frameOf("day/1.jpg", "x"))).toBe("link");
+    expect(sink.open(frameOf("day/1.jpg", "x"))).toBe("symlink");
     const results = stage(sink, frameOf("1.jpg", "one"), "one");
     stage(sink, frameOf("2.jpg", "two"), "two", results);
     expect(await commit(sink)).toBeUndefined();
-    expect(results).toEqual(["link", "stored"]);
+    expect(results).toEqual(["symlink", "stored"]);
     expect(existsSync(join(elsewhere, "target"))).toBe(false);
     expect(place.temporaryFiles()).toEqual([]);
     sink.dispose();
@@ -131,7 +131,7 @@ describe("directory sink: files", () => {
     const place = makePlace();
     const sink = place.open();
     await store(sink, frameOf("day", "a frame"), "a frame");
-    expect(sink.open(frameOf("day/1.jpg", "x"))).toBe("link");
+    expect(sink.open(frameOf("day/1.jpg", "x"))).toBe("symlink");
     await store(sink, frameOf("night/1.jpg", "x"), "x");
     expect(await store(sink, frameOf("night", "y"), "y")).toBe("conflict");
     expect(place.stored().get("rig/visible/night~2")).toBe("y");
@@ -170,7 +170,7 @@ describe("directory sink: files", () => {
     unlinkSync(join(place.directory, "rig/visible/1~2.jpg"));
     const other = frameOf("1.jpg", "two", inSession(otherSession));
     expect(lookupNow(sink, other.origin, [other])).toEqual([
-      { kind: "have", outcome: "already", crc32: crc32(Buffer.from("one")) },
+      { kind: "have", outcome: "duplicate", crc32: crc32(Buffer.from("one")) },
     ]);
     expect(await store(sink, other, "two")).toBe("conflict");
     rmSync(join(place.directory, "rig"), { recursive: true });
@@ -234,7 +234,7 @@ describe("directory sink: files", () => {
     const results = stage(flat, frameOf("1.jpg", "one", inSession(otherSession)), "one");
     stage(flat, frameOf("2.jpg", "two"), "two", results);
     await commit(flat);
-    expect(results).toEqual(["already", "stored"]);
+    expect(results).toEqual(["duplicate", "stored"]);
     expect([...place.stored().keys()].toSorted()).toEqual(["2023-11-14/2.jpg", "rig/visible/1.jpg"]);
     flat.dispose();
   });
@@ -534,7 +534,7 @@ describe("directory sink: the catalogue", () => {
     const sink = place.open();
     const origin = { device: "rig", source: "visible", session };
     const gap = { origin, firstSequence: 4, reason: "dropped", name: "", detail: "" } as const;
-    const totals = { frames: 1, stored: 1, already: 0, conflicts: 0, refused: 0, skipped: 0 };
+    const totals = { frames: 1, stored: 1, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 };
     const ignore = (): void => {};
     sink.gap({ ...gap, count: 2 }, ignore);
     sink.end({ origin, totals }, ignore);
@@ -567,7 +567,7 @@ describe("directory sink: the catalogue", () => {
     sink.gap(gap, ignore);
     sink.gap({ ...gap, firstSequence: 7, count: 1, reason: "refused" }, ignore);
     await commit(sink);
-    expect(results).toEqual(["already", "stored", "conflict", "link"]);
+    expect(results).toEqual(["duplicate", "stored", "conflict", "symlink"]);
     // An offer without numbers is a question, and nothing else.
     sink.lookup(origin, [frameOf("0.jpg", "zero")]);
     sink.lookup(origin, [frameOf("0.jpg", "zero"), frameOf("new.jpg", "n"), frameOf("1.jpg", "one")], 8);

@@ -129,7 +129,7 @@ describe("the catalogue in SQLite", () => {
   });
 
   test("the end of a source is in its session's row, and its numbers in one range", () => {
-    const totals = { frames: 9, stored: 3, already: 1, conflicts: 1, refused: 1, skipped: 2, expired: 1 };
+    const totals = { frames: 9, stored: 3, duplicates: 1, conflicts: 1, refused: 1, skipped: 2, expired: 1 };
     record({ outcomes: [{ origin, first: 0, last: 8, outcome: "stored" }], ends: [{ origin, totals }], nowNs: 44n });
     expect(ask("SELECT frames, stored, duplicates, conflicts, refused, skipped, expired, ended FROM sessions")).toEqual(
       [[9, 3, 1, 1, 1, 2, 1, 44]],
@@ -226,7 +226,7 @@ describe("the catalogue in SQLite", () => {
 
   test("the examples of CATALOGUE.md can be asked", () => {
     recordFrames(rowOf("1.jpg"), rowOf("1.jpg", { sequence: 1 }, 2));
-    const end = { origin, totals: { frames: 3, stored: 1, already: 0, conflicts: 1, refused: 0, skipped: 0 } };
+    const end = { origin, totals: { frames: 3, stored: 1, duplicates: 0, conflicts: 1, refused: 0, skipped: 0 } };
     record({ ends: [end] });
     const text = readFileSync(join(import.meta.dir, "../../../src/sinks/directory/CATALOGUE.md"), "utf8");
     const examples = [...text.matchAll(/catalogue\.db[\s\\]+"(?<sql>SELECT[^"]+)"/g)].map(

@@ -12,7 +12,7 @@ import { DirectoryPlace } from "./directory-place.ts";
 
 /** A source whose frames were all stored. */
 function endOf(frames: number): SourceEnd {
-  const none = { already: 0, conflicts: 0, refused: 0, skipped: 0 };
+  const none = { duplicates: 0, conflicts: 0, refused: 0, skipped: 0 };
   return { origin: { device: "rig", source: "visible", session }, totals: { frames, stored: frames, ...none } };
 }
 

@@ -110,7 +110,7 @@ describe("fan-out", () => {
       ["two", "one"],
     ]);
     expect(lookupNow(both, origin, offers).map(({ kind }) => kind)).toEqual(["have", "have"]);
-    expect(await store(both, frameOf("1.jpg", "one", inSession("c".repeat(32))), "one")).toBe("already");
+    expect(await store(both, frameOf("1.jpg", "one", inSession("c".repeat(32))), "one")).toBe("duplicate");
   });
 
   test("each learns the numbers of what is offered", () => {

@@ -38,7 +38,7 @@ test("what was placed is known to its group at once, to offers when kept, and to
     index[end]();
     expect(kindOf(index, frame)).toBe(end === "keep" ? "have" : "want");
   }
-  expect(index.place({ ...frame, ...inSession(otherSession) }, 2)).toEqual({ kind: "held", outcome: "already" });
+  expect(index.place({ ...frame, ...inSession(otherSession) }, 2)).toEqual({ kind: "held", outcome: "duplicate" });
   expect(index.place(frame, 3)).toMatchObject({ path: "rig/visible/1~3.jpg", number: 3 });
 });
 

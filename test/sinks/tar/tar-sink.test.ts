@@ -278,7 +278,7 @@ describe("tar sink: after a crash", () => {
       const results: Result[] = [];
       for (const name of names) stage(sink, frameOf(name, name, inSession(otherSession)), name, results);
       await commit(sink);
-      expect(results).toEqual(names.map((name) => (known.includes(name) ? "already" : "stored")));
+      expect(results).toEqual(names.map((name) => (known.includes(name) ? "duplicate" : "stored")));
       sink.dispose();
       // Unpacked into folders, which have no order; that of the archive is compared below.
       if (round % 10 === 0) expect([...place.stored().values()].toSorted()).toEqual(names.toSorted());

@@ -160,7 +160,7 @@ describe("listing", () => {
     expect(listed[1]).toMatchObject({ failure: "unreadable", detail: "a link to a file that is not there" });
     expect(listed[2]).toMatchObject({ failure: "unreadable", detail: "a link that leads to itself (ELOOP)" });
     expect(listed[3]).toMatchObject({ bytes: 3 });
-    expect(problems).toMatchObject([{ path: join(root, "a/loop"), reason: "link" }]);
+    expect(problems).toMatchObject([{ path: join(root, "a/loop"), reason: "symlink" }]);
   });
 
   test("a file whose name cannot be a frame name is a failure that names it, not a frame", () => {
@@ -388,7 +388,7 @@ function sent(): { source: DirectorySource; entry: FrameEntry; path: string } {
 describe("settled with deleteSent", () => {
   const crc = Bun.hash.crc32("content");
 
-  test.each(["stored", "already", "conflict"] as const)("%s: the file goes, its folder stays", (outcome) => {
+  test.each(["stored", "duplicate", "conflict"] as const)("%s: the file goes, its folder stays", (outcome) => {
     const { source, entry, path } = sent();
     expect(existsSync(path)).toBe(true);
     source.settled(entry, outcome, undefined);
@@ -553,11 +553,11 @@ describe("settled with deleteSent", () => {
       FrameEntry,
       FrameEntry,
     ];
-    source.settled(first, "already", crc);
-    source.settled(second, "already", crc);
-    source.settled(third, "already", undefined);
-    source.settled(fourth, "already", 0);
-    source.settled(fifth, "already", Bun.hash.crc32(Buffer.alloc(600_000, 7)));
+    source.settled(first, "duplicate", crc);
+    source.settled(second, "duplicate", crc);
+    source.settled(third, "duplicate", undefined);
+    source.settled(fourth, "duplicate", 0);
+    source.settled(fifth, "duplicate", Bun.hash.crc32(Buffer.alloc(600_000, 7)));
     expect([same, other, unknown, empty, large].map((path) => existsSync(path))).toEqual([
       false,
       true,

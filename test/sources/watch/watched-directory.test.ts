@@ -233,7 +233,7 @@ describe("what is there at the start", () => {
     // Minutes later, all of it has been looked at again.
     await Bun.sleep(500);
     await watched.until(4);
-    expect(problems).toMatchObject([{ reason: "link", path: join(root, "a/loop") }]);
+    expect(problems).toMatchObject([{ reason: "symlink", path: join(root, "a/loop") }]);
   });
 
   test("a file that is being written at the start is waited for", async () => {
@@ -679,7 +679,7 @@ describe("deleteSent", () => {
     put("a/b/1.jpg");
     await watched.until(1);
     watched.content(0);
-    watched.source.settled(watched.entry(0), "already", undefined);
+    watched.source.settled(watched.entry(0), "duplicate", undefined);
     expect(readdirSync(join(root, "a/b"))).toEqual([]);
     hand("a/b/2.jpg");
     await watched.until(2);
