@@ -47,9 +47,10 @@ exit status
   1    cannot start or go on, for the reason that is said
   2    usage
   3    refused by the other end
-  4    finished, but some frames were rejected, unreadable, dropped or left
+  4    finished or verified, but some frames were rejected, unreadable, dropped or left, or are
+       known gaps
   5    gave up after --retry-for
-  6    --verify found a difference
+  6    --verify found frames that are missing, changed, unknown or unaccounted
   130  ended by a second SIGINT; 143: by a second SIGTERM
 `;
 }

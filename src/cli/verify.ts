@@ -9,7 +9,10 @@ import { Progress, type Standing } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { toJson } from "./terminal.ts";
 
-/** Resolves to `different` if anything is. Throws UserError if there is nothing to compare with. */
+/**
+ * Resolves to `different` if the account does not hold, to `incomplete` if it does and there are gaps. Throws UserError
+ * if there is nothing to compare with.
+ */
 export async function verify(command: VerifyCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
   const { directory } = command;
@@ -47,7 +50,9 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
     for (const source of sources) terminal.data(printable(sourceText(source)));
     terminal.data(printable(`${directory}: ${sumsText(report)}`));
   }
-  return report.clean ? ExitStatus.ok : ExitStatus.different;
+  if (report.clean) return ExitStatus.ok;
+  const { missing, changed, unknown, unaccounted } = report;
+  return missing + changed + unknown + unaccounted > 0 ? ExitStatus.different : ExitStatus.incomplete;
 }
 
 const stopped = new UserError(

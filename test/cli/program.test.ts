@@ -1,4 +1,5 @@
 /** The program as a user meets it, run from source: what it prints where, and its exit status. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -203,6 +204,16 @@ describe("with a peer", () => {
     const clean = await run(["--verify", "captures"]);
     expect(clean.stdout).toEndWith("\ncaptures: 3 frames, 0 missing, 0 changed, 0 unknown, 0 gaps\n");
     expect(clean.status).toBe(0);
+
+    const database = new Database(join(folder, "captures", ".framepipe", "catalogue.db"));
+    database.run("UPDATE outcomes SET last = 1 WHERE outcome = 'stored'");
+    const hole = await run(["--verify", "captures"]);
+    expect(hole.stdout).toMatch(/^unaccounted rig\/visible \(frame 2\): session [0-9a-f]{32} has ended, .+\n/);
+    expect(hole.stdout).toEndWith("\ncaptures: 3 frames, 0 missing, 0 changed, 0 unknown, 0 gaps, 1 unaccounted\n");
+    expect(hole.status).toBe(6);
+    database.run("UPDATE outcomes SET last = 2 WHERE outcome = 'stored'");
+    database.close();
+
     rmSync(join(folder, "captures", "rig", "visible", "1.jpg"));
     writeFileSync(join(folder, "captures", "rig", "visible", "2.jpg"), "two, of as many b");
     writeFileSync(join(folder, "captures", "stranger"), "");
