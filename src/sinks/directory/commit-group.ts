@@ -7,15 +7,16 @@
  * before the rows leaves files that nobody knows; when their frames are sent again they are adopted, not stored twice.
  */
 import { assert } from "../../errors.ts";
-import type { Outcome, RefusalReason } from "../../frame.ts";
+import type { Origin, Outcome, RefusalReason } from "../../frame.ts";
 import { isNameError } from "../../system/errno.ts";
 import type { Disk } from "../../system/file-system.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import { numberedPath, numberMax } from "../store/numbered-path.ts";
 import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import { accountOutcomeOf, type Catalogue, type CatalogueBatch, type FrameRow } from "./catalogue.ts";
+import { accountOutcomeOf, type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
+import type { AccountOutcome } from "./outcome-ranges.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
 
 type Staged = StagedFrame<TemporaryFile>;
@@ -168,18 +169,22 @@ export class CommitGroup {
     this.#options.catalogue.record({ frames, gaps, stretches, ends, outcomes, offered, nowNs });
   }
 
-  #outcomes(): CatalogueBatch["outcomes"] {
-    return this.#items.flatMap((item, index) => {
+  /** Of each number of the group. Those that follow each other, as most do, are one. */
+  #outcomes(): NumberOutcome[] {
+    const outcomes: NumberOutcome[] = [];
+    let last: { origin: Origin; first: number; last: number; outcome: AccountOutcome } | undefined;
+    for (let index = 0; index < this.#items.length; index += 1) {
+      const item = this.#items[index];
       const result = this.#results[index];
-      if (item.kind === "end" || item.kind === "stretch" || result === undefined) return [];
-      if (item.kind === "frame") {
-        const { origin, sequence } = item.frame;
-        return { origin, first: sequence, last: sequence, outcome: accountOutcomeOf(result) };
-      }
-      const { origin, firstSequence, count } = item.gap;
-      const outcome = accountOutcomeOf(result, item.gap);
-      return { origin, first: firstSequence, last: firstSequence + count - 1, outcome };
-    });
+      if (item === undefined || result === undefined || item.kind === "end" || item.kind === "stretch") continue;
+      const { origin } = item.kind === "frame" ? item.frame : item.gap;
+      const first = item.kind === "frame" ? item.frame.sequence : item.gap.firstSequence;
+      const end = item.kind === "frame" ? first : first + item.gap.count - 1;
+      const outcome = accountOutcomeOf(result, item.kind === "gap" ? item.gap : undefined);
+      if (last?.origin === origin && last.outcome === outcome && last.last + 1 === first) last.last = end;
+      else outcomes.push((last = { origin, first, last: end, outcome }));
+    }
+    return outcomes;
   }
 
   #closeAdopted(): void {

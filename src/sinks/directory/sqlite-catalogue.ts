@@ -4,7 +4,6 @@
  * the catalogue would keep other tools out.
  */
 import { Database, type Statement } from "bun:sqlite";
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
 import type { Gap, Metadata, Origin } from "../../frame.ts";
@@ -229,13 +228,11 @@ class SqliteCatalogue implements Catalogue {
   }
 
   #recordFrame({ frame, path, number, crc32, receivedNs }: FrameRow): void {
-    const { device, source, session } = frame.origin;
-    const { sequence, name, bytes, capturedNs } = frame;
-    const [notes, metadata] = [notesText(frame.notes), metadataText(frame.metadata)];
+    const { origin, sequence, name, bytes, capturedNs } = frame;
     this.#addFrame.run(
-      device,
-      source,
-      session,
+      origin.device,
+      origin.source,
+      origin.session,
       sequence,
       name,
       path,
@@ -244,8 +241,8 @@ class SqliteCatalogue implements Catalogue {
       crc32,
       capturedNs,
       receivedNs,
-      notes,
-      metadata,
+      frame.notes === undefined ? null : notesText(frame.notes),
+      frame.metadata === undefined ? null : metadataText(frame.metadata),
     );
   }
 
@@ -333,11 +330,11 @@ type Expired = [string, string, string, number, number];
 const nameHashBytes = 16;
 
 function nameHash(name: string): Uint8Array {
-  return createHash("sha256").update(name).digest().subarray(0, nameHashBytes);
+  return new Bun.CryptoHasher("sha256").update(name).digest().subarray(0, nameHashBytes);
 }
 
 /** A bit that has no word here, of a newer sender, is told by its position. */
-function notesText(notes = 0): string | null {
+function notesText(notes: number): string | null {
   const words: string[] = [];
   for (let bit = 0; bit < 31; bit += 1) if ((notes & (1 << bit)) !== 0) words.push(noteWords[bit] ?? `note-${bit}`);
   return words.length === 0 ? null : words.join(",");

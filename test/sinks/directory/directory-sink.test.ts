@@ -566,6 +566,9 @@ describe("directory sink: the catalogue", () => {
     stage(sink, frameOf("3.jpg", "three", { sequence: 3 }), "three", results);
     sink.gap(gap, ignore);
     sink.gap({ ...gap, firstSequence: 7, count: 1, reason: "refused" }, ignore);
+    stage(sink, frameOf("12.jpg", "12", { sequence: 12, origin }), "12");
+    stage(sink, frameOf("14.jpg", "14", { sequence: 14, origin }), "14");
+    stage(sink, frameOf("15.jpg", "15", { sequence: 15, ...inSession(otherSession) }), "15");
     await commit(sink);
     expect(results).toEqual(["duplicate", "stored", "conflict", "symlink"]);
     // An offer without numbers is a question, and nothing else.
@@ -581,6 +584,12 @@ describe("directory sink: the catalogue", () => {
       [7, 7, "refused"],
       [8, 8, "duplicate"],
       [10, 10, "stored"],
+      [12, 12, "stored"],
+      [14, 14, "stored"],
+    ]);
+    expect(place.query(`${outcomes} '${otherSession}' ORDER BY first`)).toEqual([
+      [0, 0, "stored"],
+      [15, 15, "stored"],
     ]);
     place.breakCommits(true);
     expect(() => sink.lookup(origin, [frameOf("0.jpg", "zero")], 11)).toThrow(SinkError);

@@ -74,7 +74,11 @@ describe("the catalogue in SQLite", () => {
   test("a session is seen with each batch that names it; its offset stays until another is known", () => {
     const outcome = { origin, first: 0, last: 0, outcome: "stored" } as const;
     record({ outcomes: [outcome], nowNs: 2n ** 61n });
-    record({ outcomes: [{ ...outcome, first: 1, last: 1 }], seen: [{ origin, atNs: 300n, clockOffsetNs: -5n }] });
+    const seen = [
+      { origin, atNs: 200n, clockOffsetNs: -5n },
+      { origin, atNs: 300n },
+    ];
+    record({ outcomes: [{ ...outcome, first: 1, last: 1 }], seen });
     record({ outcomes: [{ ...outcome, first: 2, last: 2 }], nowNs: 400n });
     record({ outcomes: [], seen: [{ origin: other, atNs: 7n }] });
     expect(ask("SELECT session, first_seen, last_seen, clock_offset, account, ended FROM sessions")).toEqual([
