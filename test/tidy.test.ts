@@ -150,7 +150,7 @@ const commands = ["demo", "check"].map((script) => `npx --yes bun@${manifest.eng
 
 /** Whether a changelog has a section for the version: `## 0.1.0`, more may follow. */
 function hasEntry(changelog: string, version: string): boolean {
-  const section = changelog.split(/^## /m).find((part) => part.split(/\s/)[0]?.replace(/[[\]v]/g, "") === version);
+  const section = changelog.split(/^## /m).find((part) => part.split(/\s/)[0]?.replace(/^v|[[\]]/g, "") === version);
   return section !== undefined && section.split("\n").slice(1).join("").trim() !== "";
 }
 
