@@ -135,9 +135,11 @@ export interface SourceProgress {
 export interface OriginProgress {
   readonly device: string;
   readonly source: string;
+  /** Under whatever name. */
   storedFrames: number;
   storedBytes: number;
   duplicateFrames: number;
+  /** Those of the stored ones that have a numbered name. */
   conflictFrames: number;
   rejectedFrames: number;
   gapFrames: number;

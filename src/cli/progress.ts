@@ -48,7 +48,7 @@ export function standingOfSource(progress: SourceProgress): Standing {
 export function standingOfOrigin(progress: OriginProgress): Standing {
   return {
     name: `${progress.device}/${progress.source}`,
-    frames: progress.storedFrames + progress.duplicateFrames + progress.conflictFrames,
+    frames: progress.storedFrames + progress.duplicateFrames,
     bytes: progress.storedBytes,
     linkBytes: progress.receivedBytes,
     listed: undefined,

@@ -274,7 +274,7 @@ describe("progress", () => {
     };
     expect(standingOfOrigin(origin)).toEqual({
       name: "rig/visible",
-      frames: 7,
+      frames: 6,
       bytes: 400,
       linkBytes: 450,
       listed: undefined,
