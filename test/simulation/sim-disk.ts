@@ -11,7 +11,7 @@
  * operation fails without effect until `crash` says which kind of end it was.
  */
 import { crc32 } from "../../src/bytes/checksum.ts";
-import type { Gap, Origin, SourceEnd } from "../../src/frame.ts";
+import type { Frame, Gap, Origin, SourceEnd } from "../../src/frame.ts";
 import {
   type Catalogue,
   type CatalogueBatch,
@@ -510,6 +510,11 @@ export class SimCatalogue implements Catalogue {
       crc32: checksum,
       sameCapture: frame.capturedNs === capturedNs || rows.offered.get(path) === capturedNs,
     }));
+  }
+
+  findEqual({ origin, name, capturedNs, bytes }: Frame, checksum: number): StoredFrame[] | undefined {
+    const rows = this.find(origin, name, capturedNs);
+    return rows.length === 0 ? undefined : rows.filter((row) => row.bytes === bytes && row.crc32 === checksum);
   }
 
   holds(path: string): boolean {

@@ -68,12 +68,17 @@ export interface CatalogueBatch {
  */
 export interface Catalogue {
   /**
-   * Runs `run`, whose `find` and `holds` are several times cheaper than by themselves: one look at the log serves
+   * Runs `run`, whose questions are several times cheaper than by themselves: one look at the log serves
    * all.
    */
   reading<T>(run: () => T): T;
   /** What is stored of this device and source under this name, in any order. */
   find(origin: Origin, name: string, capturedNs: bigint): StoredFrame[];
+  /**
+   * What is stored of this frame's device and source under its name with these bytes, in any order. Undefined: nothing
+   * is stored under that name. Names by the thousand pictures cost no more than others.
+   */
+  findEqual(frame: Frame, crc32: number): StoredFrame[] | undefined;
   /** Whether any frame is recorded at this path. */
   holds(path: string): boolean;
   /**

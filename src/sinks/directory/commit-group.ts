@@ -11,13 +11,16 @@ import type { Origin, Outcome, RefusalReason } from "../../frame.ts";
 import { isNameError } from "../../system/errno.ts";
 import type { Disk } from "../../system/file-system.ts";
 import { outcomeOf } from "../store/duplicates.ts";
-import { numberedPath, numberMax } from "../store/numbered-path.ts";
+import { freeNumber, numberedPath } from "../store/numbered-path.ts";
 import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { accountOutcomeOf, type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
 import type { AccountOutcome } from "./outcome-ranges.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
+
+/** Files without rows that are compared for one frame: a crash leaves at most a group of them. */
+const rowlessMax = 1_000;
 
 type Staged = StagedFrame<TemporaryFile>;
 
@@ -87,15 +90,14 @@ export class CommitGroup {
       return outcomeOf(mate.frame.origin.session, number, session);
     }
 
-    const rows = catalogue.find(frame.origin, frame.name, frame.capturedNs);
-    const equals = rows.filter((row) => row.bytes === frame.bytes && row.crc32 === crc32);
-    for (const row of equals) {
+    const equals = catalogue.findEqual(frame, crc32);
+    for (const row of equals ?? []) {
       if (disk.look(`${root}/${row.path}`) !== row.bytes) continue;
       if (!row.sameCapture) this.#offered.push({ path: row.path, capturedNs: frame.capturedNs });
       return outcomeOf(row.session, row.number, session);
     }
     // A row whose file somebody removed: the frame goes back to where the row says it is.
-    for (const row of equals) {
+    for (const row of equals ?? []) {
       if (this.#paths.has(row.path) || directories.prepare(row.path) !== undefined) continue;
       const moved = this.#move(staged, row.path, row.number);
       if (moved !== undefined) return moved;
@@ -104,19 +106,38 @@ export class CommitGroup {
     // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
     if (directories.prepare(staged.draft.path) !== undefined) return "symlink";
     // A path that a row claims is left to the row's own frame, even if its file is missing; so it is not looked at.
-    const claimed = new Set(rows.map((row) => row.path));
-    for (let number = 1; number <= numberMax; number += 1) {
-      const path = numberedPath(staged.draft.path, number);
-      if (claimed.has(path) || this.#paths.has(path)) continue;
-      const moved = this.#move(staged, path, number);
-      if (moved !== undefined) return moved;
-      const found = disk.look(`${root}/${path}`);
-      if (found === "link") return "symlink";
-      if (found === frame.bytes && !catalogue.holds(path) && disk.checksum(`${root}/${path}`) === crc32) {
-        return this.#adopt(staged, path, number);
-      }
+    const pathOf = (number: number): string => numberedPath(staged.draft.path, number);
+    const isClaimed = (number: number): boolean => {
+      const path = pathOf(number);
+      return this.#paths.has(path) || catalogue.holds(path);
+    };
+    const isNew = equals === undefined && !this.#paths.has(staged.draft.path);
+    const first = isNew ? 1 : freeNumber(isClaimed);
+    for (let number = first; number < first + rowlessMax; number += 1) {
+      const placed = this.#placeAt(staged, pathOf(number), number);
+      if (placed !== undefined) return placed;
     }
-    return "name";
+    // Files by the thousand that the catalogue does not know: it was lost.
+    const isThere = (number: number): boolean =>
+      isClaimed(number) || disk.look(`${root}/${pathOf(number)}`) !== undefined;
+    for (;;) {
+      const number = freeNumber(isThere);
+      const placed = this.#placeAt(staged, pathOf(number), number);
+      if (placed !== undefined) return placed;
+    }
+  }
+
+  /** Undefined: another frame, or a file that is none of ours, has this path. */
+  #placeAt(staged: Staged, path: string, number: number): Outcome | RefusalReason | undefined {
+    const { disk, root, catalogue } = this.#options;
+    const { frame, crc32 } = staged;
+    if (this.#paths.has(path)) return undefined;
+    const moved = this.#move(staged, path, number);
+    if (moved !== undefined) return moved;
+    const found = disk.look(`${root}/${path}`);
+    if (found === "link") return "symlink";
+    const isRowless = found === frame.bytes && !catalogue.holds(path);
+    return isRowless && disk.checksum(`${root}/${path}`) === crc32 ? this.#adopt(staged, path, number) : undefined;
   }
 
   /** The row of the same frame with the same bytes, earlier in this group. */

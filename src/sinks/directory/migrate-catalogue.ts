@@ -1,16 +1,19 @@
 /**
  * From version 1 to 2, in one transaction: whoever reads meanwhile sees version 1, and so does the next receiver if
  * this one ends in the middle. Rows of `frames` are read once, in the order of storing, and not touched: new columns
- * are null. Nothing is sorted, and memory is bounded by the sessions and by the ranges that are gathered at a time.
+ * are null. Memory is bounded by the sessions and by the ranges that are gathered at a time. The index of names is
+ * made anew, which sorts all of them, only where a name has many pictures and needs it.
  */
 import type { Database } from "bun:sqlite";
-import { framesColumnsOf2, tablesOf2 } from "./catalogue-tables.ts";
+import { framesByName, framesColumnsOf2, tablesOf2 } from "./catalogue-tables.ts";
 import { type AccountOutcome, OutcomeRanges } from "./outcome-ranges.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 
 const pageRows = 2000;
 /** Ranges gathered before they are written: few if frames were stored in order, which most were. */
 const rangesMax = 20_000;
+/** Pictures of one name that are looked through one by one as fast as others are found. */
+const numberMax = 100;
 
 export function migrateTo2(database: Database): void {
   database.run("BEGIN IMMEDIATE");
@@ -48,6 +51,7 @@ class Migration {
   readonly #sessions = new Map<string, MigratedSession>();
   #last: MigratedSession | undefined;
   #ranges = 0;
+  #numberMax = 1;
 
   constructor(database: Database) {
     this.#database = database;
@@ -62,6 +66,10 @@ class Migration {
       this.#readEnds();
       this.#flush();
       this.#writeSessions();
+      if (this.#numberMax > numberMax) {
+        this.#database.run("DROP INDEX frames_by_name");
+        this.#database.run(framesByName);
+      }
     } finally {
       this.#outcomes.close();
     }
@@ -88,6 +96,7 @@ class Migration {
         of.firstFrame ??= id;
         of.lastFrame = id;
         this.#enter(of, sequence, sequence, number === 1 ? "stored" : "conflict");
+        this.#numberMax = Math.max(this.#numberMax, number);
       },
     );
   }

@@ -6,7 +6,7 @@
 import { Database, type Statement } from "bun:sqlite";
 import { join } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
-import type { Gap, Metadata, Origin } from "../../frame.ts";
+import type { Frame, Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
@@ -122,6 +122,8 @@ class SqliteCatalogue implements Catalogue {
   readonly #last: AnyStatement;
   readonly #lastNames = new LastNames((origin) => this.#lastOf(origin));
   readonly #find: AnyStatement;
+  readonly #named: AnyStatement;
+  readonly #findEqual: AnyStatement;
   readonly #holds: AnyStatement;
   readonly #begin: AnyStatement;
   readonly #beginReading: AnyStatement;
@@ -145,10 +147,11 @@ class SqliteCatalogue implements Catalogue {
     this.#lock = lock;
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
     this.#last = this.#prepare("SELECT max(name) FROM frames WHERE device = ?1 AND source = ?2");
-    this.#find = this.#prepare(
-      `SELECT session, path, number, bytes, crc32, captured = ?4 OR offered IS ?4 FROM frames
-       WHERE device = ?1 AND source = ?2 AND name = ?3`,
-    );
+    const found = `SELECT session, path, number, bytes, crc32, captured = ?4 OR offered IS ?4 FROM frames
+       WHERE device = ?1 AND source = ?2 AND name = ?3`;
+    this.#find = this.#prepare(found);
+    this.#named = this.#prepare("SELECT 1 FROM frames WHERE device = ?1 AND source = ?2 AND name = ?3 LIMIT 1");
+    this.#findEqual = this.#prepare(`${found} AND crc32 = ?5 AND bytes = ?6`);
     this.#holds = this.#prepare("SELECT 1 FROM frames WHERE path = ?1");
     this.#begin = this.#prepare("BEGIN IMMEDIATE");
     this.#beginReading = this.#prepare("BEGIN");
@@ -200,17 +203,14 @@ class SqliteCatalogue implements Catalogue {
 
   find(origin: Origin, name: string, capturedNs: bigint): StoredFrame[] {
     if (this.#lastNames.isBefore(origin, name)) return [];
-    const rows = this.#ask(this.#find, origin.device, origin.source, name, capturedNs) as [
-      string,
-      string,
-      number,
-      number,
-      number,
-      number,
-    ][];
-    return rows.map(([session, path, number, bytes, crc32, same]) => {
-      return { session, path, number, bytes, crc32, sameCapture: same === 1 };
-    });
+    return storedFrames(this.#ask(this.#find, origin.device, origin.source, name, capturedNs));
+  }
+
+  findEqual({ origin, name, capturedNs, bytes }: Frame, crc32: number): StoredFrame[] | undefined {
+    const { device, source } = origin;
+    if (this.#lastNames.isBefore(origin, name)) return undefined;
+    if (this.#ask(this.#named, device, source, name).length === 0) return undefined;
+    return storedFrames(this.#ask(this.#findEqual, device, source, name, capturedNs, crc32, bytes));
   }
 
   holds(path: string): boolean {
@@ -322,6 +322,14 @@ class SqliteCatalogue implements Catalogue {
     this.#statements.push(statement);
     return statement;
   }
+}
+
+function storedFrames(rows: unknown[][]): StoredFrame[] {
+  return (rows as [string, string, number, number, number, number][]).map(
+    ([session, path, number, bytes, crc32, same]) => {
+      return { session, path, number, bytes, crc32, sameCapture: same === 1 };
+    },
+  );
 }
 
 /** Device, source, name, bytes and checksum of a frame that expires. */

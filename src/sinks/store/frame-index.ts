@@ -16,7 +16,7 @@ import type { Frame, FrameEntry, HeldFrame, Origin, RefusalReason, StoredOutcome
 import { KiB, MiB } from "../../limits.ts";
 import { outcomeOf } from "./duplicates.ts";
 import type { Layout } from "./layout.ts";
-import { numberedPath, numberMax } from "./numbered-path.ts";
+import { freeNumber, numberedPath } from "./numbered-path.ts";
 
 /** The database's own memory, of all sinks together. */
 export const indexCacheBytesMax: number = 8 * MiB;
@@ -156,11 +156,11 @@ export class FrameIndex {
     if (layout === undefined) return { path: "", number: hasMates || exists(this.#named, key) ? 2 : 1 };
     const own = layout.pathOf(frame);
     if (own === undefined) return undefined;
-    for (let number = 1; number <= numberMax; number += 1) {
-      const path = numberedPath(own, number);
-      if (!this.#pendingPaths.has(path) && !exists(this.#atPath, path)) return { path, number };
-    }
-    return undefined;
+    const number = freeNumber((one) => {
+      const path = numberedPath(own, one);
+      return this.#pendingPaths.has(path) || exists(this.#atPath, path);
+    });
+    return { path: numberedPath(own, number), number };
   }
 
   /** Adds what is found in the archive, as if placed: `keep` has to follow, after some thousands at most. */

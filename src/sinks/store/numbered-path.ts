@@ -1,9 +1,6 @@
 /** Names for frames whose own name is taken. */
 import { nameBytesMax, segmentBytesMax } from "../../limits.ts";
 
-/** Numbered names tried for one frame. Thousands of different pictures of one name are a broken camera. */
-export const numberMax = 10_000;
-
 /**
  * The path of the `number`th frame of one name: `17.jpg`, `17~2.jpg`, `17~3.jpg`. A last segment or path that would
  * become too long loses characters before the number.
@@ -32,4 +29,20 @@ function firstBytes(text: string, bytesMax: number): string {
     kept += character;
   }
   return kept;
+}
+
+/**
+ * A number that is not taken. Those of one name follow each other, so it is looked for in steps that double and then
+ * halve, which for the 10,001st picture of one name are some thirty looks.
+ */
+export function freeNumber(isTaken: (number: number) => boolean): number {
+  let free = 1;
+  while (isTaken(free)) free *= 2;
+  let taken = Math.floor(free / 2);
+  while (free - taken > 1) {
+    const middle = Math.floor((taken + free) / 2);
+    if (isTaken(middle)) taken = middle;
+    else free = middle;
+  }
+  return free;
 }

@@ -265,6 +265,7 @@ describe("directory sink: files", () => {
         return {
           reading: (run) => catalogue.reading(run),
           find: (...args) => catalogue.find(...args),
+          findEqual: (...args) => catalogue.findEqual(...args),
           holds: (path) => catalogue.holds(path),
           expire: (paths, nowNs) => catalogue.expire(paths, nowNs),
           close: () => catalogue.close(),

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { nameProblem } from "../../../src/names.ts";
-import { numberedPath } from "../../../src/sinks/store/numbered-path.ts";
+import { freeNumber, numberedPath } from "../../../src/sinks/store/numbered-path.ts";
 
 test("numbered names keep the extension and the limits", () => {
   const long = "n".repeat(255);
@@ -22,4 +22,18 @@ test("numbered names keep the extension and the limits", () => {
     expect(numberedPath(path, number)).toBe(expected);
     expect(nameProblem(expected)).toBeUndefined();
   }
+});
+
+test("a free number is found in few looks, also where some were freed", () => {
+  for (const last of [0, 1, 2, 3, 10, 10_000, 1_234_567]) {
+    let looks = 0;
+    const isTaken = (number: number): boolean => {
+      looks += 1;
+      return number <= last;
+    };
+    expect(freeNumber(isTaken)).toBe(last + 1);
+    expect(looks).toBeLessThan(45);
+  }
+  const freed = freeNumber((number) => number <= 100 && number !== 60);
+  expect([60, 101]).toContain(freed);
 });
