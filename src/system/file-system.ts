@@ -27,6 +27,7 @@ import { crc32 as checksumOf } from "../bytes/checksum.ts";
 import { KiB } from "../limits.ts";
 import { BulkSync } from "./bulk-sync.ts";
 import { errorCode, isDenied } from "./errno.ts";
+import { setModified } from "./file-times.ts";
 import { renameNew } from "./rename-noreplace.ts";
 
 /** What is at a path, without following a symbolic link: the size in bytes of a regular file, or a word. */
@@ -42,6 +43,8 @@ export interface Disk {
   create(path: string): number;
   /** Appends what fits of `view` and returns that count, which may be short; 0 means that nothing fits. */
   write(handle: number, view: Uint8Array): number;
+  /** Sets the modification time, nanoseconds since 1970, as well as the file system can hold it. Never throws. */
+  setModified(handle: number, ns: bigint): void;
   /** Opens an existing file, not through a link, only to sync it. */
   openForSync(path: string): number;
   /** Brings the bytes of these files to the device, all at once. */
@@ -83,6 +86,7 @@ export const nodeDisk: Disk = {
   create: (path) =>
     openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o666),
   write: (handle, view) => writeSync(handle, view, 0, view.byteLength),
+  setModified: (handle, ns) => void setModified(handle, ns),
   openForSync: (path) => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW),
   sync(handles, done) {
     if (handles.length < bulkFilesMin) syncEach(handles, done);

@@ -28,8 +28,10 @@ class SimFile {
   readonly id: number;
   #data = new Uint8Array(64);
   length = 0;
-  /** The first of these bytes survive a power loss. */
+  /** The first of these bytes survive a power loss, and the time that was set by then. */
   syncedLength = 0;
+  modifiedNs = 0n;
+  syncedModifiedNs = 0n;
 
   constructor(id: number) {
     this.id = id;
@@ -47,6 +49,7 @@ class SimFile {
     }
     this.#data.set(view, this.length);
     this.length += view.byteLength;
+    this.modifiedNs = -1n;
   }
 
   losePower(random: Random): void {
@@ -55,6 +58,7 @@ class SimFile {
     this.length = zerosFrom + random.int(this.length - zerosFrom + 1);
     this.#data.fill(0, zerosFrom, this.length);
     this.syncedLength = this.length;
+    this.modifiedNs = this.syncedModifiedNs;
   }
 }
 
@@ -91,7 +95,7 @@ export interface SimDiskOptions {
   /** The directory of the sink. */
   readonly root?: string;
   /** A lie that a test must find out: syncs that say that they are done and do nothing. */
-  readonly lie?: "sync" | "syncDirectories" | "catalogue";
+  readonly lie?: "sync" | "syncDirectories" | "catalogue" | "times";
 }
 
 export class SimDisk implements Disk {
@@ -154,6 +158,14 @@ export class SimDisk implements Disk {
     );
   }
 
+  /** Their modification times: -1 if one was written to since its time was set. */
+  modifiedTimes(): Map<string, bigint> {
+    return this.#filesBelowRoot(
+      (directory) => directory.entries,
+      (file) => file.modifiedNs,
+    );
+  }
+
   /** Of these, what is certain to survive a power loss. */
   durableFiles(): Map<string, Uint8Array> {
     return this.#filesBelowRoot(
@@ -184,15 +196,15 @@ export class SimDisk implements Disk {
     return (this.#catalogueIsDurable() ? this.#syncedRows.outcomes.get(sourceKey(origin)) : undefined) ?? new Map();
   }
 
-  #filesBelowRoot(
+  #filesBelowRoot<Of>(
     entriesOf: (directory: SimDirectory) => Map<string, SimNode>,
-    bytesOf: (file: SimFile) => Uint8Array,
-  ): Map<string, Uint8Array> {
-    const files = new Map<string, Uint8Array>();
+    of: (file: SimFile) => Of,
+  ): Map<string, Of> {
+    const files = new Map<string, Of>();
     const visit = (directory: SimDirectory, prefix: string): void => {
       for (const [name, node] of entriesOf(directory)) {
         if (prefix === "" && name === ownFolder) continue;
-        if (node instanceof SimFile) files.set(prefix + name, bytesOf(node));
+        if (node instanceof SimFile) files.set(prefix + name, of(node));
         else visit(node, `${prefix}${name}/`);
       }
     };
@@ -232,6 +244,10 @@ export class SimDisk implements Disk {
     return count;
   }
 
+  setModified(handle: number, ns: bigint): void {
+    if (!this.#ends() && this.#options.lie !== "times") this.#fileOf(handle).modifiedNs = ns;
+  }
+
   openForSync(path: string): number {
     this.#step();
     const node = this.#find(path);
@@ -241,11 +257,18 @@ export class SimDisk implements Disk {
 
   sync(handles: readonly number[], done: (failure: unknown) => void): void {
     if (this.#ends()) return;
-    const asked = handles.map((handle) => this.#fileOf(handle)).map((file) => ({ file, length: file.length }));
+    const asked = handles
+      .map((handle) => this.#fileOf(handle))
+      .map((file) => {
+        return { file, length: file.length, modifiedNs: file.modifiedNs };
+      });
     this.#later(() => {
       if (this.full && this.#options.random.chance(0.2)) return done(failure("ENOSPC", "fdatasync"));
       if (this.#options.lie !== "sync") {
-        for (const { file, length } of asked) file.syncedLength = Math.max(file.syncedLength, length);
+        for (const { file, length, modifiedNs } of asked) {
+          file.syncedLength = Math.max(file.syncedLength, length);
+          file.syncedModifiedNs = modifiedNs;
+        }
       }
       done(undefined);
     });

@@ -138,6 +138,10 @@ describe("a broken rule is caught", () => {
     expect(firstFailure({ lie: "catalogue" })).toContain("was acknowledged without a row");
   }, 120_000);
 
+  test("files that do not have their capture time", () => {
+    expect(firstFailure({ lie: "times" })).toContain("does not have its capture time");
+  }, 120_000);
+
   test("a group that fails and is acknowledged all the same", () => {
     DirectoryStore.prototype.commit = async function (this: DirectoryStore, items): ReturnType<typeof commit> {
       try {

@@ -30,7 +30,7 @@ export interface SimulationOptions {
   /** Replaces the sink's behaviour, to show that a broken rule is caught. */
   readonly wrapSink?: (sink: Sink) => Sink;
   /** A disk that says it has synced and has not. */
-  readonly lie?: "sync" | "syncDirectories" | "catalogue";
+  readonly lie?: "sync" | "syncDirectories" | "catalogue" | "times";
   /** Says what happens, line by line. */
   readonly log?: (line: string) => void;
 }
@@ -363,6 +363,7 @@ class Simulation {
       if (files.has(path)) continue;
       if (this.#network.damaged === 0 || !givenUp.has(path)) throw new Error(`${path} is missing at the end`);
     }
+    const times = this.#disk.modifiedTimes();
     const rows = new Map(this.#disk.durableRows().map((row) => [row.path, row]));
     if (rows.size !== files.size) throw new Error(`${rows.size} rows for ${files.size} files`);
     for (const [path, bytes] of files) {
@@ -373,6 +374,7 @@ class Simulation {
         throw new Error(`the row of ${path} is not its file's`);
       if (capturedNs !== this.#truth.get(path)?.capturedNs)
         throw new Error(`the row of ${path} has another capture time`);
+      if (times.get(path) !== capturedNs) throw new Error(`${path} does not have its capture time`);
     }
     for (const folder of this.#folders) this.#checkTotals(folder, result, rows);
   }

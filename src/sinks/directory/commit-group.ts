@@ -1,7 +1,7 @@
 /**
  * One commit, from staged to durable:
  *
- *     sync all files -> give each its final name -> sync the folders -> one catalogue transaction
+ *     set their times -> sync all files -> give each its final name -> sync the folders -> one catalogue transaction
  *
  * So at every moment a final name has complete bytes, and a row names a file that is there. A crash after the names and
  * before the rows leaves files that nobody knows; when their frames are sent again they are adopted, not stored twice.
@@ -58,6 +58,7 @@ export class CommitGroup {
     const { sync, disk, directories } = this.#options;
     const flushes = sync !== "never";
     try {
+      for (const item of this.#items) if (item.kind === "frame") item.draft.stamp(item.frame.capturedNs);
       const handles = this.#items.flatMap((item) => (item.kind === "frame" ? [item.draft.handle] : []));
       if (flushes && handles.length > 0) await completed((done) => disk.sync(handles, done));
       this.#placeAll();

@@ -48,6 +48,11 @@ export class TemporaryFile implements Draft {
     this.#space.wrote(view.byteLength);
   }
 
+  /** All bytes are written, and the frame was captured then: a file that is copied on keeps its time. */
+  stamp(capturedNs: bigint): void {
+    this.#disk.setModified(this.handle, capturedNs);
+  }
+
   close(): void {
     const handle = this.#handle;
     if (handle === undefined) return;

@@ -82,6 +82,18 @@ describe("directory sink: files", () => {
     sink.dispose();
   });
 
+  test("a stored file has the capture time of its frame, also as a conflict", async () => {
+    const place = makePlace();
+    const sink = place.open();
+    const [first, second] = [1_763_460_001_123_456_789n, 315_532_802_000_000_000n];
+    await store(sink, frameOf("1.jpg", "one", { capturedNs: first }), "one");
+    await store(sink, frameOf("1.jpg", "other", { capturedNs: second }), "other");
+    const timeOf = (name: string): bigint =>
+      statSync(join(place.directory, "rig/visible", name), { bigint: true }).mtimeNs;
+    expect([timeOf("1.jpg"), timeOf("1~2.jpg")]).toEqual([first, second]);
+    sink.dispose();
+  });
+
   test("short writes are continued, and a disk that takes nothing is full", () => {
     const sizes: number[] = [];
     let room = 8;
