@@ -22,7 +22,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   const device = values.device ?? defaultDevice();
   // Frames that nobody could list do not show in the sender's totals.
   let unlisted = false;
-  const { sources, failures } = openSources(command.inputs, {
+  const { sources, failures, goOn } = openSources(command.inputs, {
     clock: systemClock,
     oneByOne: lockstep,
     inputIsTerminal: isTerminal(0),
@@ -49,6 +49,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     sources,
     order,
     rateMax: values.maxRate,
+    ifNothingIsKept: values.deleteSent ? (goOn ? "wait" : "end") : "send",
     frameBytesMax: values.maxFrame,
     lockstep,
     retryForMs: values.retryFor,

@@ -23,6 +23,8 @@ export interface SenderRunOptions {
   readonly order: SendingOrder;
   /** Cap on the link, in bytes per millisecond; undefined: none. */
   readonly rateMax: number | undefined;
+  /** What to do with a receiver that keeps nothing. */
+  readonly ifNothingIsKept?: "send" | "wait" | "end";
   /** A larger frame is named and not sent. */
   readonly frameBytesMax?: number | undefined;
   /** Speak the article's protocol: always the oldest first, and nothing but its own pace. */
@@ -50,6 +52,7 @@ export function runSender(options: SenderRunOptions): SenderRun {
     sources,
     order,
     rateMax,
+    ifNothingIsKept = "send",
     frameBytesMax,
     retryForMs,
     eachFrame = false,
@@ -72,7 +75,15 @@ export function runSender(options: SenderRunOptions): SenderRun {
   };
   const sending = options.lockstep
     ? new LockstepSending(common)
-    : new Sending({ ...common, order, rateMax, session: crypto.randomUUID().replaceAll("-", ""), device, agent });
+    : new Sending({
+        ...common,
+        order,
+        rateMax,
+        ifNothingIsKept,
+        session: crypto.randomUUID().replaceAll("-", ""),
+        device,
+        agent,
+      });
   sending.start();
   return { progress: sending.progress, stop: () => sending.stop(), done };
 }

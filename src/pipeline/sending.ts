@@ -31,6 +31,11 @@ export interface SendingOptions {
   readonly order: SendingOrder;
   /** Cap on the link, in bytes per millisecond. */
   readonly rateMax: number | undefined;
+  /**
+   * With a receiver that keeps nothing (`-`, `/dev/null`): send all the same; wait for one that does; or end as
+   * refused. Absent: send.
+   */
+  readonly ifNothingIsKept?: "send" | "wait" | "end";
   /** A larger frame is not sent, and becomes a gap. Absent: whatever the receiver takes. */
   readonly frameBytesMax?: number | undefined;
   /** How long to try without a connection; undefined: for ever. */
@@ -69,6 +74,10 @@ export class Sending {
   #pumpPlanned = false;
   #stopping = false;
   #finished = false;
+  /** Why the run ends before its end. */
+  #refusal: UserError | undefined;
+  /** The user knows that the receiver keeps nothing. */
+  #waitTold = false;
 
   constructor(options: SendingOptions) {
     this.#options = options;
@@ -76,7 +85,9 @@ export class Sending {
     // One source that is complete has nothing that would have to overtake.
     const prompt = sources.length > 1 || order === "newest" || sources.some((source) => source.live);
     const { wallNs } = clock;
-    this.#session = new SenderSession({ session, device, agent, sources, order, prompt, rateMax, wallNs });
+    const needsKeeping = (options.ifNothingIsKept ?? "send") !== "send";
+    const common = { session, device, agent, sources, order, prompt, rateMax };
+    this.#session = new SenderSession({ ...common, needsKeeping, wallNs });
     this.#deadline = new Deadline(
       clock,
       () => this.#session.tickAtMs,
@@ -224,6 +235,7 @@ export class Sending {
       case "welcomed":
         this.#connection.working();
         onEvent({ event: "connected", peer, agent: step.agent });
+        this.#checkKeeping(step.keepsNothing);
         return true;
       case "settled":
         sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32);
@@ -253,6 +265,21 @@ export class Sending {
         return false;
       default:
         unreachable(step);
+    }
+  }
+
+  /** A receiver keeps what it is sent or not for as long as it runs, so it is not asked again on this connection. */
+  #checkKeeping(keepsNothing: boolean): void {
+    const { ifNothingIsKept = "send", onEvent, peer } = this.#options;
+    if (ifNothingIsKept === "send") return;
+    if (keepsNothing && ifNothingIsKept === "end") {
+      const message = `${peer} keeps nothing, so nothing was sent: --delete-sent would remove the only copies`;
+      this.#refusal = new UserError(message, nothingKeptHints, ExitStatus.refused);
+      this.stop();
+    } else if (keepsNothing !== this.#waitTold) {
+      this.#waitTold = keepsNothing;
+      const reason = "it keeps nothing (--out - or /dev/null), and --delete-sent would remove the only copies";
+      onEvent(keepsNothing ? { event: "held", reason } : { event: "resumed" });
     }
   }
 
@@ -359,8 +386,9 @@ export class Sending {
     return this.#options.sources[sourceIndex]?.name ?? "";
   }
 
-  #finish(error: UserError | ProtocolError | undefined): void {
+  #finish(reason: UserError | ProtocolError | undefined): void {
     if (this.#finished) return;
+    const error = reason ?? this.#refusal;
     this.#finished = true;
     this.#deadline.clear();
     this.#closeFrames();
@@ -385,6 +413,10 @@ export class Sending {
     this.#options.onDone({ status, totals, unsettledFrames, unlisted, lost, error });
   }
 }
+
+const nothingKeptHints = [
+  "its frames go to standard output or /dev/null; start it with --out DIRECTORY, or leave out --delete-sent",
+];
 
 /** Why a frame of this size is not sent, if it is not. Both ends show it, so it says whose limit that is. */
 export function sizeProblem(bytes: number, frameBytesMax: number | undefined): string | undefined {

@@ -63,6 +63,8 @@ export interface OpenedSources {
    * send, and ends as incomplete (status 4).
    */
   readonly failures: readonly UserError[];
+  /** New frames keep coming: an input is a stream, or directories are watched. */
+  readonly goOn: boolean;
 }
 
 /** An input that was only read as text. */
@@ -106,7 +108,8 @@ export function openSources(texts: readonly string[], options: OpenSourcesOption
   // With an input missing nobody can say whether an option would have had a meaning.
   if (failures.length === 0) refuseIdleOptions(inputs, options);
   const streams = inputs.filter(({ kind }) => kind === "stream").length;
-  return { sources: inputs.map((input) => openSource(input, streams, options)), failures };
+  const goOn = streams > 0 || options.watch;
+  return { sources: inputs.map((input) => openSource(input, streams, options)), failures, goOn };
 }
 
 /** Two readers of one pipe would each get half of it. */

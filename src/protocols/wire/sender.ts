@@ -98,6 +98,8 @@ export interface SenderOptions {
   readonly prompt: boolean;
   /** The driver gives a digest with the last piece of each frame, if the receiver compares it. */
   readonly digest?: boolean;
+  /** Frames go to a receiver that keeps them, and to no other: what is acknowledged is removed here. */
+  readonly needsKeeping?: boolean;
   /** Cap on the link, in bytes per millisecond. */
   readonly rateMax: number | undefined;
   readonly wallNs: () => bigint;
@@ -122,6 +124,8 @@ export class SenderSession {
   #parser = new MessageParser();
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
   #connectedAtMs = 0;
+  /** The receiver of this connection keeps nothing, and that is not enough: nothing is sent, no answer believed. */
+  #withheld = false;
   /** Bits of `Feature` that both ends use. */
   #features = 0;
   /** Offers without an answer, oldest first, per source: first sequence number and count. */
@@ -160,6 +164,7 @@ export class SenderSession {
     this.#offers = this.ledgers.map(() => []);
     this.#window.connected();
     this.#features = 0;
+    this.#withheld = false;
     this.#failure = undefined;
     this.outbox.clear();
     for (const ledger of this.ledgers) ledger.rewind();
@@ -450,6 +455,7 @@ export class SenderSession {
     this.#window.welcomed(welcome, (this.#features & Feature.progress) !== 0);
     this.state = "running";
     const { agent, device, keepsNothing } = welcome;
+    this.#withheld = keepsNothing && this.#options.needsKeeping === true;
     this.#notice({ type: "welcomed", agent, device, keepsNothing });
   }
 
@@ -468,6 +474,7 @@ export class SenderSession {
     if (offer === undefined || offer.first !== want.firstSequence || offer.count !== want.verdicts.length) {
       throw new ProtocolError(ProtocolCode.malformed, `WANT from ${want.firstSequence} answers no offer`);
     }
+    if (this.#withheld) return;
     let sequence = want.firstSequence;
     for (const verdict of want.verdicts) {
       const record = ledger.record(sequence);
@@ -568,6 +575,10 @@ export class SenderSession {
   // ---- what leaves
 
   #advance(): SenderStep {
+    if (this.#withheld) {
+      if (this.#stopping) this.#endStep();
+      return waitStep;
+    }
     // Sources and offers do not wait for the WELCOME, which saves a round trip; frames do, for its limits.
     while (this.state === "running" || this.state === "greeting") {
       const openAtMs = this.#window.openAtMs(this.outbox.committedBytes, this.#nowMs);
