@@ -78,10 +78,13 @@ export function protocolCodeName(code: number): string {
 /** A peer broke the protocol, or refused us. Message form: where, found, expected. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
-  /** Which side broke it: `peer` for what arrived, `refused` for what the peer says of us. */
-  readonly side: "peer" | "refused";
+  /**
+   * Which side broke it: `peer` for what arrived, `refused` for what the peer says of us, `stranger` for bytes that are
+   * of another protocol from the first.
+   */
+  readonly side: "peer" | "refused" | "stranger";
   readonly code: number;
-  constructor(code: number, message: string, side: "peer" | "refused" = "peer") {
+  constructor(code: number, message: string, side: ProtocolError["side"] = "peer") {
     super(message);
     this.code = code;
     this.side = side;

@@ -13,6 +13,7 @@ import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../po
 import { detectProtocol } from "../protocols/detect.ts";
 import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
 import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
+import { shownStart } from "../protocols/stranger.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import { Deadline } from "./deadline.ts";
@@ -172,7 +173,7 @@ export class ReceivingConnection implements LinkHandlers {
       const { newSession, clock } = this.#hub.options;
       this.#receiving = new LockstepReceiver<FrameWriter>({ session: newSession(), nowMs, wallNs: clock.wallNs });
     } else {
-      this.#drop(`not one of our protocols: ${shown(prefix)}`);
+      this.#drop(`not one of our protocols: ${shownStart(prefix)}`);
       return false;
     }
     this.#prefix = undefined;
@@ -637,13 +638,4 @@ function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
   both.set(first, 0);
   both.set(second, first.length);
   return both;
-}
-
-/** The first bytes of an unknown peer, fit for a log line. */
-function shown(prefix: Uint8Array): string {
-  let text = "";
-  for (const byte of prefix.subarray(0, 24)) {
-    text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
-  }
-  return `"${text}"${prefix.length > 24 ? "…" : ""}`;
 }

@@ -162,8 +162,12 @@ export class Sending {
     if (error.side === "refused") {
       if (error.code === ProtocolCode.version || error.code === ProtocolCode.unauthorized) this.#finish(error);
       else this.#connection.drop(`the receiver ended the connection: ${error.message}`);
-    } else if (this.#session.state === "greeting" && error.code !== ProtocolCode.timeout) {
+    } else if (error.side === "stranger") {
       this.#connection.drop(`${this.#options.peer} does not speak framepipe: ${error.message}`);
+    } else if (error.code === ProtocolCode.damaged) {
+      this.#connection.drop(`what the receiver sent arrived damaged: ${error.message}`);
+    } else if (error.code !== ProtocolCode.timeout) {
+      this.#connection.drop(`the receiver broke the protocol: ${error.message}`);
     } else {
       this.#connection.drop(error.message);
     }

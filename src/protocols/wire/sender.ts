@@ -23,7 +23,8 @@ import type {
 } from "../../frame.ts";
 import { aheadFramesMax, frameAttemptsMax, idleMs, offerEntriesMax, outboxBytes, pingMs } from "../../limits.ts";
 import { type FrameRecord, type OpenFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
-import { Feature, type KindName, kindName, version, versionHighest, versionLowest } from "./constants.ts";
+import { describeAnswer } from "../stranger.ts";
+import { Feature, type KindName, kindName, magic, version, versionHighest, versionLowest } from "./constants.ts";
 import { Liveness } from "./keepalive.ts";
 import { MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
@@ -146,6 +147,8 @@ export class SenderSession {
   #failure: ProtocolError | undefined;
   /** Bytes have arrived that may not have been parsed. */
   #arrived = false;
+  /** Something has arrived on this connection. */
+  #answered = false;
 
   constructor(options: SenderOptions) {
     this.#options = options;
@@ -159,6 +162,7 @@ export class SenderSession {
     this.state = "greeting";
     this.#parser = new MessageParser();
     this.#arrived = false;
+    this.#answered = false;
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
     this.#connectedAtMs = nowMs;
     this.#offers = this.ledgers.map(() => []);
@@ -194,6 +198,12 @@ export class SenderSession {
   /** Takes ownership of `chunk`. */
   receive(chunk: Uint8Array, nowMs: number): void {
     this.#liveness.received(nowMs);
+    const first = this.#answered ? magic : chunk[0];
+    this.#answered ||= chunk.length > 0;
+    // Said by the bytes themselves, before the parser looks for a header in them.
+    if (first !== undefined && first !== magic) {
+      this.#failure = new ProtocolError(ProtocolCode.malformed, describeAnswer(chunk), "stranger");
+    }
     this.#parser.push(chunk);
     this.#arrived = true;
   }
@@ -225,10 +235,10 @@ export class SenderSession {
   /** Time passes. Throws ProtocolError (timeout). */
   tick(nowMs: number): void {
     if (this.state === "closed") return;
-    this.#liveness.check(nowMs);
     if (this.state === "greeting" && nowMs - this.#connectedAtMs >= idleMs) {
       throw new ProtocolError(ProtocolCode.timeout, `no welcome in ${idleMs / 1000} s`);
     }
+    this.#liveness.check(nowMs);
     if (!this.#liveness.pingDue(nowMs)) return;
     if (this.outbox.room >= messageBytesMax) this.#writer.ping(this.#options.wallNs());
     this.#liveness.sent(nowMs);
