@@ -115,12 +115,13 @@ export class CommitGroup {
     const isNew = equals === undefined && !this.#paths.has(staged.draft.path);
     const first = isNew ? 1 : freeNumber(isClaimed);
     for (let number = first; number < first + rowlessMax; number += 1) {
+      if (number > first && isClaimed(number)) continue;
       const placed = this.#placeAt(staged, pathOf(number), number);
       if (placed !== undefined) return placed;
     }
     // Files by the thousand that the catalogue does not know: it was lost.
     const isThere = (number: number): boolean =>
-      isClaimed(number) || disk.look(`${root}/${pathOf(number)}`) !== undefined;
+      isClaimed(number) || disk.look(`${root}/${pathOf(number)}`) !== "absent";
     for (;;) {
       const number = freeNumber(isThere);
       const placed = this.#placeAt(staged, pathOf(number), number);

@@ -174,6 +174,36 @@ describe("directory sink: files", () => {
     sink.dispose();
   });
 
+  test("files that nobody knows stand at a thousand numbers: the frame is stored behind them", async () => {
+    const place = makePlace();
+    const sink = place.open();
+    const at = (number: number): string =>
+      join(place.directory, "rig/visible", number === 1 ? "1.jpg" : `1~${number}.jpg`);
+    mkdirSync(join(place.directory, "rig/visible"), { recursive: true });
+    for (let number = 1; number <= 1100; number += 1) writeFileSync(at(number), "somebody's");
+    expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("conflict");
+    expect(readFileSync(at(1101), "utf8")).toBe("one");
+    sink.dispose();
+  });
+
+  test("a path that a row claims is left to its frame, though its file is gone", async () => {
+    const place = makePlace();
+    const sink = place.open();
+    const at = (name: string): string => join(place.directory, "rig/visible", name);
+    await store(sink, frameOf("1.jpg", "one"), "one");
+    writeFileSync(at("1~2.jpg"), "somebody's");
+    await store(sink, frameOf("1.jpg", "three"), "three");
+    unlinkSync(at("1~3.jpg"));
+    expect(await store(sink, frameOf("1.jpg", "four!"), "four!")).toBe("conflict");
+    expect(readFileSync(at("1~4.jpg"), "utf8")).toBe("four!");
+    expect(place.query("SELECT path FROM frames ORDER BY id").map(String)).toEqual([
+      "rig/visible/1.jpg",
+      "rig/visible/1~3.jpg",
+      "rig/visible/1~4.jpg",
+    ]);
+    sink.dispose();
+  });
+
   test("a frame whose file was removed is wanted again and takes its place again", async () => {
     const place = makePlace();
     const sink = place.open();
