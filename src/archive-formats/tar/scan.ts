@@ -19,6 +19,8 @@ import { blockBytes, decodeBlock, decodeRecords, extensionPath, padded, parseSec
 const windowBytes: number = 2 * KiB;
 /** Names and facts are a few kilobytes; an archive of another program may have more, which are then not ours. */
 const recordsBytesMax: number = 64 * KiB;
+/** Facts are ours whatever their member is. */
+const nothing = { bytes: 0, modifiedNs: 0n };
 const checkBytes: number = 256 * KiB;
 /** An empty archive of any program: two blocks of zeros and what fills a record of twenty. */
 const emptyBytesMax: number = 20 * blockBytes;
@@ -119,7 +121,10 @@ function readMember(reader: BlockReader, start: number, fileBytes: number): Scan
     }
     if (head.type === "x") {
       const view = bytes <= recordsBytesMax ? reader.view(dataStart, bytes) : undefined;
-      records = (view === undefined ? undefined : decodeRecords(view)) ?? new Map<string, string>();
+      const found = view === undefined ? undefined : decodeRecords(view);
+      // One of ours that a power loss has torn is no stranger's: nothing behind it counts.
+      if (head.path === extensionPath && parseFacts(found?.get("comment"), nothing) === undefined) return undefined;
+      records = found ?? new Map<string, string>();
     } else if (head.type === "L") {
       const view = bytes <= recordsBytesMax ? reader.view(dataStart, bytes) : undefined;
       records.set(

@@ -10,7 +10,7 @@
  */
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
 import { frameFacts, type GroupFacts, recordFacts } from "../../archive-formats/tar/facts.ts";
-import { encodeHead, endBytes, paddingBytes } from "../../archive-formats/tar/format.ts";
+import { blockBytes, encodeHead, endBytes, paddingBytes } from "../../archive-formats/tar/format.ts";
 import { type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import type { SinkError } from "../../errors.ts";
@@ -110,7 +110,7 @@ class TarAppender implements Appender {
   }
 
   async #appendGroup(items: readonly NewItem[]): Promise<void> {
-    const writer = new GroupWriter(this.#file, this.#end);
+    const writer = new GroupWriter(this.#file, this.#end, this.#options.sync);
     for (const item of items) if (item.kind === "frame") await this.#appendFrame(writer, item);
     await this.#appendLines(writer, "gaps", items.flatMap(gapLine));
     await this.#appendLines(writer, "stretches", items.flatMap(stretchLine));
@@ -210,13 +210,15 @@ function restore(path: string, file: ArchiveFile, index: FrameIndex): ScannedArc
 /** Writes one group, several members with a call. */
 class GroupWriter {
   readonly #file: ArchiveFile;
+  readonly #sync: SyncMode;
   #views: Uint8Array[] = [];
   #viewsBytes = 0;
   /** Where the next byte goes. */
   position: number;
 
-  constructor(file: ArchiveFile, position: number) {
+  constructor(file: ArchiveFile, position: number, sync: SyncMode) {
     this.#file = file;
+    this.#sync = sync;
     this.position = position;
   }
 
@@ -233,6 +235,12 @@ class GroupWriter {
     const start = this.position - this.#viewsBytes;
     this.#views = [];
     this.#viewsBytes = 0;
+    const [first] = views;
+    if (start === 0 && first !== undefined && this.#sync !== "never") {
+      // What makes the archive ours is on the disk before anything that a power loss could leave there without it.
+      await this.#file.write([first.subarray(0, blockBytes)], 0);
+      await this.#file.sync();
+    }
     await this.#file.write(views, start);
   }
 }
