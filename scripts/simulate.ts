@@ -25,6 +25,7 @@ if (values.seed !== undefined) {
     powerLosses: 0,
     fullDisks: 0,
     damagedPieces: 0,
+    lostAnswers: 0,
   };
   let failures = 0;
   const startMs = performance.now();

@@ -555,7 +555,8 @@ export class SimCatalogue implements Catalogue {
   close(): void {}
 }
 
-function failure(code: string, what: string): Error {
+/** As the system says it. */
+export function failure(code: string, what: string): Error {
   return Object.assign(new Error(`${code}: ${what}`), { code });
 }
 

@@ -3,6 +3,11 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Sink } from "../../src/ports.ts";
+import { WireReceiver } from "../../src/protocols/wire/receiver.ts";
+import { AppendStore } from "../../src/sinks/store/append-store.ts";
+import type { Draft } from "../../src/sinks/store/store.ts";
+import { LaterStore } from "../sinks/stores/later-store.ts";
+import { storeKinds, type StoreKind } from "./destinations.ts";
 import { SourceLedger } from "../../src/protocols/source-ledger.ts";
 import { MessageParser } from "../../src/protocols/wire/parser.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
@@ -20,21 +25,25 @@ test(
       powerLosses: 0,
       fullDisks: 0,
       damagedPieces: 0,
+      lostAnswers: 0,
     };
+    const runs = new Map<StoreKind, number>(storeKinds.map((kind) => [kind, 0]));
     for (let seed = 1; seed <= 200; seed++) {
       const report = simulate({ seed });
+      runs.set(report.store, (runs.get(report.store) ?? 0) + 1);
       for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += report[key];
     }
     // A simulation in which nothing goes wrong would be green as well.
     for (const [what, count] of Object.entries(sums)) expect([what, count > 10]).toEqual([what, true]);
+    for (const [kind, count] of runs) expect([kind, count >= 5]).toEqual([kind, true]);
   },
   timeoutMs,
 );
 
-test("the same seed is the same run", () => {
+test.each(storeKinds)("the same seed is the same run, with %s", (store) => {
   const lines = (seed: number): string[] => {
     const log: string[] = [];
-    simulate({ seed, log: (line) => log.push(line) });
+    simulate({ seed, store, log: (line) => log.push(line) });
     return log;
   };
   expect(lines(7)).toEqual(lines(7));
@@ -103,14 +112,20 @@ describe("a broken rule is caught", () => {
   const { rewind } = SourceLedger.prototype;
   const { commit } = DirectoryStore.prototype;
   const { next } = MessageParser.prototype;
+  const { answer, flushAcks } = WireReceiver.prototype;
+  const { commit: append } = AppendStore.prototype;
+  const { commit: commitLater } = LaterStore.prototype;
   afterEach(() => {
+    Object.assign(WireReceiver.prototype, { answer, flushAcks });
+    AppendStore.prototype.commit = append;
+    LaterStore.prototype.commit = commitLater;
     SourceLedger.prototype.rewind = rewind;
     DirectoryStore.prototype.commit = commit;
     MessageParser.prototype.next = next;
   });
 
   test("ack before the commit", () => {
-    expect(firstFailure({ wrapSink: acknowledgesEarly })).toContain(
+    expect(firstFailure({ store: "directory", wrapSink: acknowledgesEarly })).toContain(
       "was acknowledged and would not survive a power loss",
     );
   }, 120_000);
@@ -127,15 +142,19 @@ describe("a broken rule is caught", () => {
   }, 120_000);
 
   test("the names given before the files are flushed", () => {
-    expect(firstFailure({ lie: "sync" })).toMatch(/would not survive|with other bytes|that are not the frame's/);
+    expect(firstFailure({ store: "directory", lie: "sync" })).toMatch(
+      /would not survive|with other bytes|that are not the frame's/,
+    );
   }, 120_000);
 
   test("the folders not flushed", () => {
-    expect(firstFailure({ lie: "syncDirectories" })).toContain("was acknowledged and would not survive a power loss");
+    expect(firstFailure({ store: "directory", lie: "syncDirectories" })).toContain(
+      "was acknowledged and would not survive a power loss",
+    );
   }, 120_000);
 
   test("rows that are not flushed", () => {
-    expect(firstFailure({ lie: "catalogue" })).toContain("was acknowledged without a row");
+    expect(firstFailure({ store: "directory", lie: "catalogue" })).toContain("was acknowledged without a row");
   }, 120_000);
 
   test("files that do not have their capture time", () => {
@@ -150,7 +169,54 @@ describe("a broken rule is caught", () => {
         return items.map(({ kind }) => (kind === "frame" ? "stored" : "recorded"));
       }
     };
-    expect(firstFailure({}, 600)).not.toBe("no failure");
+    expect(firstFailure({ store: "directory" }, 600)).not.toBe("no failure");
+  }, 120_000);
+
+  test.each(["tar", "mcap"] as const)(
+    "a .%s file that is not flushed",
+    (store) => {
+      expect(firstFailure({ store, lie: "sync" })).toMatch(/would not survive a power loss|the recorded end of/);
+    },
+    120_000,
+  );
+
+  test.each(["tar", "mcap"] as const)(
+    "a group of a .%s file that fails and is acknowledged all the same",
+    (store) => {
+      AppendStore.prototype.commit = async function (this: AppendStore, items): ReturnType<typeof append> {
+        try {
+          return await append.call(this, items);
+        } catch {
+          return items.map(({ kind }) => (kind === "frame" ? "stored" : "recorded"));
+        }
+      };
+      expect(firstFailure({ store }, 600)).toContain("was acknowledged and would not survive a power loss");
+    },
+    120_000,
+  );
+
+  test("a commit that is reported before the destination has said that it is done", () => {
+    LaterStore.prototype.commit = function (this: LaterStore<Draft>, items): ReturnType<typeof commitLater> {
+      void commitLater.call(this, items).catch(() => undefined);
+      return Promise.resolve(items.map(({ kind }) => (kind === "frame" ? "stored" : "recorded")));
+    };
+    const store = "later directory";
+    expect(firstFailure({ store })).toContain("was acknowledged and would not survive a power loss");
+  }, 120_000);
+
+  test("offers that are answered in another order", () => {
+    const answers = new Map<WireReceiver<unknown>, (() => void)[]>();
+    WireReceiver.prototype.answer = function (this: WireReceiver<unknown>, ...words): void {
+      const waiting = answers.get(this) ?? [];
+      answers.set(this, waiting);
+      // Those that are given at the same time, the last one first.
+      waiting.unshift(() => answer.apply(this, words));
+    };
+    WireReceiver.prototype.flushAcks = function (this: WireReceiver<unknown>): void {
+      for (const give of answers.get(this)?.splice(0) ?? []) give();
+      flushAcks.call(this);
+    };
+    expect(firstFailure({ store: "later directory" })).toMatch(/for no good reason: .*answers no offer/);
   }, 120_000);
 
   test("an answer to an offer that is not entered in the account", () => {
@@ -158,12 +224,12 @@ describe("a broken rule is caught", () => {
   }, 120_000);
 
   test("an offer that is not answered", () => {
-    // The run hangs instead of failing; patience is virtual, so the test does not.
+    // A run that hangs instead of failing has virtual patience, so the test does not hang.
     MessageParser.prototype.next = function (this: MessageParser): ReturnType<typeof next> {
       const found = next.call(this);
       return found === "message" && this.kind === 6 ? next.call(this) : found;
     };
-    expect(firstFailure({}, 20)).toContain("not finished");
+    expect(firstFailure({}, 20)).toMatch(/not finished|answers no offer/);
   }, 120_000);
 });
 

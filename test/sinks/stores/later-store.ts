@@ -23,6 +23,8 @@ export class LaterStore<D extends Draft> implements Store<D> {
   readonly #store: Store<D>;
   readonly #options: LaterOptions;
   #closed = false;
+  /** Answers that came never, or got lost. */
+  lostAnswers = 0;
 
   /** Owns the store. */
   constructor(store: Store<D>, options: LaterOptions) {
@@ -40,7 +42,10 @@ export class LaterStore<D extends Draft> implements Store<D> {
 
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Promise<Verdict[]> {
     const { random, silence = 0 } = this.#options;
-    if (random.chance(silence)) return new Promise(() => undefined);
+    if (random.chance(silence)) {
+      this.lostAnswers += 1;
+      return new Promise(() => undefined);
+    }
     return this.#later(() => this.#store.lookup(origin, entries, firstSequence));
   }
 
@@ -60,7 +65,10 @@ export class LaterStore<D extends Draft> implements Store<D> {
     const answer = await settled(run);
     await this.#pass();
     const { random, loss = 0 } = this.#options;
-    if (random.chance(loss)) throw Object.assign(new Error("the answer was lost"), { code: "ECONNRESET" });
+    if (random.chance(loss)) {
+      this.lostAnswers += 1;
+      throw Object.assign(new Error("the answer was lost"), { code: "ECONNRESET" });
+    }
     return answer();
   }
 
