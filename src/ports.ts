@@ -192,6 +192,8 @@ export interface Sink {
    * again.
    */
   ready(bytes: number): SinkError | undefined;
+  /** After the last commit: `done` is called when whoever is shown frames has been shown them. Absent: nobody is. */
+  drain?(done: () => void): void;
   /** Waits for nothing: call after the last commit is done. Open writers are aborted. */
   dispose(): void;
 }

@@ -57,10 +57,12 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     stopping = true;
     listener.stop();
     hub.stop((unstoredFrames) => {
-      sink.dispose();
-      if (unstoredFrames === 0) return finish({ status, error });
-      const message = `${sink.place}: takes nothing; gave up after ${stopMs / 1000} s, ${unstoredFrames} not stored`;
-      finish({ status: ExitStatus.failure, error: error ?? new SinkError(message, { retryable: false }) });
+      drain(sink, () => {
+        sink.dispose();
+        if (unstoredFrames === 0) return finish({ status, error });
+        const message = `${sink.place}: takes nothing; gave up after ${stopMs / 1000} s, ${unstoredFrames} not stored`;
+        finish({ status: ExitStatus.failure, error: error ?? new SinkError(message, { retryable: false }) });
+      });
     });
   };
   const hub = new ReceiverHub({
@@ -82,4 +84,18 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
   const { keepsNothing = false } = sink.traits;
   onEvent({ event: "listening", address: listener.address, out, keepsNothing });
   return { address: listener.address, progress: hub.progress, stop: () => end(ExitStatus.ok), done };
+}
+
+/** Whoever is shown frames may see the last of them, if that does not take long. */
+function drain(sink: Sink, done: () => void): void {
+  if (sink.drain === undefined) return done();
+  let left = false;
+  const leave = (): void => {
+    if (left) return;
+    left = true;
+    stopClock();
+    done();
+  };
+  const stopClock = systemClock.after(stopMs, leave);
+  sink.drain(leave);
 }

@@ -125,6 +125,22 @@ async function receiveBeside(place: Place, reader: string) {
 }
 
 test.concurrent(
+  "a reader that is slow, beside a directory, is shown the last frames before the receiver ends",
+  async () => {
+    await using place = await openPlace();
+    const dir = place.path("megabytes");
+    makeMegabytes(dir, 8);
+    const captures = place.path("captures");
+    const { running, port } = await receiveInto(place, "(sleep 1; wc -c)", ["--out", captures, "--once"]);
+    expect(await place.send(port, [dir]).status()).toBe(0);
+    expect(await running.status()).toBe(0);
+    expect(await running.stdout).toBe("8000000\nstatus 0\n");
+    expect(running.count("view-ended")).toBe(0);
+  },
+  60_000,
+);
+
+test.concurrent(
   "a reader that is slow, beside a directory, is shown only some frames; the directory has all",
   async () => {
     await using place = await openPlace();

@@ -183,6 +183,17 @@ export class FanOutSink implements Sink {
     return lacks.find(({ retryable }) => !retryable) ?? lacks[0];
   }
 
+  drain(done: () => void): void {
+    let left = this.#views.length;
+    if (left === 0) return done();
+    for (const view of this.#views) {
+      view.drain(() => {
+        left -= 1;
+        if (left === 0) done();
+      });
+    }
+  }
+
   dispose(): void {
     for (const each of [...this.#sinks, ...this.#views]) each.dispose();
     this.#staged = [];

@@ -31,6 +31,8 @@ export class View {
   #skippedFrames = 0;
   #committing = false;
   #ended = false;
+  /** Called when nothing waits for it any more. */
+  #onIdle: (() => void) | undefined;
 
   /** Owns the sink. */
   constructor(sink: Sink, onEvent: (event: ViewEvent) => void) {
@@ -109,18 +111,43 @@ export class View {
       this.#committing = false;
       if (failure !== undefined && !failure.retryable) this.end(failure.message);
       else this.#commit();
+      if (this.#idle) this.#onIdle?.();
     });
+  }
+
+  get #idle(): boolean {
+    return this.#ended || (!this.#committing && this.#sink.stagedFrames === 0);
+  }
+
+  /** No frames come any more: `done` is called, once, when it was shown those that it took. */
+  drain(done: () => void): void {
+    this.#onIdle = () => {
+      this.#onIdle = undefined;
+      done();
+    };
+    this.#commit();
+    if (this.#idle) this.#onIdle();
+  }
+
+  /** Frames that were never shown, whether it had taken them or not. Said at the end, if there are any. */
+  #reportUnshown(): void {
+    const frames = this.#skippedFrames + this.#sink.stagedFrames;
+    if (frames === 0) return;
+    this.#onEvent({ event: "view-ended", place: this.place, reason: `not shown at its end: ${frames} of the frames` });
   }
 
   /** Nothing is shown any more. */
   end(reason: string): void {
     if (this.#ended) return;
     this.#onEvent({ event: "view-ended", place: this.place, reason });
+    this.#ended = true;
     this.dispose();
   }
 
   dispose(): void {
+    if (!this.#ended) this.#reportUnshown();
     this.#ended = true;
     this.#sink.dispose();
+    this.#onIdle?.();
   }
 }

@@ -150,7 +150,19 @@ describe("a view whose reader is slow", () => {
     expect(reader.closed).toBe(false);
     reader.shown.failure = full;
     await reader.read();
-    expect([reader.closed, said()]).toEqual([true, []]);
+    expect([reader.closed, said()]).toEqual([true, ["view-ended"]]);
+  });
+
+  test("is shown what it took before the receiver ends, and then says nothing", async () => {
+    const { sink, reader, said } = showRead();
+    await send(sink, "1.jpg");
+    let drained = 0;
+    sink.drain?.(() => (drained += 1));
+    expect(drained).toBe(0);
+    await reader.read();
+    expect([drained, reader.shown.frames.size]).toEqual([1, 1]);
+    sink.dispose();
+    expect([drained, said()]).toEqual([1, []]);
   });
 });
 
