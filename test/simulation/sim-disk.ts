@@ -527,6 +527,7 @@ export class SimCatalogue implements Catalogue {
     const rows = this.#disk.visibleRows();
     return rows.find(origin, name).map(({ frame, path, number, crc32: checksum }) => ({
       session: frame.origin.session,
+      sequence: frame.sequence,
       path,
       number,
       bytes: frame.bytes,

@@ -290,6 +290,7 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
       expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
       expect(await store(sink, frameOf("1.jpg", "one", inSession(otherSession)), "one")).toBe("duplicate");
+      expect(await store(sink, frameOf("1.jpg", "one", { sequence: 7 }), "one")).toBe("duplicate");
       expectStored({ "rig/visible/1.jpg": "one" });
     });
 

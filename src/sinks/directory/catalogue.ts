@@ -6,6 +6,7 @@ import type { AccountOutcome } from "./outcome-ranges.ts";
 /** A stored frame, as far as it takes to recognise it. */
 export interface StoredFrame {
   readonly session: string;
+  readonly sequence: number;
   /** Below the directory. */
   readonly path: string;
   /** 1: under its own name; from 2: a conflict, under that numbered name. */

@@ -81,21 +81,22 @@ export class CommitGroup {
   #place(staged: Staged): Outcome | RefusalReason {
     const { disk, root, catalogue, directories } = this.#options;
     const { frame, crc32 } = staged;
-    const { session } = frame.origin;
+    const asking = { session: frame.origin.session, sequence: frame.sequence };
     staged.draft.close();
 
     const mate = this.#mate(staged);
     if (mate !== undefined) {
       const { path, number } = mate;
       if (mate.frame.capturedNs !== frame.capturedNs) this.#offered.push({ path, capturedNs: frame.capturedNs });
-      return outcomeOf(mate.frame.origin.session, number, session);
+      const { origin, sequence } = mate.frame;
+      return outcomeOf({ session: origin.session, sequence, number }, asking);
     }
 
     const equals = catalogue.findEqual(frame, crc32);
     for (const row of equals ?? []) {
       if (disk.look(`${root}/${row.path}`) !== row.bytes) continue;
       if (!row.sameCapture) this.#offered.push({ path: row.path, capturedNs: frame.capturedNs });
-      return outcomeOf(row.session, row.number, session);
+      return outcomeOf(row, asking);
     }
     // A row whose file somebody removed: the frame goes back to where the row says it is.
     for (const row of equals ?? []) {
@@ -178,7 +179,7 @@ export class CommitGroup {
     if (sameNames === undefined) this.#rowsByName.set(frame.name, [row]);
     else sameNames.push(row);
     this.#options.directories.entryChanged(path);
-    return outcomeOf(frame.origin.session, number, frame.origin.session);
+    return number === 1 ? "stored" : "conflict";
   }
 
   #record(): void {

@@ -76,7 +76,12 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] {
     const catalogue = this.#usableCatalogue();
-    const verdicts = catalogue.reading(() => entries.map((entry) => this.#find(catalogue, origin, entry)));
+    const verdicts = catalogue.reading(() =>
+      entries.map((entry, index) => {
+        const sequence = firstSequence === undefined ? undefined : firstSequence + index;
+        return this.#find(catalogue, origin, entry, sequence);
+      }),
+    );
     if (firstSequence !== undefined) this.#recordHeld(catalogue, origin, firstSequence, verdicts);
     return verdicts;
   }
@@ -92,13 +97,13 @@ export class DirectoryStore implements Store<TemporaryFile> {
     catalogue.record({ frames: [], gaps: [], ends: [], outcomes, nowNs: this.#options.clock.wallNs() });
   }
 
-  #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry): Verdict {
+  #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry, sequence: number | undefined): Verdict {
     let have: Verdict = { kind: "want" };
     const rows = catalogue.find(origin, entry.name, entry.capturedNs);
     for (const row of rows) {
       if (!row.sameCapture || row.bytes !== entry.bytes) continue;
       if (this.#disk.look(`${this.place}/${row.path}`) !== row.bytes) continue;
-      const outcome = outcomeOf(row.session, row.number, origin.session);
+      const outcome = outcomeOf(row, { session: origin.session, sequence });
       // Of several, the one that this very session stored is the one it asks about.
       if (have.kind === "want" || outcome !== "duplicate") have = { kind: "have", outcome, crc32: row.crc32 };
     }

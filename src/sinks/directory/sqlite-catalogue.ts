@@ -147,7 +147,7 @@ class SqliteCatalogue implements Catalogue {
     this.#lock = lock;
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
     this.#last = this.#prepare("SELECT max(name) FROM frames WHERE device = ?1 AND source = ?2");
-    const found = `SELECT session, path, number, bytes, crc32, captured = ?4 OR offered IS ?4 FROM frames
+    const found = `SELECT session, sequence, path, number, bytes, crc32, captured = ?4 OR offered IS ?4 FROM frames
        WHERE device = ?1 AND source = ?2 AND name = ?3`;
     this.#find = this.#prepare(found);
     this.#named = this.#prepare("SELECT 1 FROM frames WHERE device = ?1 AND source = ?2 AND name = ?3 LIMIT 1");
@@ -325,9 +325,9 @@ class SqliteCatalogue implements Catalogue {
 }
 
 function storedFrames(rows: unknown[][]): StoredFrame[] {
-  return (rows as [string, string, number, number, number, number][]).map(
-    ([session, path, number, bytes, crc32, same]) => {
-      return { session, path, number, bytes, crc32, sameCapture: same === 1 };
+  return (rows as [string, number, string, number, number, number, number][]).map(
+    ([session, sequence, path, number, bytes, crc32, same]) => {
+      return { session, sequence, path, number, bytes, crc32, sameCapture: same === 1 };
     },
   );
 }

@@ -112,8 +112,8 @@ export class AppendStore implements Store<GatheredFrame> {
     return this.#appender;
   }
 
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
-    return this.#usable().index.lookup(origin, entries);
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] {
+    return this.#usable().index.lookup(origin, entries, firstSequence);
   }
 
   begin(frame: Frame): GatheredFrame | RefusalReason {

@@ -77,7 +77,7 @@ export class FrameIndex {
       this.#database.run(`PRAGMA cache_size = -${Math.max(1, Math.floor(options.cacheBytes / KiB))}`);
       this.#database.run(
         `CREATE TABLE held (id INTEGER PRIMARY KEY, key TEXT, bytes INTEGER, crc32 INTEGER, captured INTEGER,
-         number INTEGER, session TEXT, path TEXT) STRICT`,
+         number INTEGER, session TEXT, sequence INTEGER, path TEXT) STRICT`,
       );
       this.#database.run("CREATE INDEX held_by_key ON held (key, bytes, crc32)");
       if (options.layout !== undefined) this.#database.run("CREATE INDEX held_by_path ON held (path)");
@@ -89,35 +89,40 @@ export class FrameIndex {
     this.#leftFile = remove(file) ? undefined : file;
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
     this.#offered = this.#prepare(
-      "SELECT session, number, crc32 FROM held WHERE key = ?1 AND bytes = ?2 AND captured = ?3",
+      "SELECT session, sequence, number, crc32 FROM held WHERE key = ?1 AND bytes = ?2 AND captured = ?3",
     );
     this.#equal = this.#prepare(
-      "SELECT session, number FROM held WHERE key = ?1 AND bytes = ?2 AND crc32 = ?3 LIMIT 1",
+      "SELECT session, sequence, number FROM held WHERE key = ?1 AND bytes = ?2 AND crc32 = ?3 LIMIT 1",
     );
     this.#named = this.#prepare("SELECT 1 FROM held WHERE key = ?1 LIMIT 1");
     this.#atPath = this.#prepare("SELECT 1 FROM held WHERE path = ?1 LIMIT 1");
     this.#add = this.#prepare(
-      "INSERT INTO held (key, bytes, crc32, captured, number, session, path) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+      `INSERT INTO held (key, bytes, crc32, captured, number, session, sequence, path)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
     );
     this.#trim = this.#prepare("DELETE FROM held WHERE id <= (SELECT max(id) FROM held) - ?1");
   }
 
   /** What is held of these offers, one verdict each, in order. */
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
-    return entries.map((entry) => this.#find(origin, entry));
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] {
+    return entries.map((entry, index) =>
+      this.#find(origin, entry, firstSequence === undefined ? undefined : firstSequence + index),
+    );
   }
 
-  #find(origin: Origin, entry: FrameEntry): Verdict {
+  #find(origin: Origin, entry: FrameEntry, sequence: number | undefined): Verdict {
     const rows = this.#offered.values(this.#keyOf(origin, entry.name), entry.bytes, entry.capturedNs) as [
       string,
+      number,
       number,
       number,
     ][];
     // Of several, the one that this very session stored is the one it asks about.
     const row = rows.find(([session]) => session === origin.session) ?? rows[0];
     if (row === undefined) return { kind: "want" };
-    const [session, number, crc32] = row;
-    return { kind: "have", outcome: outcomeOf(session, number, origin.session), crc32 };
+    const [session, stored, number, crc32] = row;
+    const outcome = outcomeOf({ session, sequence: stored, number }, { session: origin.session, sequence });
+    return { kind: "have", outcome, crc32 };
   }
 
   /** Whether the layout has a safe path for this frame. */
@@ -129,14 +134,20 @@ export class FrameIndex {
   /** Decides about one frame of a group, whose bytes have this checksum. */
   place(frame: Frame, crc32: number): Placement {
     const { origin, bytes } = frame;
+    const asking = { session: origin.session, sequence: frame.sequence };
     const key = this.#keyOf(origin, frame.name);
     const mates = this.#pendingByKey.get(key) ?? [];
     const mate = mates.find((held) => held.frame.bytes === bytes && held.crc32 === crc32);
     if (mate !== undefined) {
-      return { kind: "held", outcome: outcomeOf(mate.frame.origin.session, mate.number, origin.session) };
+      const { origin: storing, sequence } = mate.frame;
+      const stored = { session: storing.session, sequence, number: mate.number };
+      return { kind: "held", outcome: outcomeOf(stored, asking) };
     }
-    const [equal] = this.#equal.values(key, bytes, crc32) as [string, number][];
-    if (equal !== undefined) return { kind: "held", outcome: outcomeOf(...equal, origin.session) };
+    const [equal] = this.#equal.values(key, bytes, crc32) as [string, number, number][];
+    if (equal !== undefined) {
+      const [session, sequence, number] = equal;
+      return { kind: "held", outcome: outcomeOf({ session, sequence, number }, asking) };
+    }
     const free = this.#freePath(frame, key, mates.length > 0);
     if (free === undefined) return { kind: "refuse", reason: "name" };
     const { path, number } = free;
@@ -179,7 +190,16 @@ export class FrameIndex {
     this.#database.transaction(() => {
       for (const { frame, path, number, crc32 } of this.#pending) {
         const { origin, bytes, capturedNs } = frame;
-        this.#add.run(this.#keyOf(origin, frame.name), bytes, crc32, capturedNs, number, origin.session, path);
+        this.#add.run(
+          this.#keyOf(origin, frame.name),
+          bytes,
+          crc32,
+          capturedNs,
+          number,
+          origin.session,
+          frame.sequence,
+          path,
+        );
       }
       if (framesMax !== undefined && this.#pending.length > 0) this.#trim.run(framesMax);
     })();

@@ -1,6 +1,6 @@
 /** Keeps frames in memory, by the same rules as a directory. For tests: what it does is plain to see. */
 import type { SinkError } from "../../errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, SourceEnd, Stretch, Verdict } from "../../frame.ts";
+import type { Frame, FrameEntry, Gap, Origin, SourceEnd, StoredOutcome, Stretch, Verdict } from "../../frame.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import { Layout, layoutDefault } from "../store/layout.ts";
 import { numberedPath } from "../store/numbered-path.ts";
@@ -49,14 +49,15 @@ export class MemoryStore implements Store<Pieces> {
     this.traits = traits;
   }
 
-  lookup(origin: Origin, entries: readonly FrameEntry[]): Verdict[] {
-    return entries.map((entry) => {
+  lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] {
+    return entries.map((entry, index) => {
+      const sequence = firstSequence === undefined ? undefined : firstSequence + index;
       const equal = this.#versions(origin, entry.name).filter(
         ({ frame }) => frame.bytes === entry.bytes && frame.capturedNs === entry.capturedNs,
       );
       const stored = equal.find(({ frame }) => frame.origin.session === origin.session) ?? equal[0];
       if (stored === undefined) return { kind: "want" };
-      return { kind: "have", outcome: outcomeFor(stored, origin), crc32: stored.crc32 };
+      return { kind: "have", outcome: outcomeFor(stored, { session: origin.session, sequence }), crc32: stored.crc32 };
     });
   }
 
@@ -80,7 +81,7 @@ export class MemoryStore implements Store<Pieces> {
     const same = this.#versions(frame.origin, frame.name).find(
       (stored) => stored.frame.bytes === frame.bytes && stored.crc32 === crc32,
     );
-    if (same !== undefined) return outcomeFor(same, frame.origin);
+    if (same !== undefined) return outcomeFor(same, { session: frame.origin.session, sequence: frame.sequence });
     const own = this.#layout.pathOf(frame);
     if (own === undefined) return "name";
     let number = 1;
@@ -107,6 +108,7 @@ export class MemoryStore implements Store<Pieces> {
   close(): void {}
 }
 
-function outcomeFor({ frame, number }: MemoryFrame, asking: Origin): "stored" | "duplicate" | "conflict" {
-  return outcomeOf(frame.origin.session, number, asking.session);
+function outcomeFor(stored: MemoryFrame, asking: Parameters<typeof outcomeOf>[1]): StoredOutcome {
+  const { origin, sequence } = stored.frame;
+  return outcomeOf({ session: origin.session, sequence, number: stored.number }, asking);
 }

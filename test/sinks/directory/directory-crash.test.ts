@@ -139,7 +139,8 @@ class CrashRun {
     }
     writer.finish(crc32(bytes), (result) => {
       if (result instanceof SinkError) return;
-      if (result !== "stored" && result !== "conflict") throw new Error(`${frame.name} became ${result}`);
+      // Two of the pictures may be the same.
+      if (result !== "stored" && result !== "conflict" && result !== "duplicate") throw new Error(`${frame.name} became ${result}`);
       this.#acknowledge(picture);
     });
   }
