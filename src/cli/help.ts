@@ -1,5 +1,6 @@
 /** The text of `--help`: written by hand, but for the options, which come from their table. */
 import { Help, type Option } from "@commander-js/extra-typings";
+import { temporaryEnds } from "../sources/files/temporary-names.ts";
 import { makeOption, optionKeys, usage } from "./option-table.ts";
 import { inputVariable } from "./parsed-options.ts";
 import { version } from "./version.ts";
@@ -21,10 +22,13 @@ examples
   ffmpeg -i /dev/video0 -c:v mjpeg -f image2pipe - | framepipe --send localhost:8000 visible=-
   framepipe --receive 8000 --out - | ffplay -f mjpeg -
 
-An INPUT is a directory, read with its sub-directories (hidden files are skipped), a single file, a
-named pipe, or - for standard input. SOURCE names it at the receiver; without it, the directory's
-own name does. Frames are stored in DEST/<device>/<source>/<name>. After an interruption, run the
-same command again: only what is missing is sent.
+An INPUT is a directory, read with its sub-directories, a single file, a named pipe, or - for
+standard input. SOURCE names it at the receiver; without it, the directory's own name does. Frames
+are stored in DEST/<device>/<source>/<name>. After an interruption, run the same command again: only
+what is missing is sent.
+
+Hidden files are no frames, nor is what has a name that programs use while they write. It ends in
+${temporaryList()}
 
 ${optionGroups()}
 
@@ -53,6 +57,17 @@ exit status
   6    --verify found frames that are missing, changed, unknown or unaccounted
   130  ended by a second SIGINT; 143: by a second SIGTERM
 `;
+}
+
+/** The ends of names that programs use while they write, in lines. */
+function temporaryList(): string {
+  const lines = [" "];
+  for (const end of temporaryEnds) {
+    const line = `${lines.pop()} ${end}`;
+    if (line.length < columns) lines.push(line);
+    else lines.push(line.slice(0, -end.length - 1), `  ${end}`);
+  }
+  return lines.join("\n");
 }
 
 /** Commander's layout, with our headings in the order of the table. */

@@ -29,7 +29,7 @@ type Switch =
 /** What each option gives. Undefined: it was not given and has no default of its own. */
 export type OptionValues = Readonly<
   Record<Switch, boolean> &
-    Record<"include" | "out", readonly string[]> &
+    Record<"include" | "exclude" | "out", readonly string[]> &
     Record<"device" | "spool" | "layout" | "verify", string | undefined> &
     Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections", number> &
     Record<"maxRate" | "fps" | "retryFor", number | undefined> & {
@@ -82,6 +82,11 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       takes: ["GLOB", plainText],
       repeatable: true,
       help: "send only matching files of a directory: --include '*.jpg'",
+    },
+    exclude: {
+      takes: ["GLOB", plainText],
+      repeatable: true,
+      help: "leave out matching files of a directory: --exclude 'thumbs/*'",
     },
     watch: { help: "go on: send frames as they are finished in the directories" },
     format: {

@@ -27,6 +27,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     oneByOne: lockstep,
     inputIsTerminal: isTerminal(0),
     include: values.include,
+    exclude: values.exclude,
     deleteSent: values.deleteSent,
     watch: values.watch,
     framesPerSecond: values.fps,

@@ -31,6 +31,8 @@ export interface OpenSourcesOptions {
   readonly inputIsTerminal: boolean;
   /** Which files of a directory are frames; all if empty. */
   readonly include: readonly string[];
+  /** Which are none. */
+  readonly exclude: readonly string[];
   readonly deleteSent: boolean;
   /** Directories go on giving frames as they appear. */
   readonly watch: boolean;
@@ -261,9 +263,9 @@ function openSource(input: Input, streams: number, options: OpenSourcesOptions):
 }
 
 function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): Source {
-  const { clock, include, deleteSent, watch, order, onProblem } = options;
+  const { clock, include, exclude, deleteSent, watch, order, onProblem } = options;
   if (kind === "directory") {
-    const common = { name, root: path, include, deleteSent, onProblem };
+    const common = { name, root: path, include, exclude, deleteSent, onProblem };
     return watch ? new WatchedDirectory({ ...common, clock, order }) : new DirectorySource(common);
   }
   const only = basename(path);

@@ -46,6 +46,13 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: undefined,
   },
+  exclude: {
+    good: [
+      ["*.jpg", "*.jpg"],
+      ["a/*.png", "a/*.png"],
+    ],
+    wrong: undefined,
+  },
   format: {
     good: [
       ["png", { source: undefined, format: { kind: "png" } }],

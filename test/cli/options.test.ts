@@ -41,6 +41,7 @@ function sending(values: Partial<OptionValues> = {}, rest: Partial<SendCommand> 
     ...shared,
     send: { host, port },
     include: [],
+    exclude: [],
     watch: false,
     format: [],
     name: streams.nameTemplate,

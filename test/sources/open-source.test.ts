@@ -25,6 +25,7 @@ const plain: OpenSourcesOptions = {
   oneByOne: false,
   inputIsTerminal: false,
   include: [],
+  exclude: [],
   deleteSent: false,
   watch: false,
   framesPerSecond: undefined,

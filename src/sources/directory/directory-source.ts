@@ -36,7 +36,7 @@ export class DirectorySource implements Source {
   constructor(options: DirectorySourceOptions) {
     this.name = options.name;
     this.#only = options.only;
-    this.#files = new FrameFiles(options.only === undefined ? options : { ...options, include: [] });
+    this.#files = new FrameFiles(options.only === undefined ? options : { ...options, include: [], exclude: [] });
     this.#sent = new SentFiles(this.#files, options.deleteSent === true);
   }
 
@@ -109,11 +109,16 @@ export class DirectorySource implements Source {
         this.#files.path(""),
         "empty",
         "no frames: there is no file in it",
-        "hidden files and folders are skipped",
+        "files and folders that are hidden, or have a temporary name, are skipped",
       );
     } else {
       const hint = "a pattern without / is compared with the name of a file, one with / with its path below the input";
-      this.#files.report(this.#files.path(""), "empty", `no frames: of ${count} none matches --include`, hint);
+      this.#files.report(
+        this.#files.path(""),
+        "empty",
+        `no frames: --include and --exclude leave none of ${count}`,
+        hint,
+      );
     }
   }
 }

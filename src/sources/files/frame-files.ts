@@ -1,6 +1,6 @@
 /**
- * Which of the files below a directory are frames: every file that is not hidden, not below a hidden folder, and
- * matches `include` if that is given.
+ * Which of the files below a directory are frames: every file that is not hidden, has no temporary name, is not below a
+ * folder of such a name, matches `include` if that is given, and does not match `exclude`.
  *
  * A link to a file is a frame, as it is when the user opens it. A link to a folder is reported and not followed: it
  * may lead back to where we are, or make thousands of frames arrive twice. Pipes, sockets and devices are no frames.
@@ -13,6 +13,7 @@ import type { ListedGap } from "../../ports.ts";
 import { errorCode } from "../../system/errno.ts";
 import { errorText, failureReason, quotePath } from "./file-errors.ts";
 import { giveBack, nameBefore } from "./set-aside.ts";
+import { isTemporaryName } from "./temporary-names.ts";
 
 /** Something that is not the fate of one listed frame, and that the user should know. The source goes on. */
 export interface SourceProblem {
@@ -42,12 +43,14 @@ export interface FrameFilesOptions {
   readonly root: string;
   /** Patterns of which a file must match one: against its path below `root`, or its own name if it has no `/`. */
   readonly include?: readonly string[] | undefined;
+  /** Patterns of which a file must match none. */
+  readonly exclude?: readonly string[] | undefined;
   readonly onProblem?: ((problem: SourceProblem) => void) | undefined;
 }
 
 /**
- * What is at a name. `unmatched` is a file that `include` leaves out, `other` nothing that could be a frame. A failure
- * is `gone` if nothing has that name any more.
+ * What is at a name. `unmatched` is a file that `include` or `exclude` leaves out, `other` nothing that could be a
+ * frame. A failure is `gone` if nothing has that name any more.
  */
 export type Found =
   | { readonly kind: "frame"; readonly entry: FrameEntry; readonly stats: BigIntStats }
@@ -70,17 +73,16 @@ export class FrameFiles {
   readonly #options: FrameFilesOptions;
   /** Without a slash at its end, so that `${base}/${name}` is a path, for `/` too. */
   readonly #base: string;
-  readonly #patterns: readonly Pattern[];
+  readonly #include: readonly Pattern[];
+  readonly #exclude: readonly Pattern[];
   /** A folder may be read again and again. */
   readonly #asideReported = new Set<string>();
 
   constructor(options: FrameFilesOptions) {
     this.#options = options;
     this.#base = options.root.replace(/\/+$/, "");
-    this.#patterns = (options.include ?? []).map((text) => ({
-      glob: new Bun.Glob(text),
-      wholePath: text.includes("/"),
-    }));
+    this.#include = patternsOf(options.include);
+    this.#exclude = patternsOf(options.exclude);
   }
 
   /** The path of a frame or folder; an empty name is the root. */
@@ -89,12 +91,12 @@ export class FrameFiles {
   }
 
   /**
-   * The names in a folder that are not hidden, in no order. A file that a crash left set aside is given back first.
-   * Throws what `node:fs` throws.
+   * The names in a folder that may be those of frames or folders, in no order. A file that a crash left set aside is
+   * given back first. Throws what `node:fs` throws.
    */
   names(prefix: string): string[] {
     const all = readdirSync(this.path(prefix));
-    const names = all.filter((name) => !name.startsWith("."));
+    const names = all.filter(isPossible);
     if (names.length === all.length) return names;
     for (const aside of all) {
       const before = nameBefore(aside);
@@ -117,8 +119,8 @@ export class FrameFiles {
   }
 
   matches(name: string, baseName: string): boolean {
-    if (this.#patterns.length === 0) return true;
-    return this.#patterns.some(({ glob, wholePath }) => glob.match(wholePath ? name : baseName));
+    const isMatch = ({ glob, wholePath }: Pattern): boolean => glob.match(wholePath ? name : baseName);
+    return (this.#include.length === 0 || this.#include.some(isMatch)) && !this.#exclude.some(isMatch);
   }
 
   look(name: string, baseName: string): Found {
@@ -156,6 +158,15 @@ export class FrameFiles {
   reportUnreadable(prefix: string, error: unknown): void {
     this.report(this.path(prefix), "unreadable", `the folder cannot be read: ${errorText(error)}`);
   }
+}
+
+/** Neither hidden nor temporary. */
+export function isPossible(baseName: string): boolean {
+  return !baseName.startsWith(".") && !isTemporaryName(baseName);
+}
+
+function patternsOf(texts: readonly string[] = []): Pattern[] {
+  return texts.map((text) => ({ glob: new Bun.Glob(text), wholePath: text.includes("/") }));
 }
 
 function failed(name: string, error: unknown, isLink: boolean): Found {

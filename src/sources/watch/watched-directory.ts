@@ -9,8 +9,7 @@
  * names, and once a minute the files that were sent are looked at, too. That may take 1 % of the time, so of large
  * folders it is done less often: 1,000,000 sent files are gone through in 17 minutes.
  *
- * Hidden files are no frames, nor are those that end in `.tmp`, `.part`, `.partial` or `~`: programs name a file like
- * this while they write it. Empty folders are left alone, whoever made them may still want them.
+ * Empty folders are left alone, whoever made them may still want them.
  *
  * A name is not listed again while its frame is on its way: what is read then is the new file, and may be all there is
  * to send. It is looked at again when that frame is settled. A frame that could not be read counts as never seen: the
@@ -31,7 +30,7 @@ import { describe, errorCode } from "../../system/errno.ts";
 import { type OnFolderEvent, watchFolder, type WatchFolder } from "../../system/watch-folder.ts";
 import { errorText, failureReason } from "../files/file-errors.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
-import { FrameFiles, type FrameFilesOptions, type SourceProblem } from "../files/frame-files.ts";
+import { FrameFiles, type FrameFilesOptions, isPossible, type SourceProblem } from "../files/frame-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
 import { inspectFile, lookMs, restedMs, settleMs } from "./finished-file.ts";
 import { Heap } from "./heap.ts";
@@ -138,8 +137,6 @@ interface Scan {
 
 /** Stands for the state of a file that could not be looked at, opened or read. */
 const noFingerprint = 0;
-
-const temporaryName = /(?:\.tmp|\.part|\.partial|~)$/i;
 
 export class WatchedDirectory implements Source {
   readonly name: string;
@@ -322,7 +319,7 @@ export class WatchedDirectory implements Source {
     if (!this.#isCurrent(folder)) return;
     const nowMs = this.#clock.nowMs();
     if (baseName === undefined) return this.#eventsLost(nowMs);
-    if (baseName.startsWith(".") || temporaryName.test(baseName)) return;
+    if (!isPossible(baseName)) return;
     const renamed = kind === "renamed";
     const known = folder.files.get(baseName);
     let waiting: Waiting;
@@ -634,7 +631,7 @@ export class WatchedDirectory implements Source {
     folder.stopWatching ??= this.#watch(folder);
     let names: string[];
     try {
-      names = this.#files.names(prefix).filter((name) => !temporaryName.test(name));
+      names = this.#files.names(prefix);
       folder.unreadable = false;
     } catch (error) {
       // Gone: the next patrol will say so. Unreadable: it will try again.

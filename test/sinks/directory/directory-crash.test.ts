@@ -140,7 +140,8 @@ class CrashRun {
     writer.finish(crc32(bytes), (result) => {
       if (result instanceof SinkError) return;
       // Two of the pictures may be the same.
-      if (result !== "stored" && result !== "conflict" && result !== "duplicate") throw new Error(`${frame.name} became ${result}`);
+      if (result !== "stored" && result !== "conflict" && result !== "duplicate")
+        throw new Error(`${frame.name} became ${result}`);
       this.#acknowledge(picture);
     });
   }

@@ -133,6 +133,27 @@ describe("listing", () => {
     expect(onlyEntry(open()).capturedNs).toBe(0n);
   });
 
+  test("exclude: as include, and it has the last word", () => {
+    for (const name of ["1.jpg", "a/1.jpg", "b/2.png", "b/thumb/1.jpg"]) put(name);
+    expect(names(open({ exclude: ["*.png"] }))).toEqual(["1.jpg", "a/1.jpg", "b/thumb/1.jpg"]);
+    expect(names(open({ include: ["*.jpg"], exclude: ["b/thumb/*", "a/*"] }))).toEqual(["1.jpg"]);
+  });
+
+  test("what has a temporary name is no frame, unless it is named itself", () => {
+    const temporary = [
+      "1.jpg.tmp",
+      "2.PART",
+      "3.jpg.crdownload",
+      "4.jpg~",
+      "5.filepart",
+      "6.tmp-4711",
+      "tmpfileX1y2Z3",
+    ];
+    for (const name of [...temporary, "tmpabc.jpg", "template.jpg", "a.tmp/1.jpg"]) put(name);
+    expect(names(open())).toEqual(["template.jpg", "tmpabc.jpg"]);
+    expect(names(open({ only: "2.PART" }))).toEqual(["2.PART"]);
+  });
+
   test("include: the name for a pattern without a slash, the path for one with", () => {
     for (const name of ["1.jpg", "2.png", "3.txt", "a/1.jpg", "a/2.png", "b/2.png", "b/c/2.png", ".x.png"]) put(name);
     expect(names(open({ include: ["*.jpg"] }))).toEqual(["1.jpg", "a/1.jpg"]);
@@ -221,7 +242,7 @@ describe("listing", () => {
     problems = [];
     expect(listAll(open({ root: `${root}/`, include: ["*.png"] }))).toEqual([]);
     expect(problems).toMatchObject([
-      { path: root, reason: "empty", detail: "no frames: of 1 file none matches --include" },
+      { path: root, reason: "empty", detail: "no frames: --include and --exclude leave none of 1 file" },
     ]);
   });
 
