@@ -12,6 +12,8 @@ export type SenderEvent =
   /** The receiver cannot store for now (disk full, gone): one source, or all if none is named. */
   | { readonly event: "held"; readonly reason: string; readonly source?: string }
   | { readonly event: "resumed"; readonly source?: string }
+  /** The receiver lives and does not do what it owes: we wait, or go on without. */
+  | { readonly event: "waiting"; readonly detail: string }
   /** If `eachFrame` is asked for: a frame is acknowledged, and was not there before. */
   | { readonly event: "stored"; readonly source: string; readonly name: string }
   /** A file, folder or frame that cannot be sent; the rest goes on. */

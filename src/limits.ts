@@ -55,6 +55,11 @@ export const frameBytesMaxDefault: number = 256 * MiB;
 export const frameBytesCeiling: number = 64 * 1024 * GiB;
 /** How often a frame that arrived damaged is sent before it is reported. */
 export const frameAttemptsMax = 3;
+/** The pause before a frame that the receiver wants again is sent again: doubles from the first to the last. */
+export const againFirstMs = 100;
+export const againLastMs = 30_000;
+/** Wanted again so often, its source is said to be held: by then it has waited some seconds. */
+export const againQuietMax = 5;
 
 // ---- Sending: what is in flight, and what the sender keeps in memory
 
@@ -119,6 +124,14 @@ export const minFreeBytesDefault: number = 256 * MiB;
 
 // ---- Connections: when a peer is late, dead, or tried again
 
+/**
+ * A receiver that owes us an answer and says nothing but that it lives: after the first of these that is said, after
+ * the second the connection is given up. A slow card may take minutes for a window that it is to flush.
+ */
+export const answerSaidMs = 60_000;
+export const answerMs = 300_000;
+/** Progress that was promised and does not come: we go on without. Longer than any round trip that is of use. */
+export const progressLateMs = 5_000;
 /** From accept to a complete first message; in lockstep also from the first byte of any later message to its end. */
 export const handshakeMs = 5_000;
 /** Nothing received for this long: the peer is dead. Three pings long, so that one may be lost in a stall. */
@@ -132,6 +145,8 @@ export const backoffFirstMs = 100;
 export const backoffLastMs = 3_000;
 /** How long a destination that is asked over a network may take to say what it holds; then it is asked again. */
 export const lookupMs = 60_000;
+/** A connection on which nothing was settled has worked all the same if it has lasted this long. */
+export const steadyMs = 5_000;
 /** While the destination is full or gone, how often it is looked at again. */
 export const holdProbeMs = 1_000;
 /** After the first signal: how long a sender waits for its acks, and a receiver for its last commit. */
@@ -168,6 +183,8 @@ export function checkLimits(): void {
   assert(groupFramesMax <= windowFramesMax, "a window fills at least one group");
   assert(pieceBytesMin <= flightBytesMin && pieceBytesMin <= chunkBytes, "the least piece may always be in flight");
   assert(agedFrames < aheadFramesMax, "old frames have their turn before listing stops");
+  assert(lookupMs < answerMs, "a look-up that is given up is no receiver that is");
+  assert(idleMs < answerSaidMs && progressLateMs < answerSaidMs, "what can heal by itself comes before what is said");
   assert(pingMs * 3 < idleMs, "three pings fit the idle limit");
   assert(ackRangesMax * 16 + 64 <= headBytesMax, "an ack fits a head");
   assert(nameBytesMax + 17 <= lockstepHeaderBytesMax, "a name and a length fit a lockstep header");

@@ -49,6 +49,8 @@ export function describeSenderEvent(event: SenderEvent): Report {
       };
     case "resumed":
       return { level: "info", event, text: `the receiver stores${ofSource(event)} again` };
+    case "waiting":
+      return { level: "warning", event, text: `waiting: ${event.detail}` };
     case "stored":
       return { level: "detail", event, text: `stored ${event.source}/${event.name}` };
     case "skipped": {

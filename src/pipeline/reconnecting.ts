@@ -7,7 +7,7 @@
 import type { Outbox } from "../bytes/outbox.ts";
 import { ExitStatus, UserError } from "../errors.ts";
 import type { SenderEvent } from "../events.ts";
-import { backoffFirstMs, backoffLastMs } from "../limits.ts";
+import { backoffFirstMs, backoffLastMs, steadyMs } from "../limits.ts";
 import type { Clock, Dial, Link, LinkHandlers } from "../ports.ts";
 
 export interface ReconnectingOptions {
@@ -36,6 +36,10 @@ export class Reconnecting {
   /** Since when there has been no working connection; undefined: there is one. */
   #lostAtMs: number | undefined;
   #outageTold = false;
+  /** Of the present connection, when the receiver answered as one. */
+  #welcomedAtMs: number | undefined;
+  /** That the receiver is there was told, and not since that it is not. */
+  #welcomeTold = false;
   #ended = false;
   #cancelRetry: (() => void) | undefined;
 
@@ -86,7 +90,18 @@ export class Reconnecting {
     return !this.#blocked;
   }
 
-  /** The receiver has answered as one: the next outage starts from nothing. */
+  /**
+   * The receiver has answered as one. The pauses still grow if the connection ends soon with nothing to show for it: a
+   * receiver that greets and then refuses is not asked again at once. True: it is news that it is there.
+   */
+  welcomed(): boolean {
+    this.#welcomedAtMs = this.#options.clock.nowMs();
+    const news = !this.#welcomeTold;
+    this.#welcomeTold = true;
+    return news;
+  }
+
+  /** Something has come of it: the next outage starts from nothing. */
   working(): void {
     this.#lostAtMs = undefined;
     this.#backoffMs = backoffFirstMs;
@@ -129,6 +144,8 @@ export class Reconnecting {
     // The caller may still have to take note of what arrived before, so the outage begins after this.
     handlers.closed(reason);
     if (this.#ended) return;
+    if (this.#welcomedAtMs !== undefined && nowMs - this.#welcomedAtMs >= steadyMs) this.working();
+    this.#welcomedAtMs = undefined;
     this.#lostAtMs ??= nowMs;
     // Half of the pause is chance, so that many senders do not come back at the same moment.
     const pauseMs = this.#backoffMs * (0.5 + random() / 2);
@@ -144,7 +161,10 @@ export class Reconnecting {
       onGaveUp(new UserError(message, [hint], ExitStatus.gaveUp));
       return;
     }
-    if (!this.#outageTold) onEvent({ event: "disconnected", peer, reason: shown, retryMs: Math.round(retryMs) });
+    if (!this.#outageTold) {
+      onEvent({ event: "disconnected", peer, reason: shown, retryMs: Math.round(retryMs) });
+      this.#welcomeTold = false;
+    }
     this.#outageTold = true;
     this.#cancelRetry = clock.after(retryMs, () => {
       if (!this.#ended) this.connect();

@@ -199,7 +199,7 @@ export class LockstepSending {
     const { record, sequence } = next;
     try {
       const opened = source.open(record.entry);
-      const tooLarge = sizeProblem(opened.bytes, this.#options.frameBytesMax);
+      const tooLarge = sizeProblem(opened.bytes, this.#options.frameBytesMax, "sender");
       const problem = tooLarge ?? conversation.problem(record.entry.name, opened.bytes);
       if (problem !== undefined) {
         opened.close();

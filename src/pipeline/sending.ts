@@ -78,6 +78,7 @@ export class Sending {
   #refusal: UserError | undefined;
   /** The user knows that the receiver keeps nothing. */
   #waitTold = false;
+  #stopHoldClock: (() => void) | undefined;
 
   constructor(options: SendingOptions) {
     this.#options = options;
@@ -213,6 +214,23 @@ export class Sending {
     });
   }
 
+  /** A receiver that holds us for as long as we are to try is given up like one that is not there. */
+  #limitHold(reason: string): void {
+    const { retryForMs, clock, peer } = this.#options;
+    this.#endHold();
+    if (retryForMs === undefined) return;
+    this.#stopHoldClock = clock.after(retryForMs, () => {
+      const message = `gave up: ${peer} could not store for ${retryForMs / 1000} s: ${reason}`;
+      const hint = "make room there, or give it longer with --retry-for; what is stored is not sent again";
+      this.#finish(new UserError(message, [hint], ExitStatus.gaveUp));
+    });
+  }
+
+  #endHold(): void {
+    this.#stopHoldClock?.();
+    this.#stopHoldClock = undefined;
+  }
+
   /** Does one step; returns whether the loop goes on. */
   #step(step: SenderStep): boolean {
     const { onEvent, eachFrame = false, sources, peer } = this.#options;
@@ -237,11 +255,11 @@ export class Sending {
         this.#close(step.sourceIndex);
         return true;
       case "welcomed":
-        this.#connection.working();
-        onEvent({ event: "connected", peer, agent: step.agent });
+        if (this.#connection.welcomed()) onEvent({ event: "connected", peer, agent: step.agent });
         this.#checkKeeping(step.keepsNothing);
         return true;
       case "settled":
+        this.#connection.working();
         sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32);
         if (eachFrame && (step.outcome === "stored" || step.outcome === "conflict")) {
           onEvent({ event: "stored", source: this.#name(step.sourceIndex), name: step.entry.name });
@@ -253,13 +271,19 @@ export class Sending {
       case "refused":
         this.#refused(step.sourceIndex, step.entry.name, step.reason, step.text);
         return true;
+      case "waiting":
+        onEvent({ event: "waiting", detail: step.text });
+        return true;
       case "held":
+        if (step.sourceIndex === undefined) this.#limitHold(step.text);
         onEvent({ event: "held", reason: step.text, ...this.#named(step.sourceIndex) });
         return true;
       case "resumed":
+        if (step.sourceIndex === undefined) this.#endHold();
         onEvent({ event: "resumed", ...this.#named(step.sourceIndex) });
         return true;
       case "source-ended": {
+        this.#connection.working();
         const ledger = this.#session.ledgers[step.sourceIndex];
         if (ledger !== undefined) onEvent({ event: "source-ended", source: ledger.source, totals: ledger.totals() });
         return true;
@@ -332,7 +356,9 @@ export class Sending {
       this.#skip(sourceIndex, entry.name, error);
       return;
     }
-    const tooLarge = sizeProblem(opened.bytes, this.#options.frameBytesMax);
+    const tooLarge =
+      sizeProblem(opened.bytes, this.#options.frameBytesMax, "sender") ??
+      sizeProblem(opened.bytes, this.#session.frameBytesMax, "receiver");
     if (tooLarge !== undefined) {
       this.#close(sourceIndex);
       this.#session.skipFrame(sourceIndex, "refused", tooLarge);
@@ -394,6 +420,7 @@ export class Sending {
     if (this.#finished) return;
     const error = reason ?? this.#refusal;
     this.#finished = true;
+    this.#endHold();
     this.#deadline.clear();
     this.#closeFrames();
     const { sources } = this.#options;
@@ -423,9 +450,13 @@ const nothingKeptHints = [
 ];
 
 /** Why a frame of this size is not sent, if it is not. Both ends show it, so it says whose limit that is. */
-export function sizeProblem(bytes: number, frameBytesMax: number | undefined): string | undefined {
+export function sizeProblem(
+  bytes: number,
+  frameBytesMax: number | undefined,
+  whose: "sender" | "receiver",
+): string | undefined {
   if (frameBytesMax === undefined || bytes <= frameBytesMax) return undefined;
-  return `${bytes} bytes, limit ${frameBytesMax} (--max-frame of the sender)`;
+  return `${bytes} bytes, limit ${frameBytesMax} (--max-frame of the ${whose})`;
 }
 
 /** What is lost when the run ends here: of each source that cannot be read again, the frames that only it has. */

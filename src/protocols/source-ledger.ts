@@ -13,7 +13,7 @@
  */
 import { assert } from "../errors.ts";
 import type { FrameEntry, GapReason, HeardOutcome, Metadata, SourceTotals } from "../frame.ts";
-import { agedFrames } from "../limits.ts";
+import { againFirstMs, againLastMs, againQuietMax, agedFrames } from "../limits.ts";
 import { compareNatural } from "../names.ts";
 import { StretchLog } from "./stretch-log.ts";
 
@@ -27,6 +27,8 @@ export interface FrameRecord {
   state: FrameState;
   /** How often the receiver found it damaged. */
   damaged: number;
+  /** How often the receiver wanted it again, for whatever reason. */
+  again: number;
   /** Size as sent; the listed size before that. */
   bytes: number;
   /** What of it was sent on this connection and counts into the window. */
@@ -68,6 +70,16 @@ export class SourceLedger {
   open: OpenFrame | undefined;
   /** The receiver can store nothing of this source for now. */
   held = false;
+  /** A frame was wanted again: nothing is begun before this time, which a lost connection does not change. */
+  pausedUntilMs: number = Number.NEGATIVE_INFINITY;
+  /** Then one frame at a time, until one of them is settled. */
+  probing = false;
+  /** The frame that is wanted again and again, once that has been said. */
+  troubled: FrameRecord | undefined;
+  /** Sent or being sent on this connection, and not answered. */
+  sentFrames = 0;
+  /** Gaps in the same state, by their numbers. */
+  sentGaps = 0;
   readonly stretches: StretchLog = new StretchLog();
 
   // Counters, read by the progress display (events.ts SourceProgress).
@@ -122,6 +134,7 @@ export class SourceLedger {
       entry,
       state: live ? "wanted" : "listed",
       damaged: 0,
+      again: 0,
       bytes: entry.bytes,
       windowBytes: 0,
       crc32: undefined,
@@ -164,13 +177,28 @@ export class SourceLedger {
     if (sequence < this.sendCursor) this.sendCursor = sequence;
   }
 
-  sendAgain(sequence: number, record: FrameRecord): void {
+  /** After a pause, which grows each time. Returns whether it is time to say so: once for each such frame. */
+  sendAgain(sequence: number, record: FrameRecord, nowMs: number): boolean {
     record.state = "wanted";
     if (sequence < this.sendCursor) this.sendCursor = sequence;
+    const pauseMs = Math.min(againLastMs, againFirstMs * 2 ** record.again);
+    record.again++;
+    this.pausedUntilMs = Math.max(this.pausedUntilMs, nowMs + pauseMs);
+    this.probing = true;
+    if (record.again < againQuietMax || this.troubled !== undefined) return false;
+    this.troubled = record;
+    return true;
+  }
+
+  /** Whether a frame may be begun. */
+  mayBegin(nowMs: number): boolean {
+    return nowMs >= this.pausedUntilMs && (!this.probing || this.sentFrames === 0);
   }
 
   settle(sequence: number, record: FrameRecord, outcome: HeardOutcome): void {
     assert(record.state !== "settled", "a frame is settled once");
+    if (record.state === "gap-sent") this.sentGaps--;
+    else this.probing = false;
     record.state = "settled";
     this.settledFrames++;
     this.settledBytes += record.bytes;
@@ -205,6 +233,8 @@ export class SourceLedger {
     if (this.ended === "sent") this.ended = "no";
     this.open = undefined;
     this.held = false;
+    this.sentFrames = 0;
+    this.sentGaps = 0;
     this.stretches.rewind();
     this.#fresh.length = 0;
     this.offerCursor = this.#base;
@@ -263,6 +293,7 @@ export class SourceLedger {
       const record = this.record(sequence + at);
       assert(record?.state === "gap", "a run of gaps is settled together");
       record.state = "gap-sent";
+      this.sentGaps++;
       record.gapCount = at === 0 ? count : 0;
     }
     return count;

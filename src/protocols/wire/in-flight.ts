@@ -10,7 +10,7 @@
  * by letting the link run dry. A gain above one lets the estimate grow with the link, a quarter per round trip.
  */
 import { assert } from "../../errors.ts";
-import { chunkBytes, flightBytesMin, flightSlackMs, pieceBytesMin, pieceMs } from "../../limits.ts";
+import { chunkBytes, flightBytesMin, flightSlackMs, pieceBytesMin, pieceMs, progressLateMs } from "../../limits.ts";
 
 /** While the rate still grows by a quarter per round trip, the limit is twice what the estimate says. */
 const startGain = 2;
@@ -78,6 +78,16 @@ export class Flight {
     if (this.bytes < this.limitBytes) return true;
     this.#limited = true;
     return false;
+  }
+
+  /** Bytes are in flight, and no report has come for so long that we do not wait for the next one. */
+  late(nowMs: number): boolean {
+    return this.bytes > 0 && nowMs - this.#arrivedAtMs >= progressLateMs;
+  }
+
+  /** Nothing was ever reported. */
+  get silent(): boolean {
+    return this.#arrivedBytes === 0;
   }
 
   /** The size of a piece: what the link takes in a few milliseconds, so that others wait no longer for it. */

@@ -66,7 +66,14 @@ export class SendWindow {
       this.#spentBytes = encodedBytes;
       openAtMs = this.#bucket.openAtMs(nowMs);
     }
-    return openAtMs === nowMs && this.#flight?.open === false ? Number.POSITIVE_INFINITY : openAtMs;
+    if (openAtMs !== nowMs || this.#flight === undefined || this.#flight.open) return openAtMs;
+    // The window still bounds what is under way.
+    return this.#flight.late(nowMs) ? openAtMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** The receiver has promised to report progress, and has not even begun. */
+  unreported(nowMs: number): boolean {
+    return this.#flight !== undefined && this.#flight.silent && this.#flight.late(nowMs);
   }
 
   /** The largest piece of a frame to send at once. */

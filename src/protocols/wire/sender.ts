@@ -21,10 +21,19 @@ import type {
   RefusalReason,
   StretchClass,
 } from "../../frame.ts";
-import { aheadFramesMax, frameAttemptsMax, idleMs, offerEntriesMax, outboxBytes, pingMs } from "../../limits.ts";
+import {
+  aheadFramesMax,
+  answerSaidMs,
+  frameAttemptsMax,
+  idleMs,
+  offerEntriesMax,
+  outboxBytes,
+  pingMs,
+} from "../../limits.ts";
 import { type FrameRecord, type OpenFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
 import { describeAnswer } from "../stranger.ts";
-import { Feature, type KindName, kindName, magic, version, versionHighest, versionLowest } from "./constants.ts";
+import { AnswerClock } from "./answer-clock.ts";
+import { Feature, Kind, type KindName, kindName, magic, version, versionHighest, versionLowest } from "./constants.ts";
 import { Liveness } from "./keepalive.ts";
 import { MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
@@ -80,6 +89,8 @@ export type SenderStep =
       readonly reason: RefusalReason;
       readonly text: string;
     }
+  /** The receiver does not do what it owes us, for a person; we wait, or go on without. */
+  | { readonly type: "waiting"; readonly text: string }
   /** `sourceIndex` undefined: all sources. */
   | { readonly type: "held"; readonly sourceIndex: number | undefined; readonly text: string }
   | { readonly type: "resumed"; readonly sourceIndex: number | undefined }
@@ -124,9 +135,14 @@ export class SenderSession {
   readonly #reader = new MessageReader();
   #parser = new MessageParser();
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
+  #answers = new AnswerClock(0);
   #connectedAtMs = 0;
   /** The receiver of this connection keeps nothing, and that is not enough: nothing is sent, no answer believed. */
   #withheld = false;
+  /** That progress does not come was said on this connection. */
+  #unreportedTold = false;
+  /** The largest frame that the receiver takes. */
+  frameBytesMax: number = Number.POSITIVE_INFINITY;
   /** Bits of `Feature` that both ends use. */
   #features = 0;
   /** Offers without an answer, oldest first, per source: first sequence number and count. */
@@ -134,6 +150,8 @@ export class SenderSession {
   readonly #window: SendWindow;
   /** When the window opens by itself; infinite if it is open or waits for the receiver. */
   #opensAtMs = Number.POSITIVE_INFINITY;
+  /** When the first source that pauses goes on. */
+  #sourceOpensAtMs = Number.POSITIVE_INFINITY;
   #nowMs = 0;
   /** The source whose turn it is. */
   #turn = 0;
@@ -165,6 +183,8 @@ export class SenderSession {
     this.#answered = false;
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
     this.#connectedAtMs = nowMs;
+    this.#answers = new AnswerClock(nowMs);
+    this.#unreportedTold = false;
     this.#offers = this.ledgers.map(() => []);
     this.#window.connected();
     this.#features = 0;
@@ -229,7 +249,7 @@ export class SenderSession {
   }
 
   get tickAtMs(): number {
-    return Math.min(this.#liveness.tickAtMs, this.#opensAtMs);
+    return Math.min(this.#liveness.tickAtMs, this.#opensAtMs, this.#sourceOpensAtMs);
   }
 
   /** Time passes. Throws ProtocolError (timeout). */
@@ -239,9 +259,38 @@ export class SenderSession {
       throw new ProtocolError(ProtocolCode.timeout, `no welcome in ${idleMs / 1000} s`);
     }
     this.#liveness.check(nowMs);
+    this.#checkAnswers(nowMs);
     if (!this.#liveness.pingDue(nowMs)) return;
-    if (this.outbox.room >= messageBytesMax) this.#writer.ping(this.#options.wallNs());
+    if (this.outbox.room >= messageBytesMax) {
+      this.#writer.ping(this.#options.wallNs());
+      this.#answers.pinged();
+    }
     this.#liveness.sent(nowMs);
+  }
+
+  /** Called at each ping at least, which is often enough for times of minutes. */
+  #checkAnswers(nowMs: number): void {
+    // A receiver that holds us has said why.
+    const waits = this.held || this.#withheld || this.ledgers.some(({ held }) => held);
+    if (waits || !this.#owed) return this.#answers.moved(nowMs);
+    if (this.#answers.check(nowMs)) {
+      this.#notice({ type: "waiting", text: `the receiver has answered nothing for ${answerSaidMs / 1000} s` });
+    }
+    if (this.#unreportedTold || !this.#window.unreported(nowMs)) return;
+    this.#unreportedTold = true;
+    this.#notice({ type: "waiting", text: "the receiver does not report what arrives; sending on without" });
+  }
+
+  /** The receiver has something to answer. */
+  get #owed(): boolean {
+    if (this.state === "closing") return true;
+    if (this.state !== "running") return false;
+    return !this.#window.empty || this.#offers.some((offers) => offers.length > 0) || this.#unanswered;
+  }
+
+  /** Of what may still wait for its answer when BYE is said. */
+  get #unanswered(): boolean {
+    return this.ledgers.some(({ sentGaps, ended }) => sentGaps > 0 || ended === "sent");
   }
 
   /** The socket took bytes. */
@@ -309,6 +358,7 @@ export class SenderSession {
     const { sequence, record } = next;
     ledger.open = { sequence, record, bytes, metadata: metadata ?? record.entry.metadata, sentBytes: 0, crc32: 0 };
     this.#window.enter();
+    ledger.sentFrames++;
     return this.#pieceBytes(ledger.open);
   }
 
@@ -323,7 +373,7 @@ export class SenderSession {
     const ledger = this.#ledger(sourceIndex);
     const { open } = ledger;
     if (open !== undefined) {
-      this.#leaveWindow(open.record);
+      this.#leaveWindow(ledger, open.record);
       ledger.open = undefined;
       ledger.turnIntoGap(open.sequence, open.record, reason, detail);
       return;
@@ -366,6 +416,7 @@ export class SenderSession {
     open.sentBytes += bytes;
     open.record.windowBytes += bytes;
     this.#window.handed(bytes, this.#nowMs);
+    this.#answers.wrote(this.#nowMs);
     ledger.sentBytes += bytes;
     const last = open.sentBytes === open.bytes;
     if (!last) {
@@ -394,6 +445,7 @@ export class SenderSession {
         this.#liveness.inHead(false, nowMs);
         const { kind } = this.#parser;
         senderTable.check(this.state, kind);
+        if (kind !== Kind.ping && kind !== Kind.pong) this.#answers.moved(nowMs);
         this.#handle(kindName(kind) as KindName, this.#parser.head);
         if (this.state === "closed") return;
       }
@@ -430,7 +482,7 @@ export class SenderSession {
       case "ping":
         return this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
       case "pong":
-        return;
+        return this.#answers.ponged(this.#nowMs);
       case "progress":
         return this.#window.arrived(this.#reader.progress(head), this.#nowMs);
       case "ended": {
@@ -443,6 +495,7 @@ export class SenderSession {
         return this.#notice({ type: "source-ended", sourceIndex });
       }
       case "farewell":
+        if (this.#unanswered) throw new ProtocolError(ProtocolCode.unexpected, "FAREWELL before all was answered");
         this.state = "closed";
         return this.#notice({ type: "done" });
       case "hello":
@@ -464,7 +517,8 @@ export class SenderSession {
     this.#features = welcome.features & this.#featuresAsked;
     this.#window.welcomed(welcome, (this.#features & Feature.progress) !== 0);
     this.state = "running";
-    const { agent, device, keepsNothing } = welcome;
+    const { agent, device, keepsNothing, frameBytesMax } = welcome;
+    this.frameBytesMax = frameBytesMax;
     this.#withheld = keepsNothing && this.#options.needsKeeping === true;
     this.#notice({ type: "welcomed", agent, device, keepsNothing });
   }
@@ -533,7 +587,7 @@ export class SenderSession {
             `ACK ${range.outcome} of frame ${sequence} of ${ledger.source}`,
           );
         }
-        if (!isGap) this.#leaveWindow(record);
+        if (!isGap) this.#leaveWindow(ledger, record);
         this.#settle(ledger, sequence, record, range.outcome, record.crc32);
       }
       ledger.stretches.proven(range.firstSequence + range.count - 1);
@@ -548,6 +602,7 @@ export class SenderSession {
     crc: number | undefined,
   ): void {
     ledger.settle(sequence, record, outcome);
+    this.#untrouble(ledger, record);
     const isGap = outcome === "recorded";
     this.#notice({
       type: "settled",
@@ -567,18 +622,29 @@ export class SenderSession {
     if (record?.state !== "sent") {
       throw new ProtocolError(ProtocolCode.unexpected, `REJECT of frame ${sequence} of ${ledger.source}`);
     }
-    this.#leaveWindow(record);
+    this.#leaveWindow(ledger, record);
     if (ledger.open?.record === record) {
       ledger.open = undefined;
       this.#notice({ type: "close", sourceIndex });
     }
     if (reason === "checksum") record.damaged++;
-    if (again && record.damaged < frameAttemptsMax) ledger.sendAgain(sequence, record);
-    else this.#refuse(ledger, sequence, record, reason, text);
+    if (!again || record.damaged >= frameAttemptsMax) {
+      this.#refuse(ledger, sequence, record, reason, text);
+    } else if (ledger.sendAgain(sequence, record, this.#nowMs)) {
+      this.#notice({ type: "held", sourceIndex, text: text === "" ? reason : text });
+    }
+  }
+
+  /** What was wanted again and again is done with. */
+  #untrouble(ledger: SourceLedger, record: FrameRecord): void {
+    if (ledger.troubled !== record) return;
+    ledger.troubled = undefined;
+    this.#notice({ type: "resumed", sourceIndex: ledger.index });
   }
 
   #refuse(ledger: SourceLedger, sequence: number, record: FrameRecord, reason: RefusalReason, text: string): void {
     ledger.turnIntoGap(sequence, record, "refused", text === "" ? reason : text);
+    this.#untrouble(ledger, record);
     this.#notice({ type: "refused", sourceIndex: ledger.index, entry: record.entry, reason, text });
   }
 
@@ -655,6 +721,7 @@ export class SenderSession {
     const first = ledger.offerCursor;
     const count = this.#writer.offer(ledger.index, first, entries);
     this.#offers[ledger.index]?.push({ first, count });
+    this.#answers.wrote(this.#nowMs);
     ledger.offerCursor = first + count;
     for (let sequence = first; sequence < first + count; sequence++) {
       const record = ledger.record(sequence);
@@ -666,6 +733,7 @@ export class SenderSession {
   /** One message of the source whose turn it is: a piece of its open frame, its next frame, or a gap. */
   #frameStep(): SenderStep | typeof lookAgain | undefined {
     const count = this.ledgers.length;
+    this.#sourceOpensAtMs = Number.POSITIVE_INFINITY;
     for (let tried = 0; tried < count; tried++) {
       const ledger = this.ledgers[this.#turn % count] as SourceLedger;
       this.#turn = (this.#turn + 1) % count;
@@ -689,6 +757,11 @@ export class SenderSession {
         return lookAgain;
       }
       if (!this.#window.mayBegin) continue;
+      if (!ledger.mayBegin(this.#nowMs)) {
+        const atMs = ledger.pausedUntilMs;
+        if (atMs > this.#nowMs) this.#sourceOpensAtMs = Math.min(this.#sourceOpensAtMs, atMs);
+        continue;
+      }
       return { type: "open", sourceIndex: ledger.index, entry: next.record.entry };
     }
     return undefined;
@@ -699,13 +772,15 @@ export class SenderSession {
     return step;
   }
 
-  #leaveWindow(record: FrameRecord): void {
+  #leaveWindow(ledger: SourceLedger, record: FrameRecord): void {
     this.#window.leave(record.windowBytes);
+    ledger.sentFrames--;
     record.windowBytes = 0;
   }
 
   #sendGap(ledger: SourceLedger, sequence: number, record: FrameRecord): void {
     assert(record.gapReason !== undefined, "a gap has a reason");
+    this.#answers.wrote(this.#nowMs);
     this.#writer.gap({
       sourceIndex: ledger.index,
       reason: record.gapReason,
@@ -722,6 +797,7 @@ export class SenderSession {
       if (ledger.complete && ledger.ended === "no" && ledger.stretches.next === undefined) {
         this.#writer.end({ sourceIndex: ledger.index, totals: ledger.totals() });
         ledger.ended = "sent";
+        this.#answers.wrote(this.#nowMs);
       }
       // When stopping, a source may stay unfinished, but the frame in hand is finished.
       if (ledger.ended === "no" && (!this.#stopping || ledger.open !== undefined)) open = true;
@@ -729,6 +805,7 @@ export class SenderSession {
     if (open || !this.#window.empty) return;
     this.#writer.bye(!this.complete);
     this.state = "closing";
+    this.#answers.wrote(this.#nowMs);
   }
 
   #notice(step: SenderStep): void {

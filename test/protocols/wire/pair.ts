@@ -95,7 +95,15 @@ export class SessionPair {
       this.receiver.flushAcks();
       const toSender = this.receiver.outbox.view().slice();
       this.receiver.outbox.clear();
-      if (toSender.length === 0) continue;
+      if (toSender.length === 0) {
+        // What pauses is not waited for.
+        for (const { pausedUntilMs } of this.sender.ledgers) {
+          if (pausedUntilMs <= this.nowMs) continue;
+          this.nowMs = pausedUntilMs;
+          idle = 0;
+        }
+        continue;
+      }
       idle = 0;
       this.sender.receive(toSender, this.nowMs);
     }
