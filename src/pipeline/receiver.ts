@@ -14,6 +14,7 @@ import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
 import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
 import type { Clock, LinkHandlers, Sink } from "../ports.ts";
+import { NumberSet } from "./number-set.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
 
 export interface HubOptions {
@@ -47,6 +48,8 @@ export class ReceiverHub implements ConnectionHub {
   readonly #connections = new Set<ReceivingConnection>();
   /** The connection of each session that is known; undefined: it is gone for now. */
   readonly #sessions = new Map<string, ReceivingConnection | undefined>();
+  /** By session, then by source: the numbers that are in `progress`, so that none of them is counted twice. */
+  readonly #counted = new Map<string, Map<string, NumberSet>>();
   #committing = false;
   #commitPlanned = false;
   #committedAtMs = Number.NEGATIVE_INFINITY;
@@ -102,6 +105,7 @@ export class ReceiverHub implements ConnectionHub {
       for (const [oldest, owner] of this.#sessions) {
         if (owner !== undefined) continue;
         this.#sessions.delete(oldest);
+        this.#counted.delete(oldest);
         break;
       }
     }
@@ -114,10 +118,21 @@ export class ReceiverHub implements ConnectionHub {
     const { session } = connection;
     if (session !== undefined && this.#sessions.get(session) === connection) {
       if (connection.ended === undefined) this.#sessions.set(session, undefined);
-      else this.#sessions.delete(session);
+      else {
+        this.#sessions.delete(session);
+        this.#counted.delete(session);
+      }
     }
     if (connection.ended !== undefined) this.options.onSessionEnd?.(connection.ended === "complete");
     this.#maybeStopped();
+  }
+
+  countedOf({ session, source }: Origin): NumberSet {
+    let sources = this.#counted.get(session);
+    if (sources === undefined) this.#counted.set(session, (sources = new Map()));
+    let counted = sources.get(source);
+    if (counted === undefined) sources.set(source, (counted = new NumberSet()));
+    return counted;
   }
 
   progressOf(origin: Origin): OriginProgress {

@@ -17,6 +17,7 @@ import { shownStart } from "../protocols/stranger.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import { Deadline } from "./deadline.ts";
+import type { NumberSet } from "./number-set.ts";
 
 /** What a connection knows of the hub that all connections share. */
 export interface ConnectionHub {
@@ -40,6 +41,8 @@ export interface ConnectionHub {
   /** The connection is gone. */
   remove(connection: ReceivingConnection): void;
   progressOf(origin: Origin): OriginProgress;
+  /** The numbers of a session's source that are counted there. */
+  countedOf(origin: Origin): NumberSet;
   commit(): void;
   commitSoon(): void;
   hold(failure: SinkError): void;
@@ -85,6 +88,7 @@ export class ReceivingConnection implements LinkHandlers {
   #storedFrames = 0;
   #storedBytes = 0;
   readonly #progress = new Map<Origin, OriginProgress>();
+  readonly #counted = new Map<Origin, NumberSet>();
   #device = "";
 
   /** Once the peer has introduced itself. */
@@ -336,8 +340,9 @@ export class ReceivingConnection implements LinkHandlers {
     for (const [index, verdict] of verdicts.entries()) {
       const entry = entries[index];
       if (entry === undefined) continue;
-      if (verdict.kind === "have" || verdict.kind === "expired") this.#progressOf(origin).duplicateFrames++;
-      else if (verdict.kind === "refuse") {
+      if (verdict.kind === "have" || verdict.kind === "expired") {
+        if (this.#isNew(origin, firstSequence + index)) this.#progressOf(origin).duplicateFrames++;
+      } else if (verdict.kind === "refuse") {
         const frame = { ...entry, origin, sequence: firstSequence + index };
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
       }
@@ -374,6 +379,8 @@ export class ReceivingConnection implements LinkHandlers {
       switch (result) {
         case "stored":
         case "conflict":
+          // It may have been sent again because an ack was lost.
+          if (!this.#isNew(frame.origin, frame.sequence)) break;
           progress.storedFrames++;
           progress.storedBytes += frame.bytes;
           this.#storedFrames++;
@@ -387,7 +394,7 @@ export class ReceivingConnection implements LinkHandlers {
           break;
         case "duplicate":
         case "expired":
-          progress.duplicateFrames++;
+          if (this.#isNew(frame.origin, frame.sequence)) progress.duplicateFrames++;
           break;
         case "recorded":
           break;
@@ -618,6 +625,13 @@ export class ReceivingConnection implements LinkHandlers {
       return;
     }
     this.#pump();
+  }
+
+  /** Each number is counted once in a session. */
+  #isNew(origin: Origin, sequence: number): boolean {
+    let counted = this.#counted.get(origin);
+    if (counted === undefined) this.#counted.set(origin, (counted = this.#hub.countedOf(origin)));
+    return counted.add(sequence);
   }
 
   #progressOf(origin: Origin): OriginProgress {

@@ -6,7 +6,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runArticleClient } from "../support/lockstep-peers.ts";
-import { filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
+import { catalogueRows, filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
 import { badNames } from "../vectors/names.ts";
 import { encode, Fields, kinds, looseUtf8, metadata, WirePeer } from "./wire-peer.ts";
 
@@ -233,6 +233,37 @@ const violations: Readonly<Record<string, { code: number; say: (peer: WirePeer) 
     say: (peer) =>
       peer.frame({ sequence: 0, name: "1.jpg", bytes: payload, offset: 1, frameBytes: payload.length + 1 }),
   },
+  "a chunk of a frame that was never begun": {
+    code: 1,
+    say: (peer) => {
+      const head = new Fields().u16(0).u16(0).u64(7).u64(0).u32(0).u16(0);
+      peer.say(encode(kinds.chunk, head, { flags: 1, payload }));
+    },
+  },
+  "a gap beyond 2^53": {
+    code: 4,
+    say: (peer) =>
+      peer.say(
+        encode(
+          kinds.gap,
+          new Fields()
+            .u16(0)
+            .u16(5)
+            .u64(2 ** 53 - 2)
+            .u32(3)
+            .text("")
+            .text("dropped"),
+        ),
+      ),
+  },
+  "an offer beyond 2^53": {
+    code: 4,
+    say: (peer) =>
+      peer.offer(2 ** 53 - 1, [
+        { name: "1.jpg", bytes: 1 },
+        { name: "2.jpg", bytes: 1 },
+      ]),
+  },
   "a stretch of a class that no version may use": {
     code: 1,
     say: (peer) =>
@@ -260,6 +291,35 @@ test("wire: each violation ends its connection with its code, and only that", as
   expect(receiver.count("connection-lost")).toBe(Object.keys(violations).length);
   await stillServes(place, receiver);
   expect(receiver.peakRssBytes).toBeLessThan(150 * 2 ** 20);
+}, 60_000);
+
+test("wire: a number that comes again is counted once, and a gap over it changes nothing", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out, { words: ["--once", "--verbose"] });
+  const session = crypto.getRandomValues(new Uint8Array(16));
+  for (let connection = 0; connection < 2; connection += 1) {
+    const peer = await WirePeer.connect(receiver.port);
+    peer.hello("camera", session);
+    await peer.take(kinds.welcome);
+    peer.source(0, "visible");
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      peer.frame({ sequence: 0, name: "1.jpg", bytes: payload });
+      await peer.take(kinds.ack);
+    }
+    peer.say(encode(kinds.gap, new Fields().u16(0).u16(2).u64(0).u32(2).text("").text("vanished")));
+    await peer.take(kinds.ack);
+    if (connection === 0) peer.drop();
+    else await endSession(peer, 2, []);
+  }
+  await receiver.status();
+  expect(receiver.all("received")).toMatchObject([{ frames: 1, bytes: payload.length, duplicates: 0 }]);
+  expect(receiver.count("stored")).toBe(1);
+  expect(catalogueRows(out, "SELECT first, last, outcome FROM outcomes ORDER BY first")).toEqual([
+    { first: 0, last: 0, outcome: "stored" },
+    { first: 1, last: 1, outcome: "gap" },
+  ]);
+  expect(catalogueRows(out, "SELECT first_sequence, count FROM gaps")).toEqual([{ first_sequence: 1, count: 1 }]);
 }, 60_000);
 
 test("wire: a sender of version 1 is refused in a header that it can read, with what to do", async () => {

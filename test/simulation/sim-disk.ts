@@ -498,7 +498,12 @@ class SimRows {
     const key = sourceKey(origin);
     const account = this.outcomes.get(key) ?? new Map<number, AccountOutcome>();
     this.outcomes.set(key, account);
-    for (let number = first; number <= last; number += 1) account.set(number, outcome);
+    // A frame that is there is not lost by what is said of it later.
+    const loss = outcome === "gap" || outcome === "refused";
+    for (let number = first; number <= last; number += 1) {
+      const known = account.get(number);
+      if (!loss || known === undefined || known === "gap" || known === "refused") account.set(number, outcome);
+    }
   }
 
   copy(): SimRows {

@@ -114,7 +114,7 @@ export class MessageReader {
     const reader = this.#on(head);
     const sourceIndex = this.#sourceIndex();
     const count = within(reader.u16(), 1, offerEntriesMax, "offered entries");
-    const firstSequence = reader.u64();
+    const firstSequence = numbersFrom(reader.u64(), count);
     const entries: FrameEntry[] = [];
     for (let at = 0; at < count; at++) {
       const bytes = reader.u64();
@@ -128,7 +128,7 @@ export class MessageReader {
     const reader = this.#on(head);
     const sourceIndex = this.#sourceIndex();
     const count = within(reader.u16(), 1, offerEntriesMax, "answered entries");
-    const firstSequence = reader.u64();
+    const firstSequence = numbersFrom(reader.u64(), count);
     const verdicts: HeardVerdict[] = [];
     for (let at = 0; at < count; at++) verdicts.push(this.#verdict());
     return { sourceIndex, firstSequence, verdicts };
@@ -186,6 +186,7 @@ export class MessageReader {
     const reason = known(gapCodes.word(reader.u16()), "gap reason");
     const firstSequence = reader.u64();
     const count = within(reader.u32(), 1, 0xffff_ffff, "frames of a gap");
+    numbersFrom(firstSequence, count);
     return {
       sourceIndex,
       reason,
@@ -205,6 +206,7 @@ export class MessageReader {
     for (let at = 0; at < count; at++) {
       const firstSequence = reader.u64();
       const frames = within(reader.u32(), 1, 0xffff_ffff, "frames of a range");
+      numbersFrom(firstSequence, frames);
       ranges.push({ firstSequence, count: frames, outcome: known(outcomeCodes.word(reader.u32() & 0xff), "outcome") });
     }
     return { sourceIndex, receivedBytes, ranges };
@@ -305,6 +307,13 @@ function within(value: number, least: number, most: number, what: string): numbe
     throw new ProtocolError(ProtocolCode.limit, `${what}: ${value}, limits ${least} and ${most}`);
   }
   return value;
+}
+
+/** `first`, if the last of so many numbers is one as well. */
+function numbersFrom(first: number, count: number): number {
+  // In this order, because a sum above the limit may be rounded down to it.
+  within(count - 1, 0, Number.MAX_SAFE_INTEGER - first, `numbers behind ${first}`);
+  return first;
 }
 
 function known<Word>(word: Word | undefined, what: string): Word {

@@ -58,6 +58,8 @@ interface PartialFrame {
 interface IncomingSource<Writer> {
   readonly origin: Origin;
   incoming: Incoming<Writer> | undefined;
+  /** The frame that was rejected in progress: the rest of it may be on its way until the next frame begins. */
+  passedOver: number | undefined;
   /** Frames that may go on at an offset, by number; made with the first of them. */
   partials: Map<number, PartialFrame> | undefined;
   /** Settled and not yet told, in ranges. */
@@ -194,7 +196,13 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
           throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} named twice`);
         }
         const origin: Origin = { device: this.#device, source, session: this.#session };
-        this.#sources.set(sourceIndex, { origin, incoming: undefined, partials: undefined, ranges: [] });
+        this.#sources.set(sourceIndex, {
+          origin,
+          incoming: undefined,
+          passedOver: undefined,
+          partials: undefined,
+          ranges: [],
+        });
         return undefined;
       }
       case "offer": {
@@ -268,6 +276,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     const crcBefore = offset === 0 ? 0 : partialCrc(source, sequence, offset);
     const incoming = { frame, sourceIndex, offset, receivedBytes: offset, writer: undefined, crc32: crcBefore };
     source.incoming = incoming;
+    source.passedOver = undefined;
     this.#enterPayload(source, message);
     return { type: "frame", incoming };
   }
@@ -278,7 +287,10 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     const source = this.#source(sourceIndex);
     const { incoming } = source;
     if (incoming?.frame.sequence !== sequence) {
-      // A chunk that was on its way when its frame was rejected.
+      if (source.passedOver !== sequence) {
+        throw new ProtocolError(ProtocolCode.malformed, `chunk of frame ${sequence}, which is not in progress`);
+      }
+      // It was on its way when its frame was rejected.
       this.#payloadOf = undefined;
       return undefined;
     }
@@ -406,7 +418,10 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     const { sourceIndex, frame } = incoming;
     const source = this.#source(sourceIndex);
     incoming.writer = undefined;
-    if (source.incoming === incoming) source.incoming = undefined;
+    if (source.incoming === incoming) {
+      source.incoming = undefined;
+      source.passedOver = frame.sequence;
+    }
     this.#send(() => this.#writer.reject({ sourceIndex, reason, again, sequence: frame.sequence, text }));
   }
 

@@ -1,7 +1,8 @@
 /**
  * One outcome for each sequence number of a source and session, kept as ranges: a million frames that were stored in
  * order are one range. Ranges are in order, never overlap, and two that touch have different outcomes; so an account
- * can be written down in one way only. What is entered later stands.
+ * can be written down in one way only. What is entered later stands, but that a frame was lost or refused does not
+ * undo that it is there.
  */
 
 /** What became of a number. `gap`: its frame was lost at the sender. `expired`: it was stored and has been removed. */
@@ -14,11 +15,34 @@ export interface OutcomeRange {
   readonly outcome: AccountOutcome;
 }
 
+/** The frame is not there. */
+export function isLoss(outcome: AccountOutcome): boolean {
+  return outcome === "gap" || outcome === "refused";
+}
+
+/** Those parts of `range`, in order, of which `known`, in order, does not say that the frame is there. */
+function lostOf(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
+  const parts: OutcomeRange[] = [];
+  let { first } = range;
+  for (const each of known) {
+    if (isLoss(each.outcome) || each.last < first || each.first > range.last) continue;
+    if (each.first > first) parts.push({ ...range, first, last: each.first - 1 });
+    first = each.last + 1;
+  }
+  if (first <= range.last) parts.push({ ...range, first });
+  return parts;
+}
+
 /**
  * What takes the place of `known` when `range` is entered. `known` are ranges of one account in order, at least all
  * that overlap or touch `range`; those that stay as they are come back as the same objects.
  */
 export function enterRange(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
+  if (!isLoss(range.outcome)) return put(known, range);
+  return lostOf(known, range).reduce<OutcomeRange[]>((ranges, part) => put(ranges, part), [...known]);
+}
+
+function put(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
   const before: OutcomeRange[] = [];
   const after: OutcomeRange[] = [];
   let { first, last } = range;

@@ -1,5 +1,5 @@
 /** What a batch says of each of its sessions, put together, so that a group costs a few statements for each source. */
-import type { Origin, SourceTotals, Stretch } from "../../frame.ts";
+import type { Gap, Origin, SourceTotals, Stretch } from "../../frame.ts";
 import type { CatalogueBatch } from "./catalogue.ts";
 import { OutcomeRanges } from "./outcome-ranges.ts";
 
@@ -9,6 +9,7 @@ export interface SessionAccount {
   clockOffsetNs: bigint | null;
   readonly outcomes: OutcomeRanges;
   totals: SourceTotals | undefined;
+  readonly gaps: Gap[];
   readonly stretches: Stretch[];
 }
 
@@ -22,7 +23,8 @@ export function sessionAccountsOf(batch: CatalogueBatch): Iterable<SessionAccoun
     last = accounts.get(key);
     if (last === undefined) {
       const outcomes = new OutcomeRanges();
-      last = { origin, atNs: batch.nowNs, clockOffsetNs: null, outcomes, totals: undefined, stretches: [] };
+      const [atNs, clockOffsetNs, totals] = [batch.nowNs, null, undefined];
+      last = { origin, atNs, clockOffsetNs, outcomes, totals, gaps: [], stretches: [] };
       accounts.set(key, last);
     }
     return last;
@@ -30,6 +32,7 @@ export function sessionAccountsOf(batch: CatalogueBatch): Iterable<SessionAccoun
   for (const { origin, first, last: end, outcome } of batch.outcomes) {
     accountOf(origin).outcomes.enter(first, end, outcome);
   }
+  for (const gap of batch.gaps) accountOf(gap.origin).gaps.push(gap);
   for (const { origin, totals } of batch.ends) accountOf(origin).totals = totals;
   for (const stretch of batch.stretches ?? []) accountOf(stretch.origin).stretches.push(stretch);
   for (const { origin, atNs, clockOffsetNs } of batch.seen ?? []) {

@@ -221,7 +221,6 @@ class SqliteCatalogue implements Catalogue {
     this.#transaction(() => {
       for (const row of batch.frames) this.#recordFrame(row);
       for (const { path, capturedNs } of batch.offered ?? []) this.#setOffered.run(path, capturedNs);
-      for (const gap of batch.gaps) this.#recordGap(gap, batch.nowNs);
       for (const account of sessionAccountsOf(batch)) this.#recordAccount(account, batch.nowNs);
     });
     for (const { frame } of batch.frames) this.#lastNames.stored(frame.origin, frame.name);
@@ -246,16 +245,32 @@ class SqliteCatalogue implements Catalogue {
     );
   }
 
-  #recordGap({ origin, firstSequence, count, reason, name, detail }: Gap, nowNs: bigint): void {
+  /** Of the numbers of a gap, those that are one: some may have been stored before, unknown to the sender. */
+  #recordGap(sessionId: number, { origin, firstSequence, count, reason, name, detail }: Gap, nowNs: bigint): void {
     const { device, source, session } = origin;
-    this.#addGap.run(device, source, session, firstSequence, count, reason, name, detail, nowNs);
+    let put: { first: number; count: number } | undefined;
+    const putRow = (): void => {
+      if (put === undefined) return;
+      this.#addGap.run(device, source, session, put.first, put.count, reason, name, detail, nowNs);
+    };
+    for (const { first, last } of this.#outcomes.lostAmong(sessionId, firstSequence, firstSequence + count - 1)) {
+      // Ranges that touch were lost for different reasons before, and this one tells it of all.
+      if (put !== undefined && put.first + put.count === first) put.count += last - first + 1;
+      else {
+        putRow();
+        put = { first, count: last - first + 1 };
+      }
+    }
+    putRow();
   }
 
-  #recordAccount({ origin, atNs, clockOffsetNs, outcomes, totals, stretches }: SessionAccount, nowNs: bigint): void {
+  #recordAccount(account: SessionAccount, nowNs: bigint): void {
+    const { origin, atNs, clockOffsetNs, outcomes, totals, gaps, stretches } = account;
     const { device, source, session } = origin;
     const [[id] = []] = this.#seeSession.values(device, source, session, atNs, clockOffsetNs) as [number][];
     assert(id !== undefined, "a session that was seen has a row");
     if (outcomes.ranges.length > 0) this.#outcomes.enter(id, outcomes.ranges);
+    for (const gap of gaps) this.#recordGap(id, gap, nowNs);
     for (const { sequence, class: kind, count, bytes, text } of stretches) {
       this.#addStretch.run(id, sequence, kind, count, bytes, text, nowNs);
     }

@@ -4,7 +4,7 @@
  * session. Numbers in between are entered among the ranges around them.
  */
 import type { Database, Statement } from "bun:sqlite";
-import { type AccountOutcome, enterRange, type OutcomeRange } from "./outcome-ranges.ts";
+import { type AccountOutcome, enterRange, isLoss, type OutcomeRange } from "./outcome-ranges.ts";
 
 type Value = string | number;
 type Row = [first: number, last: number, outcome: AccountOutcome];
@@ -48,9 +48,16 @@ export class SqliteOutcomes {
   #enterAmong(sessionId: number, range: OutcomeRange): void {
     const known = rangesOf(this.#around.values(sessionId, range.first, range.last) as Row[]);
     const next = enterRange(known, range);
-    // `next` has four ranges at most: whatever lies between is in the one that is entered.
     for (const { first } of known) if (!next.some((each) => each.first === first)) this.#remove.run(sessionId, first);
     for (const each of next) if (!known.some((row) => equal(row, each))) this.#putRange(sessionId, each);
+  }
+
+  /** The numbers from `first` to `last` whose frames are not there, as ranges. */
+  lostAmong(sessionId: number, first: number, last: number): { first: number; last: number }[] {
+    const known = rangesOf(this.#around.values(sessionId, first, last) as Row[]);
+    return known
+      .filter((range) => isLoss(range.outcome) && range.first <= last && range.last >= first)
+      .map((range) => ({ first: Math.max(first, range.first), last: Math.min(last, range.last) }));
   }
 
   #putRange(sessionId: number, { first, last, outcome }: OutcomeRange): void {

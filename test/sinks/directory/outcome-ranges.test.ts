@@ -3,6 +3,7 @@ import { array, assert as check, constant, constantFrom, integer, oneof, propert
 import {
   type AccountOutcome,
   enterRange,
+  isLoss,
   type OutcomeRange,
   OutcomeRanges,
 } from "../../../src/sinks/directory/outcome-ranges.ts";
@@ -32,7 +33,20 @@ describe("a range is entered", () => {
       "3-6 expired",
       ["0-2 gap", "3-6 expired", "7-9 stored"],
     ],
-    ["over many", ["1 gap", "2 stored", "4 gap", "6-7 stored"], "0-6 refused", ["0-6 refused", "7 stored"]],
+    ["over many", ["1 gap", "2 stored", "4 gap", "6-7 stored"], "0-6 expired", ["0-6 expired", "7 stored"]],
+    [
+      "as lost over what is there, which stays",
+      ["2 stored", "4 expired"],
+      "0-5 gap",
+      ["0-1 gap", "2 stored", "3 gap", "4 expired", "5 gap"],
+    ],
+    ["as refused inside what is there", ["0-9 duplicate"], "4-5 refused", ["0-9 duplicate"]],
+    [
+      "as refused over what was lost",
+      ["0-4 gap", "5 conflict"],
+      "3-6 refused",
+      ["0-2 gap", "3-4 refused", "5 conflict", "6 refused"],
+    ],
     ["inside its like, which stays", ["0-9 stored"], "4-5 stored", ["0-9 stored"]],
     ["over part of its like and another", ["0-4 stored", "5-9 gap"], "3-6 stored", ["0-6 stored", "7-9 gap"]],
   ])("%s", (_where, known, range, then) => {
@@ -65,7 +79,10 @@ test("ranges say of every number what a plain map says, and are the only way to 
       for (const { step, length, outcome } of steps) {
         at = Math.max(0, at + step);
         account.enter(at, at + length - 1, outcome);
-        for (let number = at; number < at + length; number += 1) plain.set(number, outcome);
+        for (let number = at; number < at + length; number += 1) {
+          const known = plain.get(number);
+          if (known === undefined || isLoss(known) || !isLoss(outcome)) plain.set(number, outcome);
+        }
       }
       const said = new Map<number, AccountOutcome>();
       let before: OutcomeRange | undefined;

@@ -13,7 +13,7 @@ import {
   type FrameRow,
   ownFolder,
 } from "../../../src/sinks/directory/catalogue.ts";
-import type { AccountOutcome } from "../../../src/sinks/directory/outcome-ranges.ts";
+import { type AccountOutcome, isLoss } from "../../../src/sinks/directory/outcome-ranges.ts";
 import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { SqliteOutcomes } from "../../../src/sinks/directory/sqlite-outcomes.ts";
 import { Random } from "../../support/random.ts";
@@ -141,6 +141,31 @@ describe("the catalogue in SQLite", () => {
     expect(outcomesOf(origin)).toEqual([[0, 8, "stored"]]);
   });
 
+  test("a gap over frames that are stored is one of the others only", () => {
+    recordFrames(rowOf("2.jpg", { sequence: 2 }), rowOf("5.jpg", { sequence: 5 }));
+    const gap = { origin, firstSequence: 0, count: 8, reason: "dropped", name: "", detail: "" } as const;
+    const outcomes = [{ origin, first: 0, last: 7, outcome: "gap" }] as const;
+    record({ gaps: [gap], outcomes });
+    const rows = [
+      [0, 2],
+      [3, 2],
+      [6, 2],
+    ];
+    expect(ask("SELECT first_sequence, count FROM gaps ORDER BY 1")).toEqual(rows);
+    // Said again, and of one that is stored.
+    record({ gaps: [gap], outcomes });
+    const one = { ...gap, firstSequence: 5, count: 1, reason: "vanished", name: "5.jpg" } as const;
+    record({ gaps: [one], outcomes: [{ origin, first: 5, last: 5, outcome: "gap" }] });
+    expect(ask("SELECT first_sequence, count FROM gaps ORDER BY 1")).toEqual(rows);
+    expect(outcomesOf(origin)).toEqual([
+      [0, 1, "gap"],
+      [2, 2, "stored"],
+      [3, 4, "gap"],
+      [5, 5, "stored"],
+      [6, 7, "gap"],
+    ]);
+  });
+
   test("what expires leaves a tombstone and its outcome, all of a call or nothing", () => {
     recordFrames(
       rowOf("1.jpg"),
@@ -200,7 +225,10 @@ describe("the catalogue in SQLite", () => {
           const last = first + (random.chance(0.2) ? random.int(9) : 0);
           next.set(of, last);
           const outcome = random.chance(0.6) ? "stored" : random.pick(outcomesAll);
-          for (let number = first; number <= last; number += 1) plain.get(of)?.set(number, outcome);
+          for (let number = first; number <= last; number += 1) {
+            const known = plain.get(of)?.get(number);
+            if (known === undefined || isLoss(known) || !isLoss(outcome)) plain.get(of)?.set(number, outcome);
+          }
           // A source that was named again by another connection is not the same object.
           return { origin: random.chance(0.5) ? of : { ...of }, first, last, outcome };
         });
