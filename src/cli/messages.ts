@@ -73,8 +73,13 @@ export function describeSenderEvent(event: SenderEvent): Report {
   }
 }
 
+/** Whether frames are missing for it, or not as they should be: exit status 4. */
+export function isLoss({ reason }: SourceProblem): boolean {
+  return reason === "unreadable" || reason === "empty" || reason === "unfinished" || reason === "incomplete";
+}
+
 export function describeSourceProblem(problem: SourceProblem): Report {
-  const lost = problem.reason === "unreadable" || problem.reason === "empty";
+  const lost = isLoss(problem);
   const hints = problem.hint === undefined ? [] : [problem.hint];
   const event = { event: "problem", ...problem };
   return { level: lost ? "error" : "info", event, text: `${problem.path}: ${problem.detail}`, hints };

@@ -6,7 +6,7 @@ import { runSender, type SenderResult } from "../pipeline/send.ts";
 import { openSources } from "../sources/open-source.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { SendCommand } from "./command.ts";
-import { describeSenderEvent, describeSourceProblem, refusalHints } from "./messages.ts";
+import { describeSenderEvent, describeSourceProblem, isLoss, refusalHints } from "./messages.ts";
 import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeSent } from "./summary.ts";
@@ -34,7 +34,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     order,
     streams: command.streams,
     onProblem: (problem) => {
-      if (problem.reason === "unreadable" || problem.reason === "empty") unlisted = true;
+      if (isLoss(problem)) unlisted = true;
       terminal.report(describeSourceProblem(problem));
     },
   });

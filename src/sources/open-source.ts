@@ -266,14 +266,14 @@ function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): So
   const { clock, include, exclude, deleteSent, watch, order, onProblem } = options;
   if (kind === "directory") {
     const common = { name, root: path, include, exclude, deleteSent, onProblem };
-    return watch ? new WatchedDirectory({ ...common, clock, order }) : new DirectorySource(common);
+    return watch ? new WatchedDirectory({ ...common, clock, order }) : new DirectorySource({ ...common, clock });
   }
   const only = basename(path);
   const problem = nameProblem(only);
   if (problem !== undefined) {
     throw new UserError(`${path}: no frame can be named ${quotePath(only)}: ${problem}`, ["rename the file"]);
   }
-  return new DirectorySource({ name, root: dirname(path), only, deleteSent, onProblem });
+  return new DirectorySource({ name, root: dirname(path), clock, only, deleteSent, onProblem });
 }
 
 /** `streams`: how many there are, because they share what may be kept in memory. */

@@ -8,6 +8,7 @@ import type { OpenedSources, OpenSourcesOptions } from "../../src/sources/open-s
 import { openSources } from "../../src/sources/open-source.ts";
 import { frameNameDefault } from "../../src/sources/stream/frame-names.ts";
 import { systemClock } from "../../src/system/system-clock.ts";
+import { jpegOf, pngOf } from "./files/pictures.ts";
 
 let root = "";
 
@@ -15,7 +16,7 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "framepipe-"));
   for (const directory of ["vis", "ir", "a=b", ".hidden", "C:", "it's"]) {
     mkdirSync(join(root, directory));
-    writeFileSync(join(root, directory, "1.jpg"), directory);
+    writeFileSync(join(root, directory, "1.jpg"), jpegOf(directory));
   }
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -85,7 +86,7 @@ describe("openSources", () => {
   });
 
   test("a single file, named after its directory", () => {
-    writeFileSync(join(root, "vis", "2.jpg"), "");
+    writeFileSync(join(root, "vis", "2.jpg"), jpegOf());
     expect(open([`${root}/vis/2.jpg`]).listed).toEqual(["vis: 2.jpg"]);
     expect(open([`one=${root}/vis/2.jpg`], { include: ["*.png"] }).listed).toEqual(["one: 2.jpg"]);
   });
@@ -158,7 +159,7 @@ describe("openSources", () => {
   });
 
   test("options reach the source", () => {
-    writeFileSync(join(root, "vis", "2.png"), "");
+    writeFileSync(join(root, "vis", "2.png"), pngOf());
     const paths: string[] = [];
     const options: Partial<OpenSourcesOptions> = {
       include: ["*.png"],

@@ -2,33 +2,69 @@
  * A directory, or a single file, as a source of frames: its files in natural order of their paths, depth first, with
  * files and folders of one folder sorted together, so that the order is that of `compareNatural` over whole names.
  *
- * It is lazy. In memory are the names in the folders on the current path and nothing about their files: a file is
- * looked at when it is listed, and again when it is opened.
+ *     walk -> look -> finished -> listed -> settled -> (resting -> removed)
+ *               ^         |
+ *               +- waits -+   looked at again; those behind it go first
+ *
+ * A complete picture that nobody writes to is listed at once, so a directory of them waits for nothing. What has no
+ * end of its own has to be watched for 2 s; all such files are watched at the same time, and come in their order.
+ * A file that is held open, or does not stop changing, is waited for a minute, named, and left for the next run.
+ *
+ * It is lazy. In memory are the names in the folders on the current path, files that wait, 16,384 at most, and with
+ * `deleteSent` those that rest. A file is looked at when it is listed, and again when it is opened.
  */
-import type { FrameEntry, Outcome } from "../../frame.ts";
+import { type FrameEntry, Note, type Outcome } from "../../frame.ts";
 import { inNaturalOrder } from "../../names.ts";
-import type { Listed, OpenedFrame, Source } from "../../ports.ts";
+import type { Clock, Listed, OpenedFrame, Source } from "../../ports.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
-import { FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
+import { type Found, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
+import { Heap } from "../files/heap.ts";
+import { incompleteDetail, LeftFiles } from "../files/left-files.ts";
+import { inspectFile, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { SentFiles } from "../files/sent-files.ts";
 
 export type { SourceProblem } from "../files/frame-files.ts";
 
+/** No folder is gone through while so many files wait: some MB. */
+const waitingMax = 16_384;
+/** So long files are looked at without one that can be listed; then others have their turn. */
+const sliceMs = 5;
+/** A file that was not quiet for so long is left, whatever it does. */
+const changingMs = 2 * patienceMs;
+
 export interface DirectorySourceOptions extends FrameFilesOptions {
+  readonly clock: Clock;
   /** Only this one file of `root`. `include` says nothing about it. */
   readonly only?: string | undefined;
   /** Remove a file once it is stored elsewhere. A link is removed, what it leads to stays. */
   readonly deleteSent?: boolean | undefined;
 }
 
+interface Waiting {
+  readonly name: string;
+  readonly baseName: string;
+  readonly file: QuietFile;
+  readonly serial: number;
+  dueMs: number;
+}
+
+type FoundFrame = Extract<Found, { readonly kind: "frame" }>;
+
 export class DirectorySource implements Source {
   readonly name: string;
+  onReady?: () => void;
   readonly #only: string | undefined;
+  readonly #clock: Clock;
   readonly #files: FrameFiles;
   readonly #sent: SentFiles;
+  readonly #unfinished: LeftFiles;
+  readonly #incomplete: LeftFiles;
   /** Of prefixes: the path below the root, ending in `/`; empty for the root. Undefined before the first `list`. */
   #walk: FolderWalk<string> | undefined;
-  #listedFrames = 0;
+  readonly #waiting = new Heap<Waiting>((a, b) => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.serial < b.serial));
+  #serial = 0;
+  #cancelTimer: () => void = () => {};
+  #foundFiles = 0;
   #passedOverFiles = 0;
   #unreadableFolders = 0;
   #ended = false;
@@ -36,28 +72,37 @@ export class DirectorySource implements Source {
   constructor(options: DirectorySourceOptions) {
     this.name = options.name;
     this.#only = options.only;
+    this.#clock = options.clock;
     this.#files = new FrameFiles(options.only === undefined ? options : { ...options, include: [], exclude: [] });
     this.#sent = new SentFiles(this.#files, options.deleteSent === true);
+    this.#unfinished = new LeftFiles(
+      this.#files,
+      this.#clock,
+      "unfinished",
+      "files are not finished, and were not sent",
+    );
+    this.#incomplete = new LeftFiles(
+      this.#files,
+      this.#clock,
+      "incomplete",
+      "files are incomplete, and sent as they are",
+    );
   }
 
   list(max: number): Listed[] | undefined {
     if (this.#ended) return undefined;
     this.#walk ??= this.#start();
     const listed: Listed[] = [];
+    const startMs = this.#clock.nowMs();
     while (listed.length < max) {
-      const step = this.#walk.next();
-      if (step === undefined) {
-        this.#ended = true;
-        this.#reportIfEmpty();
-        break;
-      }
-      if (step.name === undefined) continue;
-      const found = this.#look(step.folder + step.name, step.name);
-      if (found === undefined) continue;
-      this.#listedFrames += 1;
-      listed.push(found);
+      if (!this.#step(this.#walk, listed)) break;
+      if (listed.length === 0 && this.#clock.nowMs() - startMs >= sliceMs) return this.#askAgain(0);
     }
-    return listed.length === 0 && this.#ended ? undefined : listed;
+    if (listed.length > 0) return listed;
+    const next = this.#waiting.first;
+    if (next !== undefined) return this.#askAgain(next.dueMs - this.#clock.nowMs());
+    this.#end();
+    return undefined;
   }
 
   open(entry: FrameEntry): OpenedFrame {
@@ -65,13 +110,29 @@ export class DirectorySource implements Source {
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {
-    this.#sent.settled(entry, outcome, crc32);
+    // What is incomplete may be completed yet: it is never removed.
+    this.#sent.settled(entry, isIncomplete(entry) ? undefined : outcome, crc32);
   }
 
   dispose(): void {
     this.#ended = true;
     this.#walk = undefined;
+    this.#cancelTimer();
+    this.#waiting.clear();
     this.#sent.clear();
+  }
+
+  #askAgain(delayMs: number): Listed[] {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#clock.after(Math.max(0, Math.ceil(delayMs)), () => this.onReady?.());
+    return [];
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#unfinished.close();
+    this.#incomplete.close();
+    this.#reportIfEmpty();
   }
 
   #start(): FolderWalk<string> {
@@ -90,18 +151,74 @@ export class DirectorySource implements Source {
     }
   }
 
-  /** An entry, a failure, or nothing that is a frame. A folder is entered. */
-  #look(name: string, baseName: string): Listed | undefined {
+  /** Looks at one file; false: there is none to look at now. Who has waited comes first: it is first in the order. */
+  #step(walk: FolderWalk<string>, listed: Listed[]): boolean {
+    const waiting = this.#waiting.first;
+    if (waiting !== undefined && waiting.dueMs <= this.#clock.nowMs()) {
+      this.#waiting.pop();
+      this.#look(walk, waiting, listed);
+      return true;
+    }
+    if (this.#waiting.size >= waitingMax) return false;
+    const step = walk.next();
+    if (step === undefined) return false;
+    if (step.name === undefined) return true;
+    const nowMs = this.#clock.nowMs();
+    this.#serial += 1;
+    const name = step.folder + step.name;
+    const file = new QuietFile(nowMs);
+    this.#look(walk, { name, baseName: step.name, file, serial: this.#serial, dueMs: nowMs }, listed);
+    return true;
+  }
+
+  /** A folder is entered; a frame or a failure is listed, or waits. */
+  #look(walk: FolderWalk<string>, waiting: Waiting, listed: Listed[]): void {
+    const { name, baseName } = waiting;
     const found = this.#files.look(name, baseName);
-    if (found.kind === "frame") return found.entry;
-    if (found.kind === "failure") return found.failure;
-    if (found.kind === "unmatched") this.#passedOverFiles += 1;
-    else if (found.kind === "folder" && this.#walk !== undefined) this.#enter(this.#walk, `${name}/`);
-    return undefined;
+    if (found.kind === "frame") return this.#judge(waiting, found, listed);
+    if (found.kind === "failure") {
+      // What goes before it was finished was no frame: a program's temporary file, under a name that nobody knows.
+      if (!found.gone || !waiting.file.isSeen) this.#add(found.failure, listed);
+    } else if (found.kind === "unmatched") this.#passedOverFiles += 1;
+    else if (found.kind === "folder") this.#enter(walk, `${name}/`);
+  }
+
+  #judge(waiting: Waiting, { entry, stats }: FoundFrame, listed: Listed[]): void {
+    const { name, file } = waiting;
+    const nowMs = this.#clock.nowMs();
+    let waitMs = 0;
+    try {
+      file.see(stateOf(stats), nowMs);
+      waitMs = file.judge("unknown", nowMs, (end) => inspectFile(this.#files.path(name), end));
+    } catch {
+      // It is for the session to find that it cannot be read, and to say so.
+    }
+    if (waitMs === 0) {
+      if (file.end !== "incomplete") return this.#add(entry, listed);
+      this.#incomplete.add(name, incompleteDetail);
+      return this.#add({ ...entry, notes: Note.incomplete }, listed);
+    }
+    const { heldSinceMs, firstSeenMs } = file;
+    if (heldSinceMs !== undefined && nowMs - heldSinceMs >= patienceMs) {
+      return this.#leave(name, "a program has it open for writing; not sent");
+    }
+    if (nowMs - firstSeenMs >= changingMs) return this.#leave(name, "it does not stop changing; not sent");
+    waiting.dueMs = nowMs + waitMs;
+    this.#waiting.push(waiting);
+  }
+
+  #leave(name: string, detail: string): void {
+    this.#foundFiles += 1;
+    this.#unfinished.add(name, detail);
+  }
+
+  #add(one: Listed, listed: Listed[]): void {
+    this.#foundFiles += 1;
+    listed.push(one);
   }
 
   #reportIfEmpty(): void {
-    if (this.#listedFrames > 0 || this.#unreadableFolders > 0) return;
+    if (this.#foundFiles > 0 || this.#unreadableFolders > 0) return;
     const files = this.#passedOverFiles;
     const count = files === 1 ? "1 file" : `${files} files`;
     if (files === 0) {
@@ -113,12 +230,12 @@ export class DirectorySource implements Source {
       );
     } else {
       const hint = "a pattern without / is compared with the name of a file, one with / with its path below the input";
-      this.#files.report(
-        this.#files.path(""),
-        "empty",
-        `no frames: --include and --exclude leave none of ${count}`,
-        hint,
-      );
+      const detail = `no frames: --include and --exclude leave none of ${count}`;
+      this.#files.report(this.#files.path(""), "empty", detail, hint);
     }
   }
+}
+
+function isIncomplete({ notes = 0 }: FrameEntry): boolean {
+  return (notes & Note.incomplete) !== 0;
 }

@@ -28,8 +28,21 @@ export interface SourceProblem {
    * - `missing`: the watched directory is not there; it is waited for
    * - `unwatched`: the system tells nothing of changes in a folder; it is looked through every few seconds instead
    * - `skipped`: bytes of a stream that are in no frame
+   * - `held`: a file has been open for writing for a minute, and is waited for
+   * - `unfinished`: a file is not sent, because it is open for writing or still changes (exit status 4)
+   * - `incomplete`: a file was sent as it is, and its picture ends before its end (exit status 4)
    */
-  readonly reason: "unreadable" | "empty" | "symlink" | "kept" | "missing" | "unwatched" | "skipped";
+  readonly reason:
+    | "unreadable"
+    | "empty"
+    | "symlink"
+    | "kept"
+    | "missing"
+    | "unwatched"
+    | "skipped"
+    | "held"
+    | "unfinished"
+    | "incomplete";
   /** One line, without the path. */
   readonly detail: string;
   /** What the user can do, if anything. */

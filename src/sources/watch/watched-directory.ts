@@ -2,7 +2,7 @@
  * A directory in which frames appear: what is there at the start, and then each file as it is finished, without end.
  *
  *     event  ->  waiting  ->  ready  ->  listed (its size and time are remembered)
- *     scan   ->     |  finished-file.ts
+ *     scan   ->     |  files/quiet-file.ts
  *
  * Events are only hints where to look; what counts is what is found there. Lost events (an overflow, a network file
  * system, a folder mounted over another) are healed by scans: a folder whose time of change has moved is read for new
@@ -23,7 +23,7 @@
  * an object that the map does not hold is out of date, wherever else it still stands.
  */
 import { statSync, type BigIntStats, type Stats } from "node:fs";
-import type { FrameEntry, Outcome } from "../../frame.ts";
+import { type FrameEntry, Note, type Outcome } from "../../frame.ts";
 import { inNaturalOrder } from "../../names.ts";
 import type { Clock, Listed, ListedFrame, OpenedFrame, Source } from "../../ports.ts";
 import { describe, errorCode } from "../../system/errno.ts";
@@ -32,13 +32,15 @@ import { errorText, failureReason } from "../files/file-errors.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { FrameFiles, type FrameFilesOptions, isPossible, type SourceProblem } from "../files/frame-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
-import { inspectFile, lookMs, restedMs, settleMs } from "./finished-file.ts";
-import { Heap } from "./heap.ts";
+import { heldDetail, incompleteDetail, LeftFiles } from "../files/left-files.ts";
+import { type Arrival, arrivalOf, inspectFile, lookAgainMs, lookMs } from "../files/quiet-file.ts";
+import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
+import { Heap } from "../files/heap.ts";
 
 /** Work is done in slices of this length, so that frames are sent and acks are read in between. */
 const sliceMs = 5;
-/** A file that waits is looked at again after this long at the latest: not every change is reported. */
-const lookAgainMs = 1_000;
+/** So long the files of the start are waited for, most of which are quiet within 2 s, before the newest is known. */
+const sortingMs = 2_500;
 /** How often each folder is looked at, as such. */
 const patrolMs = 1_000;
 /** The least time between two readings of one folder for new names. */
@@ -101,9 +103,9 @@ interface Waiting {
   cameWhole: boolean;
   /** Losses of events when it was first heard of: one more, and it may have been written to after all. */
   readonly losses: number;
-  fingerprint: number | undefined;
-  /** Since then it has had the same size and time. */
-  sinceMs: number;
+  readonly file: QuietFile;
+  /** That a program holds it open was said. */
+  heldReported: boolean;
   /** When to look at it. */
   dueMs: number;
   /** The earliest ticket for it in the heap. */
@@ -146,6 +148,9 @@ export class WatchedDirectory implements Source {
   readonly #clock: Clock;
   readonly #files: FrameFiles;
   readonly #sent: SentFiles;
+  readonly #held: LeftFiles;
+  readonly #unfinished: LeftFiles;
+  readonly #incomplete: LeftFiles;
   readonly #watchFolder: WatchFolder;
   /** By prefix. Without the root: it is not there. */
   readonly #folders = new Map<string, Folder>();
@@ -164,6 +169,8 @@ export class WatchedDirectory implements Source {
   #news = false;
   #working = false;
   #patrolAtMs = 0;
+  /** With `newest`: what was there at the start is not listed before. */
+  #sortingUntilMs = 0;
   /** How many files may be looked at again without a reason; below 0 it is too many already. */
   #deepFiles = 0;
   #timerAtMs = Infinity;
@@ -182,6 +189,11 @@ export class WatchedDirectory implements Source {
     this.#watchFolder = options.watchFolder ?? watchFolder;
     this.#files = new FrameFiles({ ...options, onProblem: (problem) => this.#report(problem) });
     this.#sent = new SentFiles(this.#files, options.deleteSent === true, (name) => this.#forget(name, noFingerprint));
+    const left = (reason: SourceProblem["reason"], many: string): LeftFiles =>
+      new LeftFiles(this.#files, this.#clock, reason, many);
+    this.#held = left("held", "files are open for writing for a minute, and not sent until they are closed");
+    this.#unfinished = left("unfinished", "files are not finished, and not sent");
+    this.#incomplete = left("incomplete", "files are incomplete, and sent as they are");
     this.#ready = new Heap(options.order === "newest" ? isNewer : (a, b) => a.serial < b.serial);
   }
 
@@ -192,14 +204,16 @@ export class WatchedDirectory implements Source {
       : this.#ready.size - this.#superseded + this.#changedUnderWay;
   }
 
-  list(max: number, liveOnly = false): Listed[] {
+  list(max: number, onlyLive = false): Listed[] {
+    let liveOnly = onlyLive;
     if (this.#state === "new") {
       this.#state = "starting";
       this.#arm(this.#clock.nowMs());
     }
     const listed: Listed[] = [];
-    // Which is the newest is known when everything has been looked at.
-    if (this.#state === "starting" && this.#options.order === "newest") return listed;
+    // Which is the newest is known when everything has been looked at, and was quiet.
+    const isSorting = this.#state === "starting" || this.#clock.nowMs() < this.#sortingUntilMs;
+    if (isSorting && this.#options.order === "newest") liveOnly = true;
     while (listed.length < max) {
       const ready = this.#ready.first;
       if (ready === undefined) break;
@@ -228,7 +242,9 @@ export class WatchedDirectory implements Source {
     const news = this.#underWay.get(name);
     this.#underWay.delete(name);
     if (news !== undefined && news !== "nothing") this.#changedUnderWay -= 1;
-    const fate = this.#sent.settled(entry, outcome, crc32);
+    // What is incomplete may be completed yet: it is never removed.
+    const isIncomplete = ((entry.notes ?? 0) & Note.incomplete) !== 0;
+    const fate = this.#sent.settled(entry, isIncomplete ? undefined : outcome, crc32);
     if (fate === "gone") this.#forget(name, undefined);
     // It may have the size and time of the one before; the receiver would take it for that one if it were asked.
     else if (fate === "changed") this.#forget(name, noFingerprint);
@@ -237,6 +253,7 @@ export class WatchedDirectory implements Source {
   }
 
   dispose(): void {
+    if (this.#state !== "disposed") this.#reportLeft();
     this.#state = "disposed";
     this.#cancelTimer();
     this.#dropFolders(new Set([""]));
@@ -246,6 +263,19 @@ export class WatchedDirectory implements Source {
     this.#underWay.clear();
     this.#changedUnderWay = 0;
     this.#sent.clear();
+  }
+
+  /** What is not finished when we are stopped stays behind. */
+  #reportLeft(): void {
+    for (const { prefix, files } of this.#folders.values()) {
+      for (const [baseName, known] of files) {
+        if (!isWaiting(known)) continue;
+        const isHeld = known.file.heldSinceMs !== undefined;
+        if (isHeld) this.#unfinished.add(prefix + baseName, "a program has it open for writing; not sent");
+        else if (known.file.end !== undefined) this.#unfinished.add(prefix + baseName, "it is not finished; not sent");
+      }
+    }
+    for (const left of [this.#held, this.#unfinished, this.#incomplete]) left.close();
   }
 
   // ---- the loop
@@ -280,6 +310,9 @@ export class WatchedDirectory implements Source {
       if (this.#scanStep()) return true;
       this.#state = "watching";
       this.#news = true;
+      if (this.#options.order !== "newest" || this.#tickets.size === 0) return this.#ticketStep();
+      this.#sortingUntilMs = this.#clock.nowMs() + sortingMs;
+      this.#clock.after(sortingMs, () => this.onReady?.());
     }
     return this.#ticketStep() || (this.#tickets.size < waitingMax && this.#scanStep());
   }
@@ -356,8 +389,8 @@ export class WatchedDirectory implements Source {
       live: false,
       cameWhole: false,
       losses: this.#losses,
-      fingerprint: undefined,
-      sinceMs: nowMs,
+      file: new QuietFile(nowMs),
+      heldReported: false,
       dueMs: nowMs,
       ticketMs: Infinity,
     };
@@ -385,9 +418,15 @@ export class WatchedDirectory implements Source {
     if (found.kind === "frame") {
       const fingerprint = fingerprintOf(found.stats);
       if (fingerprint === fingerprintBefore(before)) return this.#restore(folder, baseName, before);
-      if (!this.#finished(folder, baseName, waiting, before, fingerprint, found.stats)) return;
+      const finished = this.#finished(folder, baseName, waiting, before, found.stats);
+      if (finished === undefined) return;
       if (this.#isUnderWay(name, waiting?.live === true)) return this.#restore(folder, baseName, before);
-      const listed: ListedFrame = waiting?.live === true ? { ...found.entry, live: true } : found.entry;
+      const listed: ListedFrame = {
+        ...found.entry,
+        ...(waiting?.live === true && { live: true }),
+        ...(finished === "incomplete" && { notes: Note.incomplete }),
+      };
+      if (finished === "incomplete") this.#incomplete.add(name, incompleteDetail);
       return this.#makeReady(folder, baseName, before, listed, fingerprint, found.entry.capturedNs);
     }
     if (found.kind === "folder") {
@@ -442,39 +481,36 @@ export class WatchedDirectory implements Source {
     baseName: string,
     waitingBefore: Waiting | undefined,
     before: number | Ready | undefined,
-    fingerprint: number,
     stats: BigIntStats,
-  ): boolean {
-    const firstLook = waitingBefore?.fingerprint === undefined;
-    const rested = firstLook && Number(this.#clock.wallNs() - stats.mtimeNs) >= restedMs * 1e6;
+  ): "whole" | "incomplete" | undefined {
     const nowMs = this.#clock.nowMs();
     const waiting = waitingBefore ?? this.#wait(folder, baseName, before, nowMs);
-    if (waiting.fingerprint !== undefined && waiting.fingerprint !== fingerprint) {
-      waiting.sinceMs = nowMs;
-      waiting.cameWhole = false;
-    }
-    waiting.fingerprint = fingerprint;
-    const quietMs = nowMs - waiting.sinceMs;
-    let waitMs = lookAgainMs;
+    const { file } = waiting;
+    const name = folder.prefix + baseName;
+    file.see(stateOf(stats), nowMs);
+    const cameWhole = waiting.cameWhole && !file.changed && waiting.losses === this.#losses;
+    const arrival: Arrival = cameWhole ? arrivalOf(stats) : "unknown";
     try {
-      const cameWhole = waiting.cameWhole && waiting.losses === this.#losses && stats.size > 0n;
-      const past = cameWhole ? "whole" : rested ? "rested" : "unknown";
-      const evidence = inspectFile(this.#files.path(folder.prefix + baseName), past);
-      const restMs = settleMs(evidence, past) - quietMs;
-      if (restMs <= 0) return true;
-      // That a writer closes the file is not reported: look often at first. The next file must not overtake it.
-      const closing = evidence.writers === "open" ? Math.max(lookMs, quietMs / 4) : lookAgainMs;
-      waitMs = Math.min(restMs, closing, lookAgainMs);
+      const waitMs = file.judge(arrival, nowMs, (end) => inspectFile(this.#files.path(name), end));
+      if (waitMs === 0) return file.end === "incomplete" ? "incomplete" : "whole";
+      this.#reportHeld(waiting, name, nowMs);
+      this.#lookAt(waiting, nowMs + waitMs);
     } catch (error) {
       // Gone: the next look will say so. Unreadable: that is for the session to find and to report, once.
-      if (failureReason(error) === "unreadable") {
-        if (before !== noFingerprint) return true;
-        this.#restore(folder, baseName, before);
-        return false;
-      }
+      if (failureReason(error) !== "unreadable") this.#lookAt(waiting, nowMs + lookAgainMs);
+      else if (before !== noFingerprint) return "whole";
+      else this.#restore(folder, baseName, before);
     }
-    this.#lookAt(waiting, nowMs + waitMs);
-    return false;
+    return undefined;
+  }
+
+  #reportHeld(waiting: Waiting, name: string, nowMs: number): void {
+    const { heldSinceMs } = waiting.file;
+    if (heldSinceMs === undefined) waiting.heldReported = false;
+    else if (!waiting.heldReported && nowMs - heldSinceMs >= patienceMs) {
+      waiting.heldReported = true;
+      this.#held.add(name, heldDetail);
+    }
   }
 
   #makeReady(

@@ -22,7 +22,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { SourceError } from "../../../src/errors.ts";
-import type { FrameEntry } from "../../../src/frame.ts";
+import { type FrameEntry, Note } from "../../../src/frame.ts";
 import { compareNatural } from "../../../src/names.ts";
 import type { Listed, Source } from "../../../src/ports.ts";
 import {
@@ -30,14 +30,18 @@ import {
   type DirectorySourceOptions,
   type SourceProblem,
 } from "../../../src/sources/directory/directory-source.ts";
-import { hasLeases } from "../watch/leases.ts";
+import { SimClock } from "../../simulation/sim-clock.ts";
+import { hasLeases } from "../files/leases.ts";
+import { jpegOf } from "../files/pictures.ts";
 
 let root = "";
+let clock = new SimClock();
 let problems: SourceProblem[] = [];
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "framepipe-"));
   problems = [];
+  clock = new SimClock();
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
@@ -49,14 +53,16 @@ function put(name: string, content: string | Uint8Array = name): string {
 }
 
 function open(options: Partial<DirectorySourceOptions> = {}): DirectorySource {
-  return new DirectorySource({ name: "visible", root, onProblem: (problem) => problems.push(problem), ...options });
+  const onProblem = (problem: SourceProblem): void => void problems.push(problem);
+  return new DirectorySource({ name: "visible", root, clock, onProblem, ...options });
 }
 
 function listAll(source: DirectorySource, max = 3): Listed[] {
   const all: Listed[] = [];
   for (let batch = source.list(max); batch !== undefined; batch = source.list(max)) {
     expect(batch.length).toBeLessThanOrEqual(max);
-    if (batch.length === 0) throw new Error("a directory always knows what comes next");
+    // Files that are no pictures have to be quiet for a while.
+    if (batch.length === 0) clock.pass(500);
     all.push(...batch);
   }
   expect(source.list(max)).toBeUndefined();
@@ -170,7 +176,10 @@ describe("listing", () => {
     symlinkSync("nowhere", join(root, "dangling.jpg"));
     symlinkSync("itself.jpg", join(root, "itself.jpg"));
     expect(Bun.spawnSync(["mkfifo", join(root, "pipe.jpg")]).exitCode).toBe(0);
-    const listed = listAll(open());
+    const all = listAll(open());
+    // What cannot be read need not be quiet first.
+    expect(all.slice(0, 2).map(({ name }) => name)).toEqual(["dangling.jpg", "itself.jpg"]);
+    const listed = all.toSorted((a, b) => compareNatural(a.name, b.name));
     expect(listed.map(({ name }) => name)).toEqual([
       "a/1.jpg",
       "dangling.jpg",
@@ -212,27 +221,31 @@ describe("listing", () => {
   });
 
   test("a file that is gone before it is looked at has vanished, and the rest goes on", () => {
-    for (const name of ["1.jpg", "2.jpg", "3.jpg"]) put(name);
+    for (const name of ["1.jpg", "2.jpg", "3.jpg"]) put(name, jpegOf());
     const source = open();
     expect(source.list(1)).toMatchObject([{ name: "1.jpg" }]);
     unlinkSync(join(root, "2.jpg"));
-    expect(source.list(9)).toMatchObject([
-      { name: "2.jpg", failure: "vanished" },
-      { name: "3.jpg", bytes: 5 },
-    ]);
+    expect(source.list(9)).toMatchObject([{ name: "2.jpg", failure: "vanished" }, { name: "3.jpg" }]);
   });
 
-  test("files are looked at when they are listed, not before", () => {
-    for (let number = 0; number < 20_000; number += 1) writeFileSync(join(root, `${number}.jpg`), "");
+  test("files are looked at when they are listed, not before, and complete pictures are waited for by nobody", () => {
+    for (let number = 0; number < 5_000; number += 1) put(`${number}.jpg`, jpegOf(`${number}`));
     const source = open();
     const first = source.list(500) ?? [];
-    writeFileSync(join(root, "19999.jpg"), "grown since the listing began");
-    unlinkSync(join(root, "15000.jpg"));
+    put("4999.jpg", jpegOf("grown since the listing began", 5_000));
+    unlinkSync(join(root, "4000.jpg"));
     const rest = listAll(source, 500);
-    expect(first.length + rest.length).toBe(20_000);
-    expect([...first, ...rest].map(({ name }) => name)).toEqual(Array.from({ length: 20_000 }, (_, i) => `${i}.jpg`));
-    expect(rest.at(-1)).toMatchObject({ bytes: 29 });
-    expect(rest[14_500]).toMatchObject({ name: "15000.jpg", failure: "vanished" });
+    expect(clock.nowMs()).toBe(0);
+    expect([...first, ...rest].map(({ name }) => name)).toEqual(Array.from({ length: 5_000 }, (_, i) => `${i}.jpg`));
+    expect(rest.at(-1)).toMatchObject({ bytes: jpegOf("grown since the listing began", 5_000).length });
+    expect(rest[3_500]).toMatchObject({ name: "4000.jpg", failure: "vanished" });
+  }, 60_000);
+
+  test("20,000 files without an end of their own are watched all at once, and come in their order", () => {
+    for (let number = 0; number < 20_000; number += 1) writeFileSync(join(root, `${number}.raw`), "");
+    const listed = listAll(open(), 500);
+    expect(listed.map(({ name }) => name)).toEqual(Array.from({ length: 20_000 }, (_, i) => `${i}.raw`));
+    expect(clock.nowMs()).toBe(4_000);
   }, 60_000);
 
   test("an empty directory is reported once, with the reason", () => {
@@ -405,6 +418,91 @@ function sent(): { source: DirectorySource; entry: FrameEntry; path: string } {
   readAll(source, entry, 3);
   return { source, entry, path };
 }
+
+describe("what is not finished", () => {
+  /** What is listed at each time at which anything is. */
+  function listUntil(source: DirectorySource, endMs: number): [number, string][] {
+    const all: [number, string][] = [];
+    for (; clock.nowMs() < endMs; clock.pass(100)) {
+      const batch = source.list(100);
+      if (batch === undefined) return [...all, [clock.nowMs(), "end"]];
+      for (const { name } of batch) all.push([clock.nowMs(), name]);
+    }
+    return all;
+  }
+
+  test("waits, and does not hold up what is", () => {
+    for (const name of ["1.jpg", "4.jpg"]) put(name, jpegOf());
+    put("2.raw", "no end of its own");
+    put("3.jpg", jpegOf().subarray(0, -1));
+    expect(listUntil(open(), 70_000)).toEqual([
+      [0, "1.jpg"],
+      [0, "4.jpg"],
+      [2_000, "2.raw"],
+      [60_000, "3.jpg"],
+      [60_100, "end"],
+    ]);
+    expect(problems).toMatchObject([{ path: join(root, "3.jpg"), reason: "incomplete" }]);
+  });
+
+  test("an incomplete picture is listed with a note, and never removed", () => {
+    put("1.jpg", jpegOf().subarray(0, -1));
+    const source = open({ deleteSent: true });
+    const [entry] = entries(source);
+    if (entry === undefined) throw new Error("nothing was listed");
+    expect(entry.notes).toBe(Note.incomplete);
+    const frame = source.open(entry);
+    frame.read(Buffer.alloc(entry.bytes));
+    frame.close();
+    source.settled(entry, "stored", undefined);
+    expect(readdirSync(root)).toEqual(["1.jpg"]);
+  });
+
+  test("a picture that is completed while it waits is listed then, whole", () => {
+    const path = put("1.jpg", jpegOf().subarray(0, 300));
+    const source = open();
+    clock.after(3_000, () => appendFileSync(path, jpegOf().subarray(300, 600)));
+    clock.after(6_000, () => appendFileSync(path, jpegOf().subarray(600)));
+    expect(listUntil(source, 70_000).map(([, name]) => name)).toEqual(["1.jpg", "end"]);
+    expect(clock.nowMs()).toBeLessThan(7_200);
+    expect(problems).toEqual([]);
+  });
+
+  test("what vanishes before it was finished was no frame", () => {
+    put("0.jpg", jpegOf());
+    const path = put("1.jpg.strange", "half");
+    const source = open();
+    clock.after(100, () => unlinkSync(path));
+    expect(listUntil(source, 70_000).map(([, name]) => name)).toEqual(["0.jpg", "end"]);
+  });
+
+  test.skipIf(!hasLeases())("what is held open is named after a minute, and left", () => {
+    const fd = openSync(put("1.jpg", jpegOf()), "a");
+    put("2.jpg", jpegOf());
+    const listed = listUntil(open(), 70_000);
+    closeSync(fd);
+    expect(listed.map(([, name]) => name)).toEqual(["2.jpg", "end"]);
+    expect(clock.nowMs()).toBeWithin(60_000, 62_100);
+    expect(problems).toMatchObject([{ path: join(root, "1.jpg"), reason: "unfinished" }]);
+  });
+
+  test("what does not stop changing is named after two, and left; only some of many are named", () => {
+    for (let number = 0; number < 25; number += 1) put(`${number}.raw`, "");
+    const source = open();
+    const write = (): void => {
+      for (let number = 0; number < 25; number += 1) appendFileSync(join(root, `${number}.raw`), "more");
+      clock.after(1_500, write);
+    };
+    clock.after(1_500, write);
+    expect(listUntil(source, 130_000).map(([, name]) => name)).toEqual(["end"]);
+    expect(problems).toHaveLength(21);
+    expect(problems.at(-1)).toMatchObject({
+      path: root,
+      reason: "unfinished",
+      detail: expect.stringContaining("5 more"),
+    });
+  });
+});
 
 describe("settled with deleteSent", () => {
   const crc = Bun.hash.crc32("content");

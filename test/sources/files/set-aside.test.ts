@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { DirectorySource } from "../../../src/sources/directory/directory-source.ts";
 import { giveBack, nameBefore, setAside } from "../../../src/sources/files/set-aside.ts";
+import { SimClock } from "../../simulation/sim-clock.ts";
 
 let root = "";
 beforeEach(() => {
@@ -75,7 +76,10 @@ test("what a crash left is a frame again, once, whatever step it had come to", (
   linkSync(setAside(put("2.jpg")), join(root, "2.jpg"));
   setAside(put("3.jpg", "old"));
   put("3.jpg", "new");
-  const source = new DirectorySource({ name: "visible", root });
+  const clock = new SimClock();
+  const source = new DirectorySource({ name: "visible", root, clock });
+  expect(source.list(10)).toEqual([]);
+  clock.pass(2_000);
   expect(source.list(10)?.map(({ name }) => name)).toEqual(["1.jpg", "2.jpg", "3-1.jpg", "3.jpg"]);
   expect(contents()).toEqual({ "1.jpg": "1.jpg", "2.jpg": "2.jpg", "3-1.jpg": "old", "3.jpg": "new" });
 });

@@ -2,13 +2,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inspectFile } from "../../../src/sources/watch/finished-file.ts";
+import { inspectFile } from "../../../src/sources/files/quiet-file.ts";
 
 export function hasLeases(): boolean {
   const folder = mkdtempSync(join(tmpdir(), "framepipe-"));
   try {
     writeFileSync(join(folder, "frame"), "");
-    return inspectFile(join(folder, "frame"), "unknown").writers !== "unknown";
+    return inspectFile(join(folder, "frame")).writers !== "unknown";
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Heap } from "../../../src/sources/watch/heap.ts";
+import { Heap } from "../../../src/sources/files/heap.ts";
 import { Random } from "../../support/random.ts";
 
 test("gives what sorting gives, whatever is put in, taken out and filtered in between", () => {
