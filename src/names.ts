@@ -1,6 +1,7 @@
 /**
  * Which names are safe, and in which order they come. A name, a source and a device are all the same kind of thing: a
- * path of segments joined by `/` that every common file system can hold and that cannot leave the folder it is put in.
+ * path of segments joined by `/` that cannot leave the folder it is put in. What only some systems cannot hold, such as
+ * `aux`, is safe; a destination on such a system refuses it, and no other does.
  *
  * A receiver checks every name of every offer, so the check is one pass over the character codes that allocates
  * nothing for a good name; only the sentence about a bad one costs anything.
@@ -10,8 +11,6 @@ import { nameBytesMax, segmentBytesMax } from "./limits.ts";
 const SLASH = 0x2f;
 const BACKSLASH = 0x5c;
 const DOT = 0x2e;
-const COLON = 0x3a;
-const SPACE = 0x20;
 const ZERO = 0x30;
 const NINE = 0x39;
 
@@ -25,7 +24,6 @@ export function nameProblem(name: string): string | undefined {
   // Every UTF-16 unit is at least one byte, so a name this long is refused before it is looked at.
   if (length > nameBytesMax) return nameTooLong(name);
   if (name.charCodeAt(0) === SLASH) return "absolute";
-  if (length > 1 && name.charCodeAt(1) === COLON && isLetter(name.charCodeAt(0))) return "drive prefix";
 
   let bytes = 0;
   let segmentStart = 0;
@@ -70,44 +68,7 @@ function segmentProblem(name: string, start: number, end: number, bytes: number)
     if (end - start === 2 && name.charCodeAt(start + 1) === DOT) return "`..` segment";
     return "hidden segment";
   }
-  const reserved = reservedWord(name, start, end);
-  return reserved === undefined ? undefined : `reserved segment ${reserved}`;
-}
-
-/**
- * The device of DOS and Windows that a segment would open there instead of a file, if any: the word alone, or followed
- * by an extension, a stream (`:`) or spaces, which Windows drops.
- */
-function reservedWord(name: string, start: number, end: number): string | undefined {
-  if (end - start < 3) return undefined;
-  // Bit 5 is the case of an ASCII letter. Most segments are done with here.
-  const first = name.charCodeAt(start) | 0x20;
-  if (first !== 0x63 && first !== 0x70 && first !== 0x61 && first !== 0x6e && first !== 0x6c) return undefined;
-  const word = matchReserved(name, start, end, first);
-  if (word === undefined) return undefined;
-  let rest = start + word.length;
-  while (rest < end && name.charCodeAt(rest) === SPACE) rest += 1;
-  if (rest === end || name.charCodeAt(rest) === DOT || name.charCodeAt(rest) === COLON) return word;
   return undefined;
-}
-
-function matchReserved(name: string, start: number, end: number, first: number): string | undefined {
-  const second = name.charCodeAt(start + 1) | 0x20;
-  const third = name.charCodeAt(start + 2) | 0x20;
-  if (first === 0x63 && second === 0x6f && third === 0x6e) return "CON";
-  if (first === 0x70 && second === 0x72 && third === 0x6e) return "PRN";
-  if (first === 0x61 && second === 0x75 && third === 0x78) return "AUX";
-  if (first === 0x6e && second === 0x75 && third === 0x6c) return "NUL";
-  const com = first === 0x63 && second === 0x6f && third === 0x6d;
-  const lpt = first === 0x6c && second === 0x70 && third === 0x74;
-  if ((!com && !lpt) || end - start < 4) return undefined;
-  const digit = name.charCodeAt(start + 3) - ZERO;
-  return digit >= 1 && digit <= 9 ? `${com ? "COM" : "LPT"}${digit}` : undefined;
-}
-
-function isLetter(code: number): boolean {
-  const lower = code | 0x20;
-  return lower >= 0x61 && lower <= 0x7a;
 }
 
 function isDigit(code: number): boolean {

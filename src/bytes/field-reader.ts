@@ -1,11 +1,12 @@
 /**
  * Reads numbers and text from one view, little-endian. What arrives is a peer's: every read past the end and every
- * number above 2^53-1 throws ProtocolError. Text is decoded leniently, so that a name that is not valid UTF-8 holds
- * U+FFFD and is refused as a name, not as a broken connection.
+ * number above 2^53-1 throws ProtocolError. Text is decoded leniently: a name that is not valid UTF-8 is refused as a
+ * name, not as a broken connection.
  */
 import { ProtocolCode, ProtocolError } from "../errors.ts";
 
 const decoder = new TextDecoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 const scratchBytes = new Uint8Array(8);
 const scratch = new DataView(scratchBytes.buffer);
 
@@ -77,6 +78,20 @@ export class FieldReader {
     return this.utf8(length);
   }
 
+  /**
+   * u16 length and a name. One that is not valid UTF-8 is no safe name, whatever else it holds: two of them would look
+   * the same. Of a longer one than `bytesMax`, its beginning. Throws ProtocolError (limit) above `bytesCeiling`.
+   */
+  name(bytesMax: number, bytesCeiling: number = bytesMax): string {
+    const length = this.u16();
+    if (length > bytesCeiling) {
+      throw new ProtocolError(ProtocolCode.limit, `a name of ${length} bytes, limit ${bytesCeiling}`);
+    }
+    const view = wholeCharacters(this.viewBytes(length), bytesMax);
+    const text = decoder.decode(view);
+    return text.includes(replacement) && !isText(view) ? text.replaceAll(replacement, noText) : text;
+  }
+
   /** Text of so many bytes. */
   utf8(length: number): string {
     return decoder.decode(this.viewBytes(length));
@@ -87,6 +102,28 @@ export class FieldReader {
     const length = this.u16();
     if (length > bytesMax) throw new ProtocolError(ProtocolCode.limit, `${length} bytes, limit ${bytesMax}`);
     return this.viewBytes(length).slice();
+  }
+}
+
+/** What is decoded for bytes that are no text, and stands for itself as well. */
+const replacement = "\ufffd";
+/** Half of a pair, which no text has. */
+const noText = "\udcff";
+
+/** At most so many bytes of it, up to the end of a character. */
+function wholeCharacters(view: Uint8Array, bytesMax: number): Uint8Array {
+  if (view.length <= bytesMax) return view;
+  let end = bytesMax;
+  while (end > 0 && ((view[end] as number) & 0xc0) === 0x80) end -= 1;
+  return view.subarray(0, end);
+}
+
+function isText(view: Uint8Array): boolean {
+  try {
+    strictDecoder.decode(view);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -8,7 +8,7 @@ import type { Report } from "./terminal.ts";
 
 /** Said where the peer or the file system gave no detail. */
 const refusals: Readonly<Record<RefusalReason, string>> = {
-  name: "not a safe name",
+  name: "not a safe name, or one that the destination cannot hold",
   "too-large": "larger than the receiver's --max-frame",
   checksum: "arrived damaged",
   symlink: "a symbolic link is in its place",

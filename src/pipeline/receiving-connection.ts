@@ -427,7 +427,7 @@ export class ReceivingConnection implements LinkHandlers {
     if (reason === "too-large") return `${frame.bytes} bytes, limit ${this.#hub.options.frameBytesMax} (--max-frame)`;
     if (reason === "symlink") return "a symbolic link or a file stands where its folder should be";
     if (reason === "format") return "its format is not that of the stream on standard output";
-    return "not a safe name";
+    return "not a safe name, or one that the destination cannot hold";
   }
 
   #reportRejected(frame: Frame, reason: RefusalReason, detail: string): void {

@@ -29,6 +29,7 @@ import { BulkSync } from "./bulk-sync.ts";
 import { errorCode, isDenied } from "./errno.ts";
 import { setModified } from "./file-times.ts";
 import { renameNew } from "./rename-noreplace.ts";
+import { mayNameOnWindows } from "./windows-names.ts";
 
 /** What is at a path, without following a symbolic link: the size in bytes of a regular file, or a word. */
 export type Look = number | "absent" | "directory" | "link" | "other";
@@ -64,6 +65,11 @@ export interface Disk {
   checksum(path: string): number;
   /** Bytes an ordinary user may still write to the file system that holds `path`. */
   freeBytes(path: string): number;
+  /**
+   * Whether this system can have a file at such a path, as far as the path says it; absent: it takes every safe one. A
+   * file system that cannot hold a name says so when it is used.
+   */
+  readonly mayName?: (path: string) => boolean;
   /** Names in a directory, in any order. */
   list(path: string): string[];
   /** Which file or directory this is, links followed: equal only for the same one. `undefined`: nothing is there. */
@@ -106,6 +112,7 @@ export const nodeDisk: Disk = {
     const status = statfsSync(path);
     return status.bavail * status.bsize;
   },
+  ...(process.platform === "win32" ? { mayName: mayNameOnWindows } : {}),
   list: (path) => readdirSync(path),
   identity(path) {
     try {

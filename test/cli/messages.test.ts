@@ -48,7 +48,11 @@ const sender: [SenderEvent, Level, string][] = [
     "frame",
     'skipped a frame of visible: the file "a\\\\b" cannot keep its name: backslash',
   ],
-  [{ event: "refused", source, name, reason: "name", detail: "" }, "frame", "refused visible/a/1.jpg: not a safe name"],
+  [
+    { event: "refused", source, name, reason: "name", detail: "" },
+    "frame",
+    "refused visible/a/1.jpg: not a safe name, or one that the destination cannot hold",
+  ],
   [
     { event: "refused", source, name, reason: "too-large", detail: "70 bytes, limit 7 (--max-frame)" },
     "frame",

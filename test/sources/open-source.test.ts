@@ -147,7 +147,7 @@ describe("openSources", () => {
       [[`${root}/pipe`, `pipe=${root}/vis`], `two inputs are named pipe: ${root}/pipe and ${root}/vis`],
       [["/dev/null"], "/dev/null: neither a directory nor a file nor a pipe"],
       [["/"], 'no source can be named after the directory "/": empty name'],
-      [[`${root}/C:`], `no source can be named after the directory "${root}/C:": drive prefix`],
+      [[`${root}/.hidden`], `no source can be named after the directory "${root}/.hidden": hidden segment`],
       [[`x=${root}/vis/.secret.jpg`], `${root}/vis/.secret.jpg: no frame can be named ".secret.jpg": hidden segment`],
       [[`${root}/vis/1.jpg`, `${root}/vis/2.jpg`], `two inputs are named vis: ${root}/vis/1.jpg and ${root}/vis/2.jpg`],
       [Array.from({ length: sourcesMax + 1 }, () => root), `${sourcesMax + 1} inputs, limit ${sourcesMax}`],

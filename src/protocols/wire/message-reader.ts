@@ -62,7 +62,7 @@ export class MessageReader {
       features,
       session,
       clockNs: reader.i64(),
-      device: reader.text(nameBytesMax),
+      device: reader.name(nameBytesMax),
       agent: reader.text(textBytesMax),
       proof: reader.blob(proofBytesMax),
       via: this.#keys(viaMax, "keys that frames came through"),
@@ -107,7 +107,7 @@ export class MessageReader {
 
   source(head: Uint8Array): SourceName {
     const reader = this.#on(head);
-    return { sourceIndex: this.#sourceIndex(), name: reader.text(nameBytesMax) };
+    return { sourceIndex: this.#sourceIndex(), name: reader.name(nameBytesMax) };
   }
 
   offer(head: Uint8Array): Offer {
@@ -119,7 +119,7 @@ export class MessageReader {
     for (let at = 0; at < count; at++) {
       const bytes = reader.u64();
       const capturedNs = reader.i64();
-      entries.push({ name: reader.text(headBytesMax), bytes, capturedNs });
+      entries.push({ name: reader.name(headBytesMax), bytes, capturedNs });
     }
     return { sourceIndex, firstSequence, entries };
   }
@@ -157,7 +157,7 @@ export class MessageReader {
     const offset = reader.u64();
     const crc = reader.u32();
     // A name above nameBytesMax is refused as a name is, by itself; the head bounds what it can take.
-    const name = reader.text(headBytesMax);
+    const name = reader.name(headBytesMax);
     const metadata = readMetadata(reader);
     const digest = this.#digest();
     return { sourceIndex, sequence, capturedNs, bytes, offset, name, metadata, crc32: crc, notes, digest };
@@ -192,7 +192,7 @@ export class MessageReader {
       reason,
       firstSequence,
       count,
-      name: reader.text(nameBytesMax),
+      name: reader.name(nameBytesMax, headBytesMax),
       detail: reader.text(textBytesMax),
     };
   }

@@ -16,6 +16,7 @@ import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { accountOutcomeOf, type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
+import { isTwin } from "./name-twins.ts";
 import type { AccountOutcome } from "./outcome-ranges.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
 
@@ -106,7 +107,8 @@ export class CommitGroup {
     }
 
     // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
-    if (directories.prepare(staged.draft.path) !== undefined) return "symlink";
+    const refused = directories.prepare(staged.draft.path);
+    if (refused !== undefined) return refused;
     // A path that a row claims is left to the row's own frame, even if its file is missing; so it is not looked at.
     const pathOf = (number: number): string => numberedPath(staged.draft.path, number);
     const isClaimed = (number: number): boolean => {
@@ -139,6 +141,7 @@ export class CommitGroup {
     if (moved !== undefined) return moved;
     const found = disk.look(`${root}/${path}`);
     if (found === "link") return "symlink";
+    if (found !== "absent" && isTwin(disk, `${root}/${path}`)) return "name";
     const isRowless = found === frame.bytes && !catalogue.holds(path);
     return isRowless && disk.checksum(`${root}/${path}`) === crc32 ? this.#adopt(staged, path, number) : undefined;
   }

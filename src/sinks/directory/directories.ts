@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import { errorCode } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
+import { isTwin } from "./name-twins.ts";
 
 /** Folders remembered as sound. A layout by date and hour makes a few per hour and source. */
 const knownMax = 4096;
@@ -27,9 +28,9 @@ export class Directories {
 
   /**
    * Makes sure that the folder of `path`, which is below the root, is there. Returns `symlink` if a symbolic link or a
-   * file stands where a folder is needed. Throws what the disk throws.
+   * file stands where a folder is needed, `name` if it would be a folder of another name. Throws what the disk throws.
    */
-  prepare(path: string): "symlink" | undefined {
+  prepare(path: string): "symlink" | "name" | undefined {
     const end = path.lastIndexOf("/");
     if (end === -1 || isIn(this.#preparedLast, path, end)) return undefined;
     const refused = this.#prepareFolder(path.slice(0, end));
@@ -37,12 +38,14 @@ export class Directories {
     return refused;
   }
 
-  #prepareFolder(folder: string): "symlink" | undefined {
+  #prepareFolder(folder: string): "symlink" | "name" | undefined {
     if (this.#known.has(folder)) return undefined;
-    if (this.prepare(folder) === "symlink") return "symlink";
+    const refused = this.prepare(folder);
+    if (refused !== undefined) return refused;
     const place = join(this.#root, folder);
     if (this.#disk.look(place) === "absent") this.#make(place);
     if (this.#disk.look(place) !== "directory") return "symlink";
+    if (isTwin(this.#disk, place)) return "name";
     this.changed(dirname(place));
     if (this.#known.size >= knownMax) this.#known.clear();
     this.#known.add(folder);

@@ -110,6 +110,15 @@ export class DirectoryStore implements Store<TemporaryFile> {
     return have;
   }
 
+  hasPathFor(origin: Origin, entry: FrameEntry, sequence: number): boolean {
+    const { layout } = this.#options;
+    if (!layout.hasPathFor(origin, entry, sequence)) return false;
+    const { mayName } = this.#disk;
+    if (mayName === undefined) return true;
+    const path = layout.pathOf({ ...entry, origin, sequence });
+    return path !== undefined && mayName(path);
+  }
+
   begin(frame: Frame): TemporaryFile | RefusalReason {
     this.#usableCatalogue();
     const path = this.#options.layout.pathOf(frame);

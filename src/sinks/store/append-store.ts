@@ -116,8 +116,12 @@ export class AppendStore implements Store<GatheredFrame> {
     return this.#usable().index.lookup(origin, entries, firstSequence);
   }
 
+  hasPathFor(origin: Origin, entry: FrameEntry, sequence: number): boolean {
+    return this.#opened?.index.hasPathFor(origin, entry, sequence) ?? true;
+  }
+
   begin(frame: Frame): GatheredFrame | RefusalReason {
-    if (!this.#usable().index.hasPathFor(frame)) return "name";
+    if (!this.#usable().index.hasPathFor(frame.origin, frame, frame.sequence)) return "name";
     try {
       return this.#gatherer.begin(frame.bytes);
     } catch (error) {

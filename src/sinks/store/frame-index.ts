@@ -126,9 +126,8 @@ export class FrameIndex {
   }
 
   /** Whether the layout has a safe path for this frame. */
-  hasPathFor(frame: Frame): boolean {
-    const { layout } = this.#options;
-    return layout === undefined || layout.pathOf(frame) !== undefined;
+  hasPathFor(origin: Origin, entry: FrameEntry, sequence: number): boolean {
+    return this.#options.layout?.hasPathFor(origin, entry, sequence) ?? true;
   }
 
   /** Decides about one frame of a group, whose bytes have this checksum. */

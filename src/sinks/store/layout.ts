@@ -1,6 +1,7 @@
 /** Where a frame goes below the directory: the `--layout` template. */
 import { UserError } from "../../errors.ts";
-import type { Frame } from "../../frame.ts";
+import type { Frame, FrameEntry, Origin } from "../../frame.ts";
+import { segmentBytesMax } from "../../limits.ts";
 import { nameProblem } from "../../names.ts";
 import { fieldList, Template } from "../../template.ts";
 
@@ -9,10 +10,16 @@ export const layoutDefault = "{device}/{source}/{name}";
 const fields = ["device", "source", "name", "session", "sequence", "date", "hour"] as const;
 type Field = (typeof fields)[number];
 
+/** The most that a field takes that is not one of the sender's names: a session. */
+const fieldBytesMax = 32;
+
 /** A parsed template. */
 export class Layout {
   readonly template: string;
   readonly #parsed: Template<Field>;
+  /** How often the fields are there that may be long, and what all the rest takes at most. */
+  readonly #uses: { readonly name: number; readonly device: number; readonly source: number };
+  readonly #ownBytesMax: number;
   // Frames come in order of time, so the last hour's texts serve nearly all of them.
   #hourIndex = Number.NaN;
   #date = "";
@@ -21,6 +28,10 @@ export class Layout {
   /** Throws UserError for a template that cannot give each frame a safe path of its own. */
   constructor(template: string) {
     this.template = template;
+    const count = (text: string): number => template.split(text).length - 1;
+    const uses = (this.#uses = { name: count("{name}"), device: count("{device}"), source: count("{source}") });
+    const others = count("{") - uses.name - uses.device - uses.source;
+    this.#ownBytesMax = Buffer.byteLength(template) + others * fieldBytesMax;
     const parsed = new Template(template, fields);
     this.#parsed = parsed;
     const unknown = parsed.unknownField ?? parsed.strayBrace;
@@ -37,6 +48,18 @@ export class Layout {
   pathOf(frame: Frame): string | undefined {
     const path = this.#fill(frame);
     return nameProblem(path) === undefined ? path : undefined;
+  }
+
+  /**
+   * Whether `pathOf` gives one to a frame whose own names are safe. Names of common length cost next to nothing, so
+   * that each offer can be asked: what has no path need not be sent.
+   */
+  hasPathFor(origin: Origin, entry: FrameEntry, sequence: number): boolean {
+    const { name, device, source } = this.#uses;
+    const characters = name * entry.name.length + device * origin.device.length + source * origin.source.length;
+    // A character takes three bytes at most, and nothing is too long that fits in one segment.
+    if (this.#ownBytesMax + 3 * characters <= segmentBytesMax) return true;
+    return this.pathOf({ ...entry, origin, sequence }) !== undefined;
   }
 
   #fill(frame: Frame): string {

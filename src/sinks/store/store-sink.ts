@@ -71,10 +71,12 @@ export class StoreSink<D extends Draft> implements Sink {
 
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]> {
     const verdicts = this.#ask(origin, entries, firstSequence);
-    if (entries.every((entry) => this.#refusal(origin, entry) === undefined)) return verdicts;
+    const refusal = (entry: FrameEntry, index: number): RefusalReason | undefined =>
+      this.#refusal(origin, entry, (firstSequence ?? 0) + index);
+    if (entries.every((entry, index) => refusal(entry, index) === undefined)) return verdicts;
     const withRefusals = (answers: readonly Verdict[]): Verdict[] =>
       answers.map((answer, index) => {
-        const reason = this.#refusal(origin, entries[index] as FrameEntry);
+        const reason = refusal(entries[index] as FrameEntry, index);
         return reason === undefined ? answer : { kind: "refuse", reason };
       });
     return verdicts instanceof Promise ? verdicts.then(withRefusals) : withRefusals(verdicts);
@@ -93,19 +95,20 @@ export class StoreSink<D extends Draft> implements Sink {
   }
 
   /** Why a frame is refused by any store, before its bytes. */
-  #refusal(origin: Origin, { name, bytes }: FrameEntry): RefusalReason | undefined {
+  #refusal(origin: Origin, entry: FrameEntry, sequence: number): RefusalReason | undefined {
     if (origin !== this.#safeOrigin) {
       if ((nameProblem(origin.device) ?? nameProblem(origin.source)) !== undefined) return "name";
       this.#safeOrigin = origin;
     }
-    if (nameProblem(name) !== undefined) return "name";
-    return bytes > this.#options.frameBytesMax ? "too-large" : undefined;
+    if (nameProblem(entry.name) !== undefined) return "name";
+    if (this.#store.hasPathFor?.(origin, entry, sequence) === false) return "name";
+    return entry.bytes > this.#options.frameBytesMax ? "too-large" : undefined;
   }
 
   // ---- a frame, from its first byte until it is staged
 
   open(frame: Frame): FrameWriter | RefusalReason {
-    const refusal = this.#refusal(frame.origin, frame);
+    const refusal = this.#refusal(frame.origin, frame, frame.sequence);
     if (refusal !== undefined) return refusal;
     let draft: D | RefusalReason;
     try {

@@ -70,6 +70,11 @@ export interface Store<D extends Draft = Draft> {
   readonly traits: StoreTraits;
   /** As that of a sink; of names that are not safe, or frames that are too large, what it says does not count. */
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]>;
+  /**
+   * Whether a frame of safe names could have a path here; absent: it always has. Asked of each offer before `lookup`,
+   * so that what will be refused for its name is not sent first.
+   */
+  hasPathFor?(origin: Origin, entry: FrameEntry, sequence: number): boolean;
   /** Begins a frame, or says why it is not taken. */
   begin(frame: Frame): D | RefusalReason;
   /**

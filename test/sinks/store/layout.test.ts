@@ -64,3 +64,20 @@ function hintsOf(run: () => unknown): string {
     return error instanceof UserError ? error.hints.join() : "";
   }
 }
+
+test("whether there is a path is known of an offer, whatever of the names is long", () => {
+  const layouts = [layoutDefault, "{name}", "{session}-{name}/{session}", "{device}{name}{name}", "{date}/{name}"];
+  for (const template of layouts) {
+    const layout = new Layout(template);
+    for (const characters of [1, 100, 200, 244, 245, 255, 400, 512, 1000, 1018, 1024]) {
+      for (const letter of ["n", "é"]) {
+        const name = letter.repeat(characters).replace(/.{60}/g, "$&/").replace(/\/$/, "x").slice(0, characters);
+        for (const long of [name, letter.repeat(characters)]) {
+          const frame = frameOf(long, "x");
+          const has = layout.hasPathFor(frame.origin, frame, frame.sequence);
+          expect([template, long, has]).toEqual([template, long, layout.pathOf(frame) !== undefined]);
+        }
+      }
+    }
+  }
+});

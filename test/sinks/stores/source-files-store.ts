@@ -82,7 +82,7 @@ export class SourceFilesStore implements Store<Pieces> {
 
   begin(frame: Frame): Pieces | RefusalReason {
     const isTooLong = Buffer.byteLength(fileNameOf(frame.origin)) > segmentBytesMax;
-    return isTooLong || !this.#index.hasPathFor(frame) ? "name" : new Pieces();
+    return isTooLong || !this.#index.hasPathFor(frame.origin, frame, frame.sequence) ? "name" : new Pieces();
   }
 
   commit(items: readonly StagedItem<Pieces>[]): Result[] {

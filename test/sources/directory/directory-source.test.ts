@@ -196,13 +196,12 @@ describe("listing", () => {
   test("a file whose name cannot be a frame name is a failure that names it, not a frame", () => {
     put("a\\b.jpg");
     put("line\nbreak.jpg");
-    put("NUL.jpg");
-    put("ok.jpg");
+    put("aux.jpg");
+    put("c:ok.jpg");
     const listed = listAll(open());
-    expect(listed.map(({ name }) => name)).toEqual(["", "", "", "ok.jpg"]);
-    expect(listed[0]).toMatchObject({ failure: "unreadable", detail: expect.stringContaining("NUL.jpg") });
-    expect(listed[1]).toMatchObject({ detail: `the file "a\\\\b.jpg" cannot keep its name: backslash` });
-    expect(listed[2]).toMatchObject({ detail: `the file "line\\nbreak.jpg" cannot keep its name: control character` });
+    expect(listed.map(({ name }) => name)).toEqual(["", "aux.jpg", "c:ok.jpg", ""]);
+    expect(listed[0]).toMatchObject({ detail: `the file "a\\\\b.jpg" cannot keep its name: backslash` });
+    expect(listed[3]).toMatchObject({ detail: `the file "line\\nbreak.jpg" cannot keep its name: control character` });
   });
 
   const makeBadName = (cwd: string): boolean =>
