@@ -35,6 +35,13 @@ export type SenderEvent =
   /** Stored under a numbered name because the name held other bytes. */
   | { readonly event: "conflict"; readonly source: string; readonly name: string }
   | { readonly event: "source-ended"; readonly source: string; readonly totals: SourceTotals }
+  /** What the receiver has is not what it told us in the run: `claimed` is our count, `found` its account. */
+  | {
+      readonly event: "totals-differ";
+      readonly source: string;
+      readonly claimed: SourceTotals;
+      readonly found: SourceTotals;
+    }
   | { readonly event: "finished"; readonly interrupted: boolean; readonly unsettled: number };
 
 export type ReceiverEvent =
@@ -103,6 +110,14 @@ export type ReceiverEvent =
       readonly detail: string;
     }
   | { readonly event: "source-ended"; readonly device: string; readonly source: string; readonly totals: SourceTotals }
+  /** What a sender says it sent is not what is here. */
+  | {
+      readonly event: "totals-differ";
+      readonly device: string;
+      readonly source: string;
+      readonly claimed: SourceTotals;
+      readonly found: SourceTotals;
+    }
   | { readonly event: "held"; readonly reason: string }
   | { readonly event: "resumed" }
   | ViewEvent;

@@ -143,6 +143,21 @@ export interface SourceTotals {
   readonly expired?: number;
 }
 
+/**
+ * Whether what the sender counted is what the receiver has: one outcome for each number below `frames` and for no
+ * other, and at least as many frames there as claimed. How those divide into stored, duplicates and conflicts is each
+ * destination's own, and a frame may be there whose ack was lost. `last`: the highest number that has an outcome.
+ */
+export function sharesTotals(claimed: SourceTotals, account: SourceTotals, last: SequenceNumber): boolean {
+  const lost = claimed.refused + claimed.skipped;
+  if (account.frames !== claimed.frames || last !== claimed.frames - 1) return false;
+  return keptOf(claimed) + lost === claimed.frames && keptOf(account) >= keptOf(claimed);
+}
+
+function keptOf({ stored, duplicates, conflicts, expired = 0 }: SourceTotals): number {
+  return stored + duplicates + conflicts + expired;
+}
+
 /** The session's word on a finished source, kept in the catalogue. */
 export interface SourceEnd {
   readonly origin: Origin;

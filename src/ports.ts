@@ -14,6 +14,7 @@ import type {
   Outcome,
   RefusalReason,
   SourceEnd,
+  SourceTotals,
   Stretch,
   StretchClass,
   Verdict,
@@ -175,7 +176,10 @@ export interface Sink {
   gap(gap: Gap, done: Settle): void;
   /** Stages bytes in no frame. A stretch of the same origin and sequence replaces an earlier one. */
   stretch(stretch: Stretch, done: Settle): void;
-  /** Stages the end of a source. */
+  /**
+   * Stages the end of a source. A sink that keeps account says `recorded` only if it shares the totals, and its own
+   * where they are others; then the end is recorded all the same.
+   */
   end(end: SourceEnd, done: Settle): void;
   /** Frames, gaps and ends staged and not yet reported. */
   readonly stagedFrames: number;
@@ -214,7 +218,7 @@ export interface SinkTraits {
  * Called once per staged item: its outcome, or the failure of the commit it was in (`symlink`: refused, the rest went
  * on).
  */
-export type Settle = (result: Outcome | RefusalReason | SinkError) => void;
+export type Settle = (result: Outcome | RefusalReason | SourceTotals | SinkError) => void;
 
 export interface FrameWriter {
   /**

@@ -68,6 +68,10 @@ export function describeSenderEvent(event: SenderEvent): Report {
       return { level: "info", event, text: `conflict ${event.source}/${event.name}: ${conflict}` };
     case "source-ended":
       return { level: "detail", event, text: `end of ${event.source}: ${formatTotals(event.totals)}` };
+    case "totals-differ": {
+      const text = `the receiver does not share the totals of ${event.source}: ${differenceText(event)}`;
+      return { level: "warning", event, text, hints: ["--verify at the receiver says more"] };
+    }
     case "finished":
       return { level: "detail", event, text: event.interrupted ? "stopped" : "finished" };
   }
@@ -136,6 +140,10 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     }
     case "source-ended":
       return { level: "detail", event, text: `end of ${origin(event)}: ${formatTotals(event.totals)}` };
+    case "totals-differ": {
+      const text = `the totals of ${origin(event)} are not what is stored: ${differenceText(event)}`;
+      return { level: "warning", event, text };
+    }
     case "held":
       return { level: "warning", event, text: `waiting: cannot store now: ${event.reason}` };
     case "resumed":
@@ -166,6 +174,16 @@ function ofSource({ source }: { readonly source?: string }): string {
 
 function origin({ device, source }: { readonly device: string; readonly source: string }): string {
   return `${device}/${source}`;
+}
+
+interface Difference {
+  readonly claimed: SourceTotals;
+  readonly found: SourceTotals;
+}
+
+/** What the sender counted, and what the receiver has. */
+export function differenceText({ claimed, found }: Difference): string {
+  return `sent were ${formatTotals(claimed)}; there are ${formatTotals(found)}`;
 }
 
 /** `2,000 frames, 1,990 stored, 5 already there, 5 refused`. What did not occur is not named, except storing. */

@@ -4,7 +4,7 @@ import { type Finding, type SourceReport, verify as verifyDirectory } from "../s
 import type { VerifyReport } from "../sinks/directory/verify.ts";
 import type { VerifyCommand } from "./command.ts";
 import { formatBytes, printable } from "./format.ts";
-import { gapWords } from "./messages.ts";
+import { differenceText, gapWords } from "./messages.ts";
 import { Progress, type Standing } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { toJson } from "./terminal.ts";
@@ -51,8 +51,9 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
     terminal.data(printable(`${directory}: ${sumsText(report)}`));
   }
   if (report.clean) return ExitStatus.ok;
-  const { missing, changed, unknown, unaccounted } = report;
-  return missing + changed + unknown + unaccounted > 0 ? ExitStatus.different : ExitStatus.incomplete;
+  const { missing, changed, unknown, unaccounted, unrecorded, differing } = report;
+  const differences = missing + changed + unknown + unaccounted + unrecorded + differing;
+  return differences > 0 ? ExitStatus.different : ExitStatus.incomplete;
 }
 
 const stopped = new UserError(
@@ -84,6 +85,20 @@ export function findingText(finding: Finding): string {
       const what = `session ${session} has ended, and the catalogue does not say what became of them`;
       return `unaccounted ${device}/${source} (${numbersText(finding)}): ${what}`;
     }
+    case "unrecorded": {
+      const { device, source, session } = finding;
+      const what = `session ${session} stored them, and the catalogue does not have them any more`;
+      return `unrecorded ${device}/${source} (${numbersText(finding)}): ${what}`;
+    }
+    case "no-account": {
+      const { device, source, session, frames } = finding;
+      const what = `${countText(frames, "frame")} of session ${session}, and no account of it`;
+      return `unaccounted ${device}/${source}: the catalogue has ${what}`;
+    }
+    case "totals-differ": {
+      const { device, source, session } = finding;
+      return `totals ${device}/${source}: ${differenceText(finding)} (session ${session})`;
+    }
     case "unended":
       return `unended ${finding.device}/${finding.source}: its last session was not finished, more frames may be left`;
   }
@@ -108,8 +123,12 @@ function sumsText(report: VerifyReport): string {
 }
 
 /** Nothing if there are none, as it should be always. */
-function unaccountedText({ unaccounted }: { unaccounted: number }): string {
-  return unaccounted === 0 ? "" : `, ${unaccounted} unaccounted`;
+function unaccountedText(report: { unaccounted: number; unrecorded: number; differing: number }): string {
+  const { unaccounted, unrecorded, differing } = report;
+  const texts = unaccounted === 0 ? [] : [`, ${unaccounted} unaccounted`];
+  if (unrecorded > 0) texts.push(`, ${unrecorded} unrecorded`);
+  if (differing > 0) texts.push(`, totals of ${countText(differing, "session")} not shared`);
+  return texts.join("");
 }
 
 function countText(count: number, noun: string): string {

@@ -5,7 +5,7 @@
  * An event that cannot be handled now (destination full, group full) is kept and handled first when the hub opens
  * again; until then nothing is parsed, the ring fills, and the link is paused.
  */
-import { ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
+import { assert, ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Frame, Origin, RefusalReason, Verdict } from "../frame.ts";
 import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
@@ -318,10 +318,15 @@ export class ReceivingConnection implements LinkHandlers {
         if (end.totals.refused + end.totals.skipped > 0) this.#incomplete = true;
         sink.end(end, (result) => {
           this.#stagedCount--;
-          if (result !== "recorded") return this.#breakOff(storageFailed);
+          const account = typeof result === "object" && !(result instanceof SinkError) ? result : undefined;
+          if (result !== "recorded" && account === undefined) return this.#breakOff(storageFailed);
           const { device, source } = end.origin;
           onEvent({ event: "source-ended", device, source, totals: end.totals });
-          receiving.confirmEnd(sourceIndex);
+          if (account !== undefined) {
+            this.#incomplete = true;
+            onEvent({ event: "totals-differ", device, source, claimed: end.totals, found: account });
+          }
+          receiving.confirmEnd(sourceIndex, account);
         });
         this.#stagedCount++;
         this.#ending = true;
@@ -371,6 +376,7 @@ export class ReceivingConnection implements LinkHandlers {
       const receiving = this.#receiving;
       const { frame } = incoming;
       if (receiving === undefined) return;
+      assert(typeof result === "string" || result instanceof SinkError, "only ends have totals");
       if (result instanceof SinkError) {
         if (!this.#closing) receiving.reject(incoming, "storage", result.message, true);
         return;

@@ -285,7 +285,11 @@ export class Sending {
       case "source-ended": {
         this.#connection.working();
         const ledger = this.#session.ledgers[step.sourceIndex];
-        if (ledger !== undefined) onEvent({ event: "source-ended", source: ledger.source, totals: ledger.totals() });
+        if (ledger === undefined) return true;
+        const { source, disputedBy } = ledger;
+        const totals = ledger.totals();
+        onEvent({ event: "source-ended", source, totals });
+        if (disputedBy !== undefined) onEvent({ event: "totals-differ", source, claimed: totals, found: disputedBy });
         return true;
       }
       case "done":
@@ -434,8 +438,7 @@ export class Sending {
     let status: ExitStatus = ExitStatus.ok;
     if (error instanceof UserError) status = error.status;
     else if (error !== undefined) status = ExitStatus.refused;
-    else if (!complete || ledgers.some((ledger) => ledger.refusedFrames + ledger.skippedFrames > 0))
-      status = ExitStatus.incomplete;
+    else if (!complete || ledgers.some((ledger) => ledger.lossy)) status = ExitStatus.incomplete;
     this.#options.onEvent({
       event: "finished",
       interrupted: !complete && error === undefined,

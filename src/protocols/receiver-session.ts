@@ -4,7 +4,18 @@
  */
 import type { Outbox } from "../bytes/outbox.ts";
 import type { ProtocolCode } from "../errors.ts";
-import type { Frame, FrameEntry, Gap, Origin, Outcome, RefusalReason, SourceEnd, Stretch, Verdict } from "../frame.ts";
+import type {
+  Frame,
+  FrameEntry,
+  Gap,
+  Origin,
+  Outcome,
+  RefusalReason,
+  SourceEnd,
+  SourceTotals,
+  Stretch,
+  Verdict,
+} from "../frame.ts";
 
 /** A frame on its way in. The session makes it, the driver hangs its writer on it. */
 export interface IncomingFrame<Writer = unknown> {
@@ -83,7 +94,8 @@ export interface ReceivingSession<Writer = unknown> {
   /** The frame is not stored. `again`: the sender shall send it again. */
   reject(incoming: IncomingFrame<Writer>, reason: RefusalReason, text: string, again: boolean): void;
   flushAcks(): void;
-  confirmEnd(sourceIndex: number): void;
+  /** The end is recorded. `account`: what the receiver has, if that is not what the sender said. */
+  confirmEnd(sourceIndex: number, account?: SourceTotals): void;
   /**
    * The destination can take nothing of this source for now (undefined: nothing at all): tell the peer. `resume` with
    * the same index takes it back.

@@ -67,6 +67,8 @@ export class SourceLedger {
   declared = false;
   /** END was sent on the present connection, or ENDED has come. */
   ended: "no" | "sent" | "confirmed" = "no";
+  /** What the receiver has of this source, if it does not share our totals. */
+  disputedBy: SourceTotals | undefined;
   open: OpenFrame | undefined;
   /** The receiver can store nothing of this source for now. */
   held = false;
@@ -126,6 +128,11 @@ export class SourceLedger {
   /** Everything that was listed is settled and there will be no more. */
   get complete(): boolean {
     return this.listingDone && this.#base === this.listedFrames;
+  }
+
+  /** Not everything of it is at the receiver, or the receiver says so. */
+  get lossy(): boolean {
+    return this.refusedFrames + this.skippedFrames > 0 || this.disputedBy !== undefined;
   }
 
   /** Appends a frame; its sequence number is the count so far. A live one needs no offer, the first time. */

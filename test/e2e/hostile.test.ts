@@ -322,6 +322,31 @@ test("wire: a number that comes again is counted once, and a gap over it changes
   expect(catalogueRows(out, "SELECT first_sequence, count FROM gaps")).toEqual([{ first_sequence: 1, count: 1 }]);
 }, 60_000);
 
+test("wire: totals that are a lie are compared, answered, recorded, and found again", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out, { words: ["--once"] });
+  const peer = await openSession(receiver.port);
+  for (const sequence of [0, 1]) {
+    peer.frame({ sequence, name: `${sequence}.jpg`, bytes: payload });
+    await peer.take(kinds.ack);
+  }
+  const end = new Fields().u16(0).u16(0).u64(10).u64(10);
+  for (let count = 0; count < 5; count += 1) end.u64(0);
+  peer.say(encode(kinds.end, end));
+  const ended = await peer.take(kinds.ended);
+  expect([ended.u16(), ended.u16(), ended.u64(), ended.u64()]).toEqual([0, 1, 2, 2]);
+  peer.bye();
+  await peer.take(kinds.farewell);
+  expect(await receiver.status()).toBe(4);
+  expect(receiver.all("totals-differ")).toMatchObject([
+    { device: "camera", source: "visible", claimed: { frames: 10, stored: 10 }, found: { frames: 2, stored: 2 } },
+  ]);
+  const verified = await place.run(["--verify", out]);
+  expect(verified.status).toBe(6);
+  expect(verified.stdout).toContain("unaccounted camera/visible (frames 2 to 9)");
+}, 60_000);
+
 test("wire: a sender of version 1 is refused in a header that it can read, with what to do", async () => {
   await using place = await openPlace();
   const receiver = await place.receive(place.path("captures"));

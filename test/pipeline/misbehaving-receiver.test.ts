@@ -74,7 +74,7 @@ function answering(
       const firstSequence = message.u64();
       const ranges = [{ firstSequence, count: message.u32(), outcome: "recorded" as const }];
       said.say(encoded((w) => w.ack({ sourceIndex: 0, receivedBytes: 0, ranges })));
-    } else if (kind === kinds.end) said.say(encoded((w) => w.ended(0)));
+    } else if (kind === kinds.end) said.say(encoded((w) => w.ended({ sourceIndex: 0, account: undefined })));
     else if (kind === kinds.bye) said.say(encoded((w) => w.farewell()));
   };
 }
@@ -286,5 +286,25 @@ describe("a frame that is larger than the receiver takes", () => {
     expect(strange.results).toMatchObject([
       { status: ExitStatus.incomplete, totals: [{ totals: { frames: 2, stored: 1, refused: 1 } }] },
     ]);
+  });
+});
+
+describe("a receiver that does not share our totals", () => {
+  test("is believed: said, with both counts, and the run ends with 4", () => {
+    const answer = answering((sequence, { say }) => say(ackStored(sequence)));
+    const account = { frames: 1, stored: 1, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 };
+    const strange = new Strange({
+      files: [new Uint8Array(1), new Uint8Array(1)],
+      answer: (message, said) => {
+        if (message.kind !== kinds.end) answer(message, said);
+        else said.say(encoded((w) => w.ended({ sourceIndex: 0, account })));
+      },
+    });
+    strange.time.pass(minute);
+    const claimed = { ...account, frames: 2, stored: 2 };
+    expect(strange.all("totals-differ")).toEqual([
+      { event: "totals-differ", source: "visible", claimed, found: account },
+    ]);
+    expect(strange.results).toMatchObject([{ status: ExitStatus.incomplete }]);
   });
 });

@@ -13,12 +13,14 @@
 import { crc32 } from "../../src/bytes/checksum.ts";
 import type { Frame, Gap, Origin, SourceEnd } from "../../src/frame.ts";
 import {
+  type Account,
   type Catalogue,
   type CatalogueBatch,
   catalogueFile,
   type FrameRow,
   ownFolder,
   type StoredFrame,
+  totalsOf,
 } from "../../src/sinks/directory/catalogue.ts";
 import type { AccountOutcome } from "../../src/sinks/directory/outcome-ranges.ts";
 import type { Disk, Look } from "../../src/system/file-system.ts";
@@ -544,6 +546,13 @@ export class SimCatalogue implements Catalogue {
   findEqual({ origin, name, capturedNs, bytes }: Frame, checksum: number): StoredFrame[] | undefined {
     const rows = this.find(origin, name, capturedNs);
     return rows.length === 0 ? undefined : rows.filter((row) => row.bytes === bytes && row.crc32 === checksum);
+  }
+
+  accountOf(origin: Origin): Account {
+    const account = this.#disk.visibleRows().outcomes.get(sourceKey(origin)) ?? new Map<number, AccountOutcome>();
+    const counts = new Map<AccountOutcome, number>();
+    for (const outcome of account.values()) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    return { totals: totalsOf(counts), last: Math.max(-1, ...account.keys()) };
   }
 
   holds(path: string): boolean {

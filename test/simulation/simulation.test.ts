@@ -11,6 +11,7 @@ import { storeKinds, type StoreKind } from "./destinations.ts";
 import { SourceLedger } from "../../src/protocols/source-ledger.ts";
 import { MessageParser } from "../../src/protocols/wire/parser.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
+import { SimCatalogue } from "./sim-disk.ts";
 import { type SimulationOptions, type SimulationReport, simulate } from "./simulation.ts";
 
 const timeoutMs = 120_000;
@@ -115,6 +116,8 @@ describe("a broken rule is caught", () => {
   const { answer, flushAcks } = WireReceiver.prototype;
   const { commit: append } = AppendStore.prototype;
   const { commit: commitLater } = LaterStore.prototype;
+  const { totals } = SourceLedger.prototype;
+  const { accountOf } = SimCatalogue.prototype;
   afterEach(() => {
     Object.assign(WireReceiver.prototype, { answer, flushAcks });
     AppendStore.prototype.commit = append;
@@ -122,7 +125,28 @@ describe("a broken rule is caught", () => {
     SourceLedger.prototype.rewind = rewind;
     DirectoryStore.prototype.commit = commit;
     MessageParser.prototype.next = next;
+    SourceLedger.prototype.totals = totals;
+    SimCatalogue.prototype.accountOf = accountOf;
   });
+
+  /** One frame more than there was, and it was stored. */
+  function boast(): void {
+    SourceLedger.prototype.totals = function (this: SourceLedger): ReturnType<typeof totals> {
+      const truth = totals.call(this);
+      return { ...truth, frames: truth.frames + 1, stored: truth.stored + 1 };
+    };
+  }
+
+  test("an END that lies, by the receiver", () => {
+    boast();
+    expect(firstFailure({ store: "directory" })).toContain("the receiver does not share the totals of");
+  }, 120_000);
+
+  test("an END that lies to a receiver that believes it", () => {
+    boast();
+    SimCatalogue.prototype.accountOf = () => undefined as never;
+    expect(firstFailure({ store: "directory" })).toContain("totals of source");
+  }, 120_000);
 
   test("ack before the commit", () => {
     expect(firstFailure({ store: "directory", wrapSink: acknowledgesEarly })).toContain(
@@ -220,7 +244,7 @@ describe("a broken rule is caught", () => {
   }, 120_000);
 
   test("an answer to an offer that is not entered in the account", () => {
-    expect(firstFailure({ wrapSink: answersOnly })).toContain("the account of");
+    expect(firstFailure({ wrapSink: answersOnly })).toMatch(/the account of|share the totals of/);
   }, 120_000);
 
   test("an offer that is not answered", () => {

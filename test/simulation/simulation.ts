@@ -263,6 +263,8 @@ class Simulation {
       onEvent: (event) => {
         this.#log("sender", event);
         this.#checkRules(event);
+        if (event.event !== "totals-differ") return;
+        throw new Error(`the receiver does not share the totals of ${event.source}`);
       },
       onDone: (result) => {
         this.#result = result;

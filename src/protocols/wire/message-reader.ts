@@ -46,6 +46,7 @@ import type {
   StretchMessage,
   Pong,
   End,
+  Ended,
 } from "./messages.ts";
 import { readMetadata } from "./metadata.ts";
 
@@ -258,6 +259,19 @@ export class MessageReader {
     const reader = this.#on(head);
     const sourceIndex = this.#sourceIndex();
     reader.u16();
+    return { sourceIndex, totals: this.#totals() };
+  }
+
+  ended(head: Uint8Array): Ended {
+    const reader = this.#on(head);
+    const sourceIndex = this.#sourceIndex();
+    const differs = reader.u16() !== 0;
+    const totals = this.#totals();
+    return { sourceIndex, account: differs ? totals : undefined };
+  }
+
+  #totals(): SourceTotals {
+    const reader = this.#reader;
     const totals: SourceTotals = {
       frames: reader.u64(),
       stored: reader.u64(),
@@ -267,12 +281,7 @@ export class MessageReader {
       skipped: reader.u64(),
     };
     const expired = reader.u64();
-    return { sourceIndex, totals: expired === 0 ? totals : { ...totals, expired } };
-  }
-
-  ended(head: Uint8Array): number {
-    this.#on(head);
-    return this.#sourceIndex();
+    return expired === 0 ? totals : { ...totals, expired };
   }
 
   bye(head: Uint8Array): boolean {

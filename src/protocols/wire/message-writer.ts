@@ -6,7 +6,7 @@ import { crc32 } from "../../bytes/checksum.ts";
 import { FieldWriter } from "../../bytes/field-writer.ts";
 import type { Outbox } from "../../bytes/outbox.ts";
 import { assert, unreachable } from "../../errors.ts";
-import type { FrameEntry, Verdict } from "../../frame.ts";
+import type { FrameEntry, SourceTotals, Verdict } from "../../frame.ts";
 import { digestBytes, headBytesMax, keyBytesMax, nameBytesMax, offerEntriesMax, textBytesMax } from "../../limits.ts";
 import {
   allSources,
@@ -44,10 +44,13 @@ import {
   type StretchMessage,
   type Pong,
   type End,
+  type Ended,
 } from "./messages.ts";
 import { writeMetadata } from "./metadata.ts";
 
 /** Encodes messages into one outbox. Keeps its writer, so that encoding a frame allocates nothing. */
+const noTotals: SourceTotals = { frames: 0, stored: 0, duplicates: 0, conflicts: 0, refused: 0, skipped: 0 };
+
 export class MessageWriter {
   readonly #outbox: Outbox;
   readonly #writer: FieldWriter;
@@ -286,19 +289,20 @@ export class MessageWriter {
     const writer = this.#begin(Kind.end, messageBytesMax);
     writer.u16(end.sourceIndex);
     writer.u16(0);
-    writer.u64(end.totals.frames);
-    writer.u64(end.totals.stored);
-    writer.u64(end.totals.duplicates);
-    writer.u64(end.totals.conflicts);
-    writer.u64(end.totals.refused);
-    writer.u64(end.totals.skipped);
-    writer.u64(end.totals.expired ?? 0);
+    this.#totals(end.totals);
     this.#end();
   }
 
-  ended(sourceIndex: number): void {
-    this.#begin(Kind.ended, messageBytesMax).u16(sourceIndex);
+  ended({ sourceIndex, account }: Ended): void {
+    const writer = this.#begin(Kind.ended, messageBytesMax);
+    writer.u16(sourceIndex);
+    writer.u16(account === undefined ? 0 : 1);
+    this.#totals(account ?? noTotals);
     this.#end();
+  }
+
+  #totals({ frames, stored, duplicates, conflicts, refused, skipped, expired = 0 }: SourceTotals): void {
+    for (const count of [frames, stored, duplicates, conflicts, refused, skipped, expired]) this.#writer.u64(count);
   }
 
   bye(interrupted: boolean): void {

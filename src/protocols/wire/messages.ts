@@ -154,6 +154,12 @@ export interface Pong {
   readonly clockNs: bigint;
 }
 
+/** `account`: what the receiver has, if it does not share the totals. */
+export interface Ended {
+  readonly sourceIndex: number;
+  readonly account: SourceTotals | undefined;
+}
+
 export interface End {
   readonly sourceIndex: number;
   readonly totals: SourceTotals;

@@ -6,7 +6,7 @@
 import { crc32 } from "../../bytes/checksum.ts";
 import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, unreachable } from "../../errors.ts";
-import type { Frame, Metadata, Origin, Outcome, RefusalReason, Verdict } from "../../frame.ts";
+import type { Frame, Metadata, Origin, Outcome, RefusalReason, SourceTotals, Verdict } from "../../frame.ts";
 import {
   ackRangesMax,
   handshakeMs,
@@ -450,8 +450,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     this.#writer.progress(this.#receivedBytes);
   }
 
-  confirmEnd(sourceIndex: number): void {
-    this.#send(() => this.#writer.ended(sourceIndex));
+  confirmEnd(sourceIndex: number, account?: SourceTotals): void {
+    this.#send(() => this.#writer.ended({ sourceIndex, account }));
   }
 
   hold(text: string, sourceIndex?: number): void {

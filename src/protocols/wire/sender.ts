@@ -486,12 +486,13 @@ export class SenderSession {
       case "progress":
         return this.#window.arrived(this.#reader.progress(head), this.#nowMs);
       case "ended": {
-        const sourceIndex = this.#reader.ended(head);
+        const { sourceIndex, account } = this.#reader.ended(head);
         const ledger = this.#ledgerOfPeer(sourceIndex);
         if (ledger.ended !== "sent")
           throw new ProtocolError(ProtocolCode.unexpected, `ENDED for source ${sourceIndex}`);
         ledger.ended = "confirmed";
         ledger.stretches.proven(Number.POSITIVE_INFINITY);
+        ledger.disputedBy = account;
         return this.#notice({ type: "source-ended", sourceIndex });
       }
       case "farewell":

@@ -7,10 +7,11 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ExitStatus, UserError } from "../../errors.ts";
-import type { GapReason } from "../../frame.ts";
+import type { GapReason, SourceTotals } from "../../frame.ts";
 import { errorCode } from "../../system/errno.ts";
 import { catalogueVersion } from "./catalogue-tables.ts";
 import { catalogueFile } from "./catalogue.ts";
+import type { OutcomeRange } from "./outcome-ranges.ts";
 import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
 
 /** How long a read waits for another program, such as a receiver that ends and tidies up. */
@@ -21,6 +22,7 @@ export interface ReadFrame {
   readonly device: string;
   readonly source: string;
   readonly session: string;
+  readonly sequence: number;
   readonly name: string;
   readonly path: string;
   readonly number: number;
@@ -40,14 +42,14 @@ export interface GapRow {
   readonly detail: string;
 }
 
-/** A session that has ended and whose account is full. */
-export interface EndedSession {
+/** A session whose account is full. */
+export interface FullSession {
   readonly id: number;
   readonly device: string;
   readonly source: string;
   readonly session: string;
-  /** Its numbers are 0 to frames - 1. */
-  readonly frames: number;
+  /** The sender's word; undefined: it has not said that the source is at its end. */
+  readonly totals: SourceTotals | undefined;
 }
 
 export interface LastEnd {
@@ -84,7 +86,8 @@ export class CatalogueReader {
       }
       this.#framesAfter = this.#keep(
         this.#database.prepare(
-          `SELECT id, device, source, session, name, path, number, bytes, crc32, received / 1000000 AS receivedMs
+          `SELECT id, device, source, session, sequence, name, path, number, bytes, crc32,
+           received / 1000000 AS receivedMs
            FROM frames WHERE id > ?1 ORDER BY id LIMIT ?2`,
         ),
       );
@@ -140,21 +143,41 @@ export class CatalogueReader {
   }
 
   /**
-   * The next sessions of which every number must have its outcome. A catalogue of version 1 has none, and one that
-   * becomes version 2 meanwhile neither: what was migrated is not full.
+   * The next sessions of which every number that had an answer must have its outcome. A catalogue of version 1 has
+   * none, and one that becomes version 2 meanwhile neither: what was migrated is not full.
    */
-  endedSessionsAfter(id: number, limit: number): EndedSession[] {
-    return this.#accountRows<EndedSession>(
-      `SELECT id, device, source, session, frames FROM sessions
-       WHERE id > ?1 AND ended IS NOT NULL AND account = 'full' ORDER BY id LIMIT ?2`,
+  fullSessionsAfter(id: number, limit: number): FullSession[] {
+    type Row = Omit<FullSession, "totals"> & Required<SourceTotals> & { readonly ended: number | null };
+    const rows = this.#accountRows<Row>(
+      `SELECT id, device, source, session, ended IS NOT NULL AS ended, frames, stored, duplicates, conflicts, refused,
+       skipped, expired FROM sessions WHERE id > ?1 AND account = 'full' ORDER BY id LIMIT ?2`,
       [id, limit],
     );
+    return rows.map(({ id: rowId, device, source, session, ended, expired, ...counts }) => {
+      const totals = expired === 0 ? counts : { ...counts, expired };
+      return { id: rowId, device, source, session, totals: ended === 1 ? totals : undefined };
+    });
+  }
+
+  /** Whether there is an account of this session, which every session has that stored anything. */
+  hasSession(device: string, source: string, session: string): boolean {
+    return this.#inOneRead(() => {
+      if (readVersion(this.#database) === 1) return true;
+      const statement = this.#database.prepare<unknown, string[]>(
+        "SELECT 1 FROM sessions WHERE device = ?1 AND source = ?2 AND session = ?3",
+      );
+      try {
+        return statement.values(device, source, session).length > 0;
+      } finally {
+        statement.finalize();
+      }
+    });
   }
 
   /** The next ranges of numbers of a session that have an outcome, from the one that begins at `first`. */
-  accountedFrom(sessionId: number, first: number, limit: number): { first: number; last: number }[] {
+  accountedFrom(sessionId: number, first: number, limit: number): OutcomeRange[] {
     return this.#accountRows(
-      "SELECT first, last FROM outcomes WHERE session_id = ?1 AND first >= ?2 ORDER BY first LIMIT ?3",
+      "SELECT first, last, outcome FROM outcomes WHERE session_id = ?1 AND first >= ?2 ORDER BY first LIMIT ?3",
       [sessionId, first, limit],
     );
   }

@@ -1,5 +1,5 @@
 /** The receiver's record of what is stored, as a port. CATALOGUE.md says what is in it. */
-import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd, Stretch } from "../../frame.ts";
+import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd, SourceTotals, Stretch } from "../../frame.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import type { AccountOutcome } from "./outcome-ranges.ts";
 
@@ -25,6 +25,8 @@ export interface FrameRow {
   readonly crc32: number;
   /** When its last byte had arrived, nanoseconds since the epoch by this machine's clock. */
   readonly receivedNs: bigint;
+  /** There is a row at its path, whose file was gone: the number of that row has its frame from this one now. */
+  readonly replaces?: boolean;
 }
 
 /** What became of numbers of a session, `first` and `last` included. */
@@ -42,6 +44,14 @@ export interface SessionSeen {
   readonly atNs: bigint;
   /** The sender's clock minus this machine's; undefined: nothing new is known. */
   readonly clockOffsetNs?: bigint | undefined;
+}
+
+/** How many numbers have which outcome. */
+export interface Account {
+  /** `frames`: those that have one. */
+  readonly totals: SourceTotals;
+  /** The highest of them; -1: there is none. */
+  readonly last: number;
 }
 
 /** What is recorded together. */
@@ -80,6 +90,8 @@ export interface Catalogue {
    * is stored under that name. Names by the thousand pictures cost no more than others.
    */
   findEqual(frame: Frame, crc32: number): StoredFrame[] | undefined;
+  /** What is known of a source and session; undefined if that is not all that happened to it. */
+  accountOf(origin: Origin): Account | undefined;
   /** Whether any frame is recorded at this path. */
   holds(path: string): boolean;
   /**
@@ -112,6 +124,20 @@ export const noteWords: readonly string[] = [
   "no-end-marker",
   "wrong-ancillary-checksum",
 ];
+
+/** Counts of numbers by outcome, as totals. */
+export function totalsOf(counts: ReadonlyMap<AccountOutcome, number>): SourceTotals {
+  const count = (outcome: AccountOutcome): number => counts.get(outcome) ?? 0;
+  const totals = {
+    frames: [...counts.values()].reduce((sum, each) => sum + each, 0),
+    stored: count("stored"),
+    duplicates: count("duplicate"),
+    conflicts: count("conflict"),
+    refused: count("refused"),
+    skipped: count("gap"),
+  };
+  return count("expired") === 0 ? totals : { ...totals, expired: count("expired") };
+}
 
 /** What the result of a frame, or of a gap, is for its numbers. */
 export function accountOutcomeOf(result: Outcome | "expired" | RefusalReason, gap?: Gap): AccountOutcome {

@@ -7,7 +7,7 @@
  * before the rows leaves files that nobody knows; when their frames are sent again they are adopted, not stored twice.
  */
 import { assert } from "../../errors.ts";
-import type { Origin, Outcome, RefusalReason } from "../../frame.ts";
+import { type Origin, type Outcome, type RefusalReason, sharesTotals } from "../../frame.ts";
 import { isNameError } from "../../system/errno.ts";
 import type { Disk } from "../../system/file-system.ts";
 import { outcomeOf } from "../store/duplicates.ts";
@@ -66,6 +66,7 @@ export class CommitGroup {
       if (this.#adopted.length > 0) await completed((done) => disk.sync(this.#adopted, done));
       if (flushes) await completed((done) => directories.sync(done));
       this.#record();
+      this.#compareEnds();
       return this.#results;
     } finally {
       this.#closeAdopted();
@@ -102,7 +103,7 @@ export class CommitGroup {
     // A row whose file somebody removed: the frame goes back to where the row says it is.
     for (const row of equals ?? []) {
       if (this.#paths.has(row.path) || directories.prepare(row.path) !== undefined) continue;
-      const moved = this.#move(staged, row.path, row.number);
+      const moved = this.#move(staged, row.path, row.number, true);
       if (moved !== undefined) return moved;
     }
 
@@ -156,14 +157,14 @@ export class CommitGroup {
   }
 
   /** Undefined: something has this name. */
-  #move(staged: Staged, path: string, number: number): Outcome | RefusalReason | undefined {
+  #move(staged: Staged, path: string, number: number, replaces = false): Outcome | RefusalReason | undefined {
     try {
       if (!staged.draft.moveTo(`${this.#options.root}/${path}`)) return undefined;
     } catch (error) {
       if (isNameError(error)) return "name";
       throw error;
     }
-    return this.#addRow(staged, path, number);
+    return this.#addRow(staged, path, number, replaces);
   }
 
   /** The same bytes without a row: left by a run that ended between naming and recording. */
@@ -173,9 +174,9 @@ export class CommitGroup {
     return this.#addRow(staged, path, number);
   }
 
-  #addRow(staged: Staged, path: string, number: number): Outcome {
+  #addRow(staged: Staged, path: string, number: number, replaces = false): Outcome {
     const { frame, crc32, receivedNs } = staged;
-    const row = { frame, path, number, crc32, receivedNs };
+    const row = { frame, path, number, crc32, receivedNs, replaces };
     this.#rows.push(row);
     this.#paths.add(path);
     const sameNames = this.#rowsByName.get(frame.name);
@@ -196,6 +197,16 @@ export class CommitGroup {
     this.#options.catalogue.record({ frames, gaps, stretches, ends, outcomes, offered, nowNs });
   }
 
+  /** What a sender says of its numbers is compared with what became of them, the group included. */
+  #compareEnds(): void {
+    for (const [index, item] of this.#items.entries()) {
+      if (item.kind !== "end") continue;
+      const account = this.#options.catalogue.accountOf(item.end.origin);
+      if (account === undefined || sharesTotals(item.end.totals, account.totals, account.last)) continue;
+      this.#results[index] = account.totals;
+    }
+  }
+
   /** Of each number of the group. Those that follow each other, as most do, are one. */
   #outcomes(): NumberOutcome[] {
     const outcomes: NumberOutcome[] = [];
@@ -203,7 +214,8 @@ export class CommitGroup {
     for (let index = 0; index < this.#items.length; index += 1) {
       const item = this.#items[index];
       const result = this.#results[index];
-      if (item === undefined || result === undefined || item.kind === "end" || item.kind === "stretch") continue;
+      if (item === undefined || result === undefined || typeof result === "object") continue;
+      if (item.kind === "end" || item.kind === "stretch") continue;
       const { origin } = item.kind === "frame" ? item.frame : item.gap;
       const first = item.kind === "frame" ? item.frame.sequence : item.gap.firstSequence;
       const end = item.kind === "frame" ? first : first + item.gap.count - 1;

@@ -13,6 +13,7 @@ import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { catalogueTables, catalogueVersion } from "./catalogue-tables.ts";
 import {
+  type Account,
   type Catalogue,
   type CatalogueBatch,
   catalogueFile,
@@ -20,9 +21,11 @@ import {
   lockFile,
   noteWords,
   type StoredFrame,
+  totalsOf,
 } from "./catalogue.ts";
 import { LastNames } from "./last-names.ts";
 import { migrateTo2 } from "./migrate-catalogue.ts";
+import type { AccountOutcome } from "./outcome-ranges.ts";
 import { type SessionAccount, sessionAccountsOf } from "./session-accounts.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 
@@ -124,6 +127,7 @@ class SqliteCatalogue implements Catalogue {
   readonly #find: AnyStatement;
   readonly #named: AnyStatement;
   readonly #findEqual: AnyStatement;
+  readonly #account: AnyStatement;
   readonly #holds: AnyStatement;
   readonly #begin: AnyStatement;
   readonly #beginReading: AnyStatement;
@@ -137,6 +141,8 @@ class SqliteCatalogue implements Catalogue {
   readonly #outcomes: SqliteOutcomes;
   /** Prepared when something expires for the first time: most receivers remove nothing. */
   #expiry: { readonly find: AnyStatement; readonly remove: AnyStatement; readonly bury: AnyStatement } | undefined;
+  /** Prepared when a file that was removed comes again for the first time. */
+  #ownerOf: AnyStatement | undefined;
   /** Inside `reading`; and whether its transaction has begun, which waits for the first question. */
   #reading = false;
   #readBegun = false;
@@ -152,6 +158,10 @@ class SqliteCatalogue implements Catalogue {
     this.#find = this.#prepare(found);
     this.#named = this.#prepare("SELECT 1 FROM frames WHERE device = ?1 AND source = ?2 AND name = ?3 LIMIT 1");
     this.#findEqual = this.#prepare(`${found} AND crc32 = ?5 AND bytes = ?6`);
+    this.#account = this.#prepare(
+      `SELECT outcome, sum(last - first + 1), max(last) FROM sessions LEFT JOIN outcomes ON session_id = id
+       WHERE device = ?1 AND source = ?2 AND session = ?3 AND account = 'full' GROUP BY outcome`,
+    );
     this.#holds = this.#prepare("SELECT 1 FROM frames WHERE path = ?1");
     this.#begin = this.#prepare("BEGIN IMMEDIATE");
     this.#beginReading = this.#prepare("BEGIN");
@@ -213,6 +223,20 @@ class SqliteCatalogue implements Catalogue {
     return storedFrames(this.#ask(this.#findEqual, device, source, name, capturedNs, crc32, bytes));
   }
 
+  accountOf({ device, source, session }: Origin): Account | undefined {
+    const counts = new Map<AccountOutcome, number>();
+    let highest = -1;
+    const rows = this.#ask(this.#account, device, source, session) as [AccountOutcome | null, number, number][];
+    if (rows.length === 0) return undefined;
+    for (const [outcome, count, last] of rows) {
+      // A session without any outcome has a row all the same.
+      if (outcome === null) continue;
+      counts.set(outcome, count);
+      highest = Math.max(highest, last);
+    }
+    return { totals: totalsOf(counts), last: highest };
+  }
+
   holds(path: string): boolean {
     return this.#ask(this.#holds, path).length > 0;
   }
@@ -226,8 +250,9 @@ class SqliteCatalogue implements Catalogue {
     for (const { frame } of batch.frames) this.#lastNames.stored(frame.origin, frame.name);
   }
 
-  #recordFrame({ frame, path, number, crc32, receivedNs }: FrameRow): void {
+  #recordFrame({ frame, path, number, crc32, receivedNs, replaces = false }: FrameRow): void {
     const { origin, sequence, name, bytes, capturedNs } = frame;
+    if (replaces) this.#handOver(path);
     this.#addFrame.run(
       origin.device,
       origin.source,
@@ -243,6 +268,16 @@ class SqliteCatalogue implements Catalogue {
       frame.notes === undefined ? null : notesText(frame.notes),
       frame.metadata === undefined ? null : metadataText(frame.metadata),
     );
+  }
+
+  /** The frame at this path is of another number from now on: for the one that it was of, it is there already. */
+  #handOver(path: string): void {
+    this.#ownerOf ??= this.#prepare(
+      "SELECT sessions.id, sequence FROM frames JOIN sessions USING (device, source, session) WHERE path = ?1",
+    );
+    for (const [id, sequence] of this.#ownerOf.values(path) as [number, number][]) {
+      this.#outcomes.enter(id, [{ first: sequence, last: sequence, outcome: "duplicate" }]);
+    }
   }
 
   /** Of the numbers of a gap, those that are one: some may have been stored before, unknown to the sender. */

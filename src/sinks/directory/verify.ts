@@ -7,12 +7,13 @@
  */
 import { lstatSync, opendirSync } from "node:fs";
 import { join } from "node:path";
-import type { GapReason } from "../../frame.ts";
+import { type GapReason, sharesTotals, type SourceTotals } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import { describe, errorCode } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
-import { CatalogueReader, type EndedSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
-import { ownFolder } from "./catalogue.ts";
+import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
+import { ownFolder, totalsOf } from "./catalogue.ts";
+import { type AccountOutcome, type OutcomeRange, OutcomeRanges } from "./outcome-ranges.ts";
 
 export interface FoundFrame {
   readonly device: string;
@@ -49,6 +50,32 @@ export type Finding =
       readonly firstSequence: number;
       readonly count: number;
     }
+  /** Numbers that a session stored, of which the catalogue has no frame any more; nor has it been removed by us. */
+  | {
+      readonly kind: "unrecorded";
+      readonly device: string;
+      readonly source: string;
+      readonly session: string;
+      readonly firstSequence: number;
+      readonly count: number;
+    }
+  /** Frames of a session of which the catalogue has no account any more. */
+  | {
+      readonly kind: "no-account";
+      readonly device: string;
+      readonly source: string;
+      readonly session: string;
+      readonly frames: number;
+    }
+  /** What the sender said at the end is not what became of its numbers. */
+  | {
+      readonly kind: "totals-differ";
+      readonly device: string;
+      readonly source: string;
+      readonly session: string;
+      readonly claimed: SourceTotals;
+      readonly found: SourceTotals;
+    }
   /** Not a difference: a source's latest session has not said that it is over. */
   | { readonly kind: "unended"; readonly device: string; readonly source: string; readonly session: string };
 
@@ -64,8 +91,12 @@ export interface SourceReport {
   changed: number;
   /** Frames, not rows of gaps. */
   gapFrames: number;
-  /** Numbers of its ended sessions without an outcome. */
+  /** Numbers of its ended sessions without an outcome, and frames of sessions without an account. */
   unaccounted: number;
+  /** Numbers that were stored and whose frames the catalogue does not have. */
+  unrecorded: number;
+  /** Sessions of which sender and receiver do not share the totals. */
+  differing: number;
   /** Its latest session has said that it is over. */
   ended: boolean;
 }
@@ -80,7 +111,9 @@ export interface VerifyReport {
   readonly unknown: number;
   readonly gapFrames: number;
   readonly unaccounted: number;
-  /** Nothing is missing, changed, unknown or unaccounted, and there is no gap. */
+  readonly unrecorded: number;
+  readonly differing: number;
+  /** The account holds, and there is no gap. */
   readonly clean: boolean;
 }
 
@@ -122,6 +155,9 @@ interface SessionSeen {
   readonly source: string;
   readonly session: string;
   lastMs: number;
+  frames: number;
+  /** The numbers of its rows. */
+  readonly numbers: OutcomeRanges;
 }
 
 class Verification {
@@ -129,6 +165,8 @@ class Verification {
   readonly #options: VerifyOptions;
   readonly #sources = new Map<string, SourceReport>();
   readonly #sessions = new Map<string, SessionSeen>();
+  /** Of the rows of frames, the last that was read. */
+  #lastId = 0;
   #unknown = 0;
   #unknownPaths: string[] = [];
   #unknownYoung = false;
@@ -156,6 +194,8 @@ class Verification {
     const changed = sum((source) => source.changed);
     const gapFrames = sum((source) => source.gapFrames);
     const unaccounted = sum((source) => source.unaccounted);
+    const unrecorded = sum((source) => source.unrecorded);
+    const differing = sum((source) => source.differing);
     return {
       sources,
       frames: sum((source) => source.frames),
@@ -165,19 +205,20 @@ class Verification {
       unknown: this.#unknown,
       gapFrames,
       unaccounted,
-      clean: missing + changed + this.#unknown + gapFrames + unaccounted === 0,
+      unrecorded,
+      differing,
+      clean: missing + changed + this.#unknown + gapFrames + unaccounted + unrecorded + differing === 0,
     };
   }
 
   async #checkFrames(): Promise<void> {
     const framesAll = this.#reader.countFrames();
-    let lastId = 0;
     for (;;) {
       // Each page is a read of its own: one long read would keep the receiver from tidying up its log.
-      const page = this.#reader.framesAfter(lastId, pageRows);
+      const page = this.#reader.framesAfter(this.#lastId, pageRows);
       if (page.length === 0) return;
       for (const row of page) {
-        lastId = row.id;
+        this.#lastId = row.id;
         this.#checkFrame(row);
         this.#framesDone += 1;
         this.#bytesDone += row.bytes;
@@ -190,15 +231,13 @@ class Verification {
   }
 
   #checkFrame(row: ReadFrame): void {
-    const { device, source, session, name, path, bytes } = row;
+    const { device, source, name, path, bytes } = row;
     const report = this.#sourceOf(device, source);
     report.frames += 1;
     report.bytes += bytes;
     if (row.number > 1) report.conflicts += 1;
-    const key = `${device}\0${source}\0${session}`;
-    const seen = this.#sessions.get(key);
-    if (seen === undefined) this.#sessions.set(key, { device, source, session, lastMs: row.receivedMs });
-    else seen.lastMs = Math.max(seen.lastMs, row.receivedMs);
+    const seen = this.#see(row);
+    seen.lastMs = Math.max(seen.lastMs, row.receivedMs);
 
     const problem = this.#problemOf(row);
     // A frame whose file was missing may have been stored again, with a row that is not this one.
@@ -210,6 +249,18 @@ class Verification {
       report.changed += 1;
       this.#options.found({ kind: "changed", device, source, name, path, detail: problem });
     }
+  }
+
+  #see({ device, source, session, sequence }: ReadFrame): SessionSeen {
+    const key = `${device}\0${source}\0${session}`;
+    let seen = this.#sessions.get(key);
+    if (seen === undefined) {
+      seen = { device, source, session, lastMs: 0, frames: 0, numbers: new OutcomeRanges() };
+      this.#sessions.set(key, seen);
+    }
+    seen.frames += 1;
+    seen.numbers.enter(sequence, sequence, "stored");
+    return seen;
   }
 
   /** `missing`, or how the file differs from its row; `undefined` if it does not. */
@@ -293,13 +344,14 @@ class Verification {
     }
   }
 
-  /**
-   * Only of sessions that have ended: before, numbers are on their way, and not in order. One that was cut off has told
-   * nobody how many there were; that it was is told by `unended`.
-   */
   async #checkAccounts(): Promise<void> {
+    for (const { device, source, session, frames } of this.#sessions.values()) {
+      if (this.#reader.hasSession(device, source, session)) continue;
+      this.#sourceOf(device, source).unaccounted += frames;
+      this.#options.found({ kind: "no-account", device, source, session, frames });
+    }
     for (let lastId = 0; ;) {
-      const page = this.#reader.endedSessionsAfter(lastId, pageRows);
+      const page = this.#reader.fullSessionsAfter(lastId, pageRows);
       if (page.length === 0) return;
       for (const session of page) {
         lastId = session.id;
@@ -308,24 +360,65 @@ class Verification {
     }
   }
 
-  async #checkAccount({ id, frames, ...of }: EndedSession): Promise<void> {
-    const missing = (firstSequence: number, end: number): void => {
+  async #checkAccount({ id, totals, ...of }: FullSession): Promise<void> {
+    const report = this.#sourceOf(of.device, of.source);
+    // Only a session that has ended has told how many there are: before, numbers are on their way, and not in order.
+    const frames = totals?.frames ?? 0;
+    const before = report.unaccounted;
+    const unaccounted = (firstSequence: number, end: number): void => {
       const count = Math.min(end, frames) - firstSequence;
       if (count <= 0) return;
-      this.#sourceOf(of.device, of.source).unaccounted += count;
+      report.unaccounted += count;
       this.#options.found({ kind: "unaccounted", ...of, firstSequence, count });
     };
+    const counts = new Map<AccountOutcome, number>();
+    const stored = new OutcomeRanges();
     let next = 0;
-    while (next < frames) {
+    for (;;) {
       const page = this.#reader.accountedFrom(id, next, pageRows);
-      for (const { first, last } of page) {
-        missing(next, first);
+      if (page.length === 0) break;
+      for (const { first, last, outcome } of page) {
+        unaccounted(next, first);
         next = last + 1;
+        counts.set(outcome, (counts.get(outcome) ?? 0) + next - first);
+        if (outcome === "stored" || outcome === "conflict") stored.enter(first, last, "stored");
       }
       await this.#turn();
-      if (page.length > 0) continue;
-      missing(next, frames);
-      return;
+    }
+    unaccounted(next, frames);
+    const account = totalsOf(counts);
+    // Where numbers have no outcome, totals cannot be shared.
+    if (totals !== undefined && report.unaccounted === before && !sharesTotals(totals, account, next - 1)) {
+      report.differing += 1;
+      this.#options.found({ kind: "totals-differ", ...of, claimed: totals, found: account });
+    }
+    await this.#checkStored(of, stored);
+  }
+
+  /** Each number that a session stored has its row. */
+  async #checkStored(of: Omit<FullSession, "id" | "totals">, stored: OutcomeRanges): Promise<void> {
+    const withoutRow = (): OutcomeRange[] => {
+      const numbers = this.#sessions.get(`${of.device}\0${of.source}\0${of.session}`)?.numbers.ranges ?? [];
+      return difference(stored.ranges, numbers);
+    };
+    // It may have been stored since the rows were read.
+    if (withoutRow().length > 0) await this.#readNewRows();
+    for (const { first, last } of withoutRow()) {
+      const count = last - first + 1;
+      this.#sourceOf(of.device, of.source).unrecorded += count;
+      this.#options.found({ kind: "unrecorded", ...of, firstSequence: first, count });
+    }
+  }
+
+  async #readNewRows(): Promise<void> {
+    for (;;) {
+      const page = this.#reader.framesAfter(this.#lastId, pageRows);
+      if (page.length === 0) return;
+      for (const row of page) {
+        this.#lastId = row.id;
+        this.#see(row);
+      }
+      await this.#turn();
     }
   }
 
@@ -345,8 +438,8 @@ class Verification {
     const key = `${device}\0${source}`;
     let report = this.#sources.get(key);
     if (report === undefined) {
-      const none = { frames: 0, bytes: 0, conflicts: 0, missing: 0, changed: 0, gapFrames: 0, unaccounted: 0 };
-      report = { device, source, ...none, ended: false };
+      const none = { frames: 0, bytes: 0, conflicts: 0, missing: 0, changed: 0, gapFrames: 0 };
+      report = { device, source, ...none, unaccounted: 0, unrecorded: 0, differing: 0, ended: false };
       this.#sources.set(key, report);
     }
     return report;
@@ -358,4 +451,22 @@ class Verification {
     await new Promise<void>((resolve) => setImmediate(resolve));
     this.#options.signal?.throwIfAborted();
   }
+}
+
+/** The numbers of `ranges` that are in none of `others`; both in order. */
+function difference(ranges: readonly OutcomeRange[], others: readonly OutcomeRange[]): OutcomeRange[] {
+  const left: OutcomeRange[] = [];
+  let index = 0;
+  for (const range of ranges) {
+    let { first } = range;
+    while (index < others.length && (others[index] as OutcomeRange).last < first) index += 1;
+    for (let at = index; at < others.length; at += 1) {
+      const other = others[at] as OutcomeRange;
+      if (other.first > range.last) break;
+      if (other.first > first) left.push({ ...range, first, last: other.first - 1 });
+      first = other.last + 1;
+    }
+    if (first <= range.last) left.push({ ...range, first });
+  }
+  return left;
 }

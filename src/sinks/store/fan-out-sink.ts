@@ -218,6 +218,8 @@ function combinedVerdict(verdicts: readonly Verdict[]): Verdict {
 function combinedResult(results: readonly Result[]): Result {
   const failure = results.find((result) => result instanceof Error);
   if (failure !== undefined) return failure;
+  const totals = results.find((result) => typeof result === "object");
+  if (totals !== undefined) return totals;
   const outcomes = results.filter(isOutcome);
   const refusal = results.find((result) => !isOutcome(result));
   if (refusal !== undefined) return refusal;

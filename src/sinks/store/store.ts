@@ -11,6 +11,7 @@ import type {
   Outcome,
   RefusalReason,
   SourceEnd,
+  SourceTotals,
   Stretch,
   Verdict,
 } from "../../frame.ts";
@@ -44,8 +45,8 @@ export type StagedNote =
 
 export type StagedItem<D extends Draft = Draft> = StagedFrame<D> | StagedNote;
 
-/** What became of one item of a group that was committed. */
-export type Result = Outcome | RefusalReason;
+/** What became of one item of a group that was committed. Totals: an end is recorded whose totals are not these. */
+export type Result = Outcome | RefusalReason | SourceTotals;
 
 /** What room is needed for. */
 export interface SpaceRequest {

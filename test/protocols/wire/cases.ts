@@ -236,7 +236,14 @@ export const roundTrips: readonly {
     } as const;
     return { name: "STRETCH", bytes: encoded((w) => w.stretch(value)), decode: (r, h) => r.stretch(h), value };
   })(),
-  { name: "ENDED", bytes: encoded((w) => w.ended(6)), decode: (r, h) => r.ended(h), value: 6 },
+  (() => {
+    const value = { sourceIndex: 6, account: totals };
+    return { name: "ENDED", bytes: encoded((w) => w.ended(value)), decode: (r, h) => r.ended(h), value };
+  })(),
+  (() => {
+    const value = { sourceIndex: 6, account: undefined };
+    return { name: "ENDED", bytes: encoded((w) => w.ended(value)), decode: (r, h) => r.ended(h), value };
+  })(),
   { name: "PROGRESS", bytes: encoded((w) => w.progress(2 ** 40)), decode: (r, h) => r.progress(h), value: 2 ** 40 },
   { name: "BYE", bytes: encoded((w) => w.bye(true)), decode: (r, h) => r.bye(h), value: true },
 ];
@@ -301,7 +308,7 @@ export const cases: readonly Case[] = [
   {
     name: "every kind",
     bytes: concat(...roundTrips.map((each) => each.bytes)),
-    kinds: [1, 1, 2, 3, 4, 5, 6, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 17, 20, 18],
+    kinds: [1, 1, 2, 3, 4, 5, 6, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 17, 17, 20, 18],
   },
   {
     name: "unknown kinds are skipped with their payload",

@@ -101,6 +101,7 @@ export class DirectoryPlace implements SinkPlace {
       reading: (run) => catalogue.reading(run),
       find: (origin, name, capturedNs) => catalogue.find(origin, name, capturedNs),
       findEqual: (frame, crc32) => catalogue.findEqual(frame, crc32),
+      accountOf: (origin) => catalogue.accountOf(origin),
       holds: (path) => catalogue.holds(path),
       record: (batch) => {
         if (this.#broken) throw Object.assign(new Error("broken for a test"), { code: "SQLITE_FULL" });

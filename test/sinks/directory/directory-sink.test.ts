@@ -308,6 +308,7 @@ describe("directory sink: files", () => {
           reading: (run) => catalogue.reading(run),
           find: (...args) => catalogue.find(...args),
           findEqual: (...args) => catalogue.findEqual(...args),
+          accountOf: (of) => catalogue.accountOf(of),
           holds: (path) => catalogue.holds(path),
           expire: (paths, nowNs) => catalogue.expire(paths, nowNs),
           close: () => catalogue.close(),
@@ -626,7 +627,8 @@ describe("directory sink: the catalogue", () => {
       [4, 6, "gap"],
       [7, 7, "refused"],
       [8, 8, "duplicate"],
-      [10, 10, "stored"],
+      // It is the frame of number 1.
+      [10, 10, "duplicate"],
       [12, 12, "stored"],
       [14, 14, "stored"],
     ]);

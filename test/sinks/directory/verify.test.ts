@@ -49,7 +49,18 @@ describe("verify", () => {
       const { report, findings } = await check();
       expect(findings).toEqual([]);
       expect(report).toEqual({
-        sources: [{ ...expected, missing: 0, changed: 0, gapFrames: 0, unaccounted: 0, ended: true }],
+        sources: [
+          {
+            ...expected,
+            missing: 0,
+            changed: 0,
+            gapFrames: 0,
+            unaccounted: 0,
+            unrecorded: 0,
+            differing: 0,
+            ended: true,
+          },
+        ],
         frames: 3,
         bytes: 19,
         missing: 0,
@@ -57,6 +68,8 @@ describe("verify", () => {
         unknown: 0,
         gapFrames: 0,
         unaccounted: 0,
+        unrecorded: 0,
+        differing: 0,
         clean: true,
       });
     }
@@ -118,10 +131,11 @@ describe("verify", () => {
 
   test("tells gaps that are still open", async () => {
     const ignore = (): void => {};
-    sink.gap(someGap, ignore);
-    sink.gap({ ...someGap, firstSequence: 6, count: 1, name: "1.jpg" }, ignore);
+    const earlier = { ...someGap, ...inSession(otherSession) };
+    sink.gap(earlier, ignore);
+    sink.gap({ ...earlier, firstSequence: 6, count: 1, name: "1.jpg" }, ignore);
     sink.gap(
-      { ...someGap, firstSequence: 7, count: 10, name: "", reason: "dropped", detail: "the link was slower" },
+      { ...earlier, firstSequence: 7, count: 10, name: "", reason: "dropped", detail: "the link was slower" },
       ignore,
     );
     await commit(sink);
@@ -151,11 +165,99 @@ describe("verify", () => {
     expect(report.sources[0]).toMatchObject({ source: "visible", unaccounted: 4 });
     // What is told of them later counts.
     for (const sequence of [3, 6, 7, 8]) await store(sink, frameOf("1.jpg", "1.jpg", { sequence }), "1.jpg");
-    expect((await check()).report).toMatchObject({ unaccounted: 0, clean: true });
-    // More are known than the sender says it had: that is no hole.
-    sink.end(endOf(5), () => {});
+    sink.end({ ...endOf(9), totals: { ...endOf(9).totals, stored: 7, skipped: 2 } }, () => {});
     await commit(sink);
     expect((await check()).report).toMatchObject({ unaccounted: 0, clean: true });
+    // More are known than the sender says it had: that is no hole, and not what it said.
+    sink.end(endOf(5), () => {});
+    await commit(sink);
+    expect((await check()).report).toMatchObject({ unaccounted: 0, differing: 1, clean: false });
+  });
+
+  test("finds totals that are not what became of the numbers", async () => {
+    const results: unknown[] = [];
+    const none = { duplicates: 0, conflicts: 0, refused: 0, skipped: 0 };
+    const found = { frames: 3, stored: 3, ...none };
+    const gap = { ...someGap, firstSequence: 3, count: 1, name: "" };
+    for (const [totals, shared] of [
+      [{ frames: 3, stored: 3, ...none }, true],
+      [{ frames: 3, stored: 1, ...none, duplicates: 2 }, true],
+      [{ frames: 3, stored: 2, ...none, skipped: 1 }, true],
+      [{ frames: 10, stored: 10, ...none }, false],
+      [{ frames: 2, stored: 2, ...none }, false],
+      [{ frames: 3, stored: 10, ...none }, false],
+      [{ frames: 3, stored: 2, ...none }, false],
+    ] as const) {
+      sink.end({ ...endOf(3), totals }, (result) => results.push(result));
+      await commit(sink);
+      expect(results.pop()).toEqual(shared ? "recorded" : found);
+      const { report } = await check();
+      expect([totals.frames, report.clean]).toEqual([totals.frames, shared]);
+    }
+    // One of four was lost, and the sender says that it was stored.
+    sink.gap(gap, () => {});
+    sink.end(endOf(4), () => {});
+    await commit(sink);
+    const { report, findings } = await check();
+    const claimed = { frames: 4, stored: 4, ...none };
+    expect(findings.filter(({ kind }) => kind !== "gap") as unknown[]).toEqual([
+      {
+        kind: "totals-differ",
+        ...endOf(4).origin,
+        claimed,
+        found: { frames: 4, stored: 3, ...none, skipped: 1 },
+      },
+    ]);
+    expect([report.differing, report.unaccounted]).toEqual([1, 0]);
+  });
+
+  test("finds a row that is gone with its file, and an account that is", async () => {
+    const change = (sql: string): void => {
+      sink.dispose();
+      const database = new Database(at(catalogueFile));
+      database.run(sql);
+      database.close();
+      sink = place.open();
+    };
+    change("DELETE FROM frames WHERE sequence = 1");
+    unlinkSync(at("rig/visible/2.jpg"));
+    const of = { device: "rig", source: "visible", session };
+    const { report, findings } = await check();
+    expect(findings as unknown[]).toEqual([{ kind: "unrecorded", ...of, firstSequence: 1, count: 1 }]);
+    expect([report.unrecorded, report.clean]).toEqual([1, false]);
+    change("DELETE FROM sessions");
+    expect((await check()).findings).toContainEqual({ kind: "no-account", ...of, frames: 2 });
+    expect((await check()).report).toMatchObject({ unaccounted: 2, clean: false });
+  });
+
+  test("a file that was removed and came again, in another session or with another number, is no hole", async () => {
+    unlinkSync(at("rig/visible/1.jpg"));
+    await store(sink, frameOf("1.jpg", "1.jpg", { sequence: 7, ...inSession(otherSession) }), "1.jpg");
+    unlinkSync(at("rig/visible/2.jpg"));
+    await store(sink, frameOf("2.jpg", "2.jpg", { sequence: 3 }), "2.jpg");
+    await store(sink, frameOf("2.jpg", "2.jpg", { sequence: 4 }), "2.jpg");
+    const results: unknown[] = [];
+    sink.end(endOf(5), (result) => results.push(result));
+    await commit(sink);
+    expect(results).toEqual(["recorded"]);
+    expect((await check()).report).toMatchObject({ unrecorded: 0, differing: 0, unaccounted: 0, missing: 0 });
+  });
+
+  test("an account that grows while it is read is no difference", async () => {
+    writeFileSync(at("notes.txt"), "by hand");
+    const findings: Finding[] = [];
+    let stored: Promise<unknown> | undefined;
+    await verify({
+      directory: place.directory,
+      settleMs: 0,
+      found: (finding) => {
+        findings.push(finding);
+        // Told behind the rows and before the accounts.
+        stored ??= store(sink, frameOf("4.jpg", "4", { sequence: 3 }), "4");
+      },
+    });
+    await stored;
+    expect(findings.map(({ kind }) => kind)).not.toContain("unrecorded");
   });
 
   test("an account of more ranges than it holds at a time", async () => {
