@@ -54,7 +54,7 @@ export function parseArguments(words: readonly string[], env: Environment): Comm
 }
 
 function sendCommand(options: ParsedOptions): SendCommand {
-  const { inputs, values } = options;
+  const { inputs, values, label } = options;
   const { send, insecure } = values;
   assert(send !== undefined, "the mode is chosen by its option");
   const { host, port } = send;
@@ -68,6 +68,9 @@ function sendCommand(options: ParsedOptions): SendCommand {
     throw new UserError("nothing to send", [
       `name a directory: framepipe --send ${formatAddress(host, port)} visible=./vis`,
     ]);
+  }
+  if (label("unchangedFor") !== undefined && !values.deleteSent) {
+    throw new UserError(`${label("unchangedFor")} is for --delete-sent`, ["add --delete-sent, or leave it out"]);
   }
   return { mode: "send", values, host, port, inputs, streams: streamOptions(options) };
 }

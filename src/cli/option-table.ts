@@ -32,7 +32,7 @@ export type OptionValues = Readonly<
     Record<"include" | "exclude" | "out", readonly string[]> &
     Record<"device" | "spool" | "layout" | "verify", string | undefined> &
     Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections", number> &
-    Record<"maxRate" | "fps" | "retryFor", number | undefined> & {
+    Record<"maxRate" | "fps" | "retryFor" | "unchangedFor", number | undefined> & {
       send: Peer | undefined;
       receive: Address | undefined;
       format: StreamInputOptions["formats"];
@@ -125,6 +125,11 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     deleteSent: {
       conflicts: { lockstep: "an old receiver cannot prove that a frame is stored" },
       help: "remove each file once the receiver has stored it, never before",
+    },
+    unchangedFor: {
+      takes: ["DURATION", duration],
+      defaultText: "60s",
+      help: "with --delete-sent: how long a file must have been stored and unchanged before it is removed",
     },
     retryFor: {
       takes: ["DURATION", duration],

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
+import { restMsDefault } from "../limits.ts";
 import { openSources } from "../sources/open-source.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { SendCommand } from "./command.ts";
@@ -29,6 +30,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     include: values.include,
     exclude: values.exclude,
     deleteSent: values.deleteSent,
+    restMs: values.unchangedFor ?? restMsDefault,
     watch: values.watch,
     framesPerSecond: values.fps,
     order,

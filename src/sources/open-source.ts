@@ -34,6 +34,8 @@ export interface OpenSourcesOptions {
   /** Which are none. */
   readonly exclude: readonly string[];
   readonly deleteSent: boolean;
+  /** With `deleteSent`: how long a file must have been stored and unchanged. */
+  readonly restMs: number;
   /** Directories go on giving frames as they appear. */
   readonly watch: boolean;
   /** Directories give so many frames a second. */
@@ -263,9 +265,9 @@ function openSource(input: Input, streams: number, options: OpenSourcesOptions):
 }
 
 function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): Source {
-  const { clock, include, exclude, deleteSent, watch, order, onProblem } = options;
+  const { clock, include, exclude, deleteSent, restMs, watch, order, onProblem } = options;
   if (kind === "directory") {
-    const common = { name, root: path, include, exclude, deleteSent, onProblem };
+    const common = { name, root: path, include, exclude, deleteSent, restMs, onProblem };
     return watch ? new WatchedDirectory({ ...common, clock, order }) : new DirectorySource({ ...common, clock });
   }
   const only = basename(path);
@@ -273,7 +275,7 @@ function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): So
   if (problem !== undefined) {
     throw new UserError(`${path}: no frame can be named ${quotePath(only)}: ${problem}`, ["rename the file"]);
   }
-  return new DirectorySource({ name, root: dirname(path), clock, only, deleteSent, onProblem });
+  return new DirectorySource({ name, root: dirname(path), clock, only, deleteSent, restMs, onProblem });
 }
 
 /** `streams`: how many there are, because they share what may be kept in memory. */

@@ -109,6 +109,13 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: ["0", "not a number of frames per second: 0"],
   },
+  unchangedFor: {
+    good: [
+      ["90", 90_000],
+      ["1d", 86_400_000],
+    ],
+    wrong: ["soon", "not a duration: soon"],
+  },
   retryFor: {
     good: [
       ["90", 90_000],

@@ -28,6 +28,7 @@ const plain: OpenSourcesOptions = {
   include: [],
   exclude: [],
   deleteSent: false,
+  restMs: 0,
   watch: false,
   framesPerSecond: undefined,
   order: "oldest",

@@ -20,7 +20,9 @@ import { FolderWalk } from "../files/folder-walk.ts";
 import { type Found, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
 import { Heap } from "../files/heap.ts";
 import { incompleteDetail, LeftFiles } from "../files/left-files.ts";
+import { LinkTargets } from "../files/link-targets.ts";
 import { inspectFile, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
+import { RestingFiles } from "../files/resting-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
 
 export type { SourceProblem } from "../files/frame-files.ts";
@@ -38,6 +40,8 @@ export interface DirectorySourceOptions extends FrameFilesOptions {
   readonly only?: string | undefined;
   /** Remove a file once it is stored elsewhere. A link is removed, what it leads to stays. */
   readonly deleteSent?: boolean | undefined;
+  /** With `deleteSent`: how long a file must have been stored and unchanged. Without: no time at all. */
+  readonly restMs?: number | undefined;
 }
 
 interface Waiting {
@@ -57,6 +61,12 @@ export class DirectorySource implements Source {
   readonly #clock: Clock;
   readonly #files: FrameFiles;
   readonly #sent: SentFiles;
+  readonly #resting: RestingFiles;
+  readonly #links = new LinkTargets();
+  readonly #deletes: boolean;
+  readonly #rests: boolean;
+  /** Listed and not settled; only where they are going to rest. */
+  readonly #underWay = new Set<string>();
   readonly #unfinished: LeftFiles;
   readonly #incomplete: LeftFiles;
   /** Of prefixes: the path below the root, ending in `/`; empty for the root. Undefined before the first `list`. */
@@ -74,7 +84,12 @@ export class DirectorySource implements Source {
     this.#only = options.only;
     this.#clock = options.clock;
     this.#files = new FrameFiles(options.only === undefined ? options : { ...options, include: [], exclude: [] });
-    this.#sent = new SentFiles(this.#files, options.deleteSent === true);
+    const { deleteSent = false, restMs = 0, clock } = options;
+    this.#sent = new SentFiles(this.#files, deleteSent);
+    this.#deletes = deleteSent;
+    this.#rests = deleteSent && restMs > 0;
+    const onFate = (): void => this.onReady?.();
+    this.#resting = new RestingFiles({ clock, files: this.#files, sent: this.#sent, deleteSent, restMs, onFate });
     this.#unfinished = new LeftFiles(
       this.#files,
       this.#clock,
@@ -94,13 +109,15 @@ export class DirectorySource implements Source {
     this.#walk ??= this.#start();
     const listed: Listed[] = [];
     const startMs = this.#clock.nowMs();
-    while (listed.length < max) {
+    while (listed.length < max && !this.#resting.isFull) {
       if (!this.#step(this.#walk, listed)) break;
       if (listed.length === 0 && this.#clock.nowMs() - startMs >= sliceMs) return this.#askAgain(0);
     }
     if (listed.length > 0) return listed;
     const next = this.#waiting.first;
     if (next !== undefined) return this.#askAgain(next.dueMs - this.#clock.nowMs());
+    // The run is over when the last file has rested; one that was changed meanwhile may be told of until then.
+    if (this.#underWay.size > 0 || this.#resting.size > 0) return [];
     this.#end();
     return undefined;
   }
@@ -110,14 +127,19 @@ export class DirectorySource implements Source {
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {
-    // What is incomplete may be completed yet: it is never removed.
-    this.#sent.settled(entry, isIncomplete(entry) ? undefined : outcome, crc32);
+    this.#links.settled(entry.name);
+    this.#resting.settled(entry, outcome, crc32);
+    this.#underWay.delete(entry.name);
+    if (this.#deletes && this.#underWay.size === 0 && this.#resting.size === 0) this.onReady?.();
   }
 
   dispose(): void {
     this.#ended = true;
     this.#walk = undefined;
     this.#cancelTimer();
+    this.#resting.close();
+    this.#links.clear();
+    this.#underWay.clear();
     this.#waiting.clear();
     this.#sent.clear();
   }
@@ -183,7 +205,7 @@ export class DirectorySource implements Source {
     else if (found.kind === "folder") this.#enter(walk, `${name}/`);
   }
 
-  #judge(waiting: Waiting, { entry, stats }: FoundFrame, listed: Listed[]): void {
+  #judge(waiting: Waiting, { entry, stats, isLink }: FoundFrame, listed: Listed[]): void {
     const { name, file } = waiting;
     const nowMs = this.#clock.nowMs();
     let waitMs = 0;
@@ -194,6 +216,8 @@ export class DirectorySource implements Source {
       // It is for the session to find that it cannot be read, and to say so.
     }
     if (waitMs === 0) {
+      if (isLink && this.#deletes) this.#links.listed(name, stats);
+      if (this.#rests) this.#underWay.add(name);
       if (file.end !== "incomplete") return this.#add(entry, listed);
       this.#incomplete.add(name, incompleteDetail);
       return this.#add({ ...entry, notes: Note.incomplete }, listed);
@@ -234,8 +258,4 @@ export class DirectorySource implements Source {
       this.#files.report(this.#files.path(""), "empty", detail, hint);
     }
   }
-}
-
-function isIncomplete({ notes = 0 }: FrameEntry): boolean {
-  return (notes & Note.incomplete) !== 0;
 }

@@ -12,6 +12,7 @@ import { nameProblem } from "../../names.ts";
 import type { ListedGap } from "../../ports.ts";
 import { errorCode } from "../../system/errno.ts";
 import { errorText, failureReason, quotePath } from "./file-errors.ts";
+import { ledToRemoved } from "./link-targets.ts";
 import { giveBack, nameBefore } from "./set-aside.ts";
 import { isTemporaryName } from "./temporary-names.ts";
 
@@ -66,7 +67,7 @@ export interface FrameFilesOptions {
  * frame. A failure is `gone` if nothing has that name any more.
  */
 export type Found =
-  | { readonly kind: "frame"; readonly entry: FrameEntry; readonly stats: BigIntStats }
+  | { readonly kind: "frame"; readonly entry: FrameEntry; readonly stats: BigIntStats; readonly isLink: boolean }
   | { readonly kind: "failure"; readonly failure: ListedGap; readonly gone: boolean }
   | { readonly kind: "folder" | "unmatched" | "other" };
 
@@ -139,9 +140,11 @@ export class FrameFiles {
   look(name: string, baseName: string): Found {
     const path = this.path(name);
     let stats: BigIntStats | undefined;
+    let isLink = false;
     try {
       stats = lstatSync(path, { bigint: true });
-      if (stats.isSymbolicLink()) {
+      isLink = stats.isSymbolicLink();
+      if (isLink) {
         stats = statSync(path, { bigint: true });
         if (stats.isDirectory()) {
           this.report(path, "symlink", "a link to a folder is not followed", "give that folder as an input of its own");
@@ -149,6 +152,7 @@ export class FrameFiles {
         }
       }
     } catch (error) {
+      if (isLink && ledToRemoved(path)) return other;
       return this.matches(name, baseName) ? failed(name, error, stats !== undefined) : other;
     }
     if (stats.isDirectory()) return folder;
@@ -160,6 +164,7 @@ export class FrameFiles {
       kind: "frame",
       entry: { name, bytes: Number(stats.size), capturedNs: clampCaptured(stats.mtimeNs) },
       stats,
+      isLink,
     };
   }
 

@@ -37,10 +37,12 @@ export const lookMs = 2;
 export interface FileEvidence {
   readonly end: PictureEnd;
   readonly writers: FileWriters;
+  /** In which it was looked into; see `stateOf`. */
+  readonly state: number;
 }
 
 /** How many milliseconds nothing may have happened to a file with this evidence until it is sent; or Infinity. */
-export function quietMs({ end, writers }: FileEvidence, arrival: Arrival): number {
+export function quietMs({ end, writers }: Omit<FileEvidence, "state">, arrival: Arrival): number {
   if (writers === "open") return Infinity;
   if (end === "incomplete") return 60_000;
   const isKnown = writers === "none";
@@ -96,6 +98,11 @@ export class QuietFile {
   /** After `see`. Returns in how many milliseconds to look again; 0: it is finished. */
   judge(arrival: Arrival, nowMs: number, inspect: (end: PictureEnd | undefined) => FileEvidence): number {
     const evidence = inspect(this.#end);
+    // What was seen is out of date: whoever has written to it since may have closed it.
+    if (evidence.state !== this.#state) {
+      this.see(evidence.state, nowMs);
+      return lookMs;
+    }
     const isOpen = evidence.writers === "open";
     if (isOpen) this.#heldSinceMs ??= nowMs;
     else {
@@ -138,8 +145,10 @@ export function inspectFile(path: string, end?: PictureEnd): FileEvidence {
   try {
     // In this order: when nobody writes any more, what is read then is what was written last.
     const writers = fileWriters(fd);
-    if (writers === "open") return { writers, end: "unknown" };
-    return { writers, end: end ?? pictureEnd(fd, fstatSync(fd).size, path) };
+    const stats = fstatSync(fd, { bigint: true });
+    const state = stateOf(stats);
+    if (writers === "open") return { writers, end: "unknown", state };
+    return { writers, end: end ?? pictureEnd(fd, Number(stats.size), path), state };
   } finally {
     closeSync(fd);
   }

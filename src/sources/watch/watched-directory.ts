@@ -31,7 +31,9 @@ import { type OnFolderEvent, watchFolder, type WatchFolder } from "../../system/
 import { errorText, failureReason } from "../files/file-errors.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { FrameFiles, type FrameFilesOptions, isPossible, type SourceProblem } from "../files/frame-files.ts";
-import { SentFiles } from "../files/sent-files.ts";
+import { LinkTargets } from "../files/link-targets.ts";
+import { RestingFiles, restingMax } from "../files/resting-files.ts";
+import { type SentFate, SentFiles } from "../files/sent-files.ts";
 import { heldDetail, incompleteDetail, LeftFiles } from "../files/left-files.ts";
 import { type Arrival, arrivalOf, inspectFile, lookAgainMs, lookMs } from "../files/quiet-file.ts";
 import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
@@ -68,6 +70,8 @@ export interface WatchedDirectoryOptions extends FrameFilesOptions {
   readonly order?: "oldest" | "newest" | undefined;
   /** Remove a file once it is stored elsewhere. A link is removed, what it leads to stays. */
   readonly deleteSent?: boolean | undefined;
+  /** With `deleteSent`: how long a file must have been stored and unchanged. Without: no time at all. */
+  readonly restMs?: number | undefined;
   /** For tests: `fs.watch` otherwise. */
   readonly watchFolder?: WatchFolder | undefined;
 }
@@ -148,6 +152,8 @@ export class WatchedDirectory implements Source {
   readonly #clock: Clock;
   readonly #files: FrameFiles;
   readonly #sent: SentFiles;
+  readonly #resting: RestingFiles;
+  readonly #links = new LinkTargets();
   readonly #held: LeftFiles;
   readonly #unfinished: LeftFiles;
   readonly #incomplete: LeftFiles;
@@ -180,7 +186,7 @@ export class WatchedDirectory implements Source {
   /** Not every folder could be watched, and that was said. */
   #unwatched = false;
   /** Links to folders that were reported; they are met again in each scan. */
-  readonly #links = new Set<string>();
+  readonly #folderLinks = new Set<string>();
 
   constructor(options: WatchedDirectoryOptions) {
     this.name = options.name;
@@ -189,6 +195,18 @@ export class WatchedDirectory implements Source {
     this.#watchFolder = options.watchFolder ?? watchFolder;
     this.#files = new FrameFiles({ ...options, onProblem: (problem) => this.#report(problem) });
     this.#sent = new SentFiles(this.#files, options.deleteSent === true, (name) => this.#forget(name, noFingerprint));
+    this.#resting = new RestingFiles({
+      clock: this.#clock,
+      files: this.#files,
+      sent: this.#sent,
+      deleteSent: options.deleteSent === true,
+      restMs: options.restMs ?? 0,
+      onFate: (name, fate) => {
+        const wasFull = this.#resting.size + 1 >= restingMax;
+        this.#afterFate(name, fate);
+        if (wasFull) this.onReady?.();
+      },
+    });
     const left = (reason: SourceProblem["reason"], many: string): LeftFiles =>
       new LeftFiles(this.#files, this.#clock, reason, many);
     this.#held = left("held", "files are open for writing for a minute, and not sent until they are closed");
@@ -214,7 +232,7 @@ export class WatchedDirectory implements Source {
     // Which is the newest is known when everything has been looked at, and was quiet.
     const isSorting = this.#state === "starting" || this.#clock.nowMs() < this.#sortingUntilMs;
     if (isSorting && this.#options.order === "newest") liveOnly = true;
-    while (listed.length < max) {
+    while (listed.length < max && !this.#resting.isFull) {
       const ready = this.#ready.first;
       if (ready === undefined) break;
       const current = this.#isToList(ready);
@@ -234,6 +252,7 @@ export class WatchedDirectory implements Source {
   }
 
   open(entry: FrameEntry): OpenedFrame {
+    this.#resting.forget(entry.name);
     return this.#sent.open(entry);
   }
 
@@ -242,14 +261,18 @@ export class WatchedDirectory implements Source {
     const news = this.#underWay.get(name);
     this.#underWay.delete(name);
     if (news !== undefined && news !== "nothing") this.#changedUnderWay -= 1;
-    // What is incomplete may be completed yet: it is never removed.
-    const isIncomplete = ((entry.notes ?? 0) & Note.incomplete) !== 0;
-    const fate = this.#sent.settled(entry, isIncomplete ? undefined : outcome, crc32);
+    this.#links.settled(name);
+    const fate = this.#resting.settled(entry, outcome, crc32);
+    if (fate !== "resting") this.#afterFate(name, fate);
+    if (fate !== "changed" && (news === "live" || news === "changed")) this.#lookAgain(name, news === "live");
+  }
+
+  #afterFate(name: string, fate: SentFate): void {
     if (fate === "gone") this.#forget(name, undefined);
+    if (fate !== "changed") return;
     // It may have the size and time of the one before; the receiver would take it for that one if it were asked.
-    else if (fate === "changed") this.#forget(name, noFingerprint);
-    if (fate === "changed") this.#lookAgain(name, true);
-    else if (news === "live" || news === "changed") this.#lookAgain(name, news === "live");
+    this.#forget(name, noFingerprint);
+    this.#lookAgain(name, true);
   }
 
   dispose(): void {
@@ -257,6 +280,8 @@ export class WatchedDirectory implements Source {
     this.#state = "disposed";
     this.#cancelTimer();
     this.#dropFolders(new Set([""]));
+    this.#resting.close();
+    this.#links.clear();
     this.#walk.clear();
     this.#tickets.clear();
     this.#ready.clear();
@@ -427,6 +452,7 @@ export class WatchedDirectory implements Source {
         ...(finished === "incomplete" && { notes: Note.incomplete }),
       };
       if (finished === "incomplete") this.#incomplete.add(name, incompleteDetail);
+      if (found.isLink && this.#options.deleteSent === true) this.#links.listed(name, found.stats);
       return this.#makeReady(folder, baseName, before, listed, fingerprint, found.entry.capturedNs);
     }
     if (found.kind === "folder") {
@@ -715,8 +741,8 @@ export class WatchedDirectory implements Source {
 
   #report(problem: SourceProblem): void {
     if (problem.reason === "symlink") {
-      if (this.#links.has(problem.path)) return;
-      this.#links.add(problem.path);
+      if (this.#folderLinks.has(problem.path)) return;
+      this.#folderLinks.add(problem.path);
     }
     this.#options.onProblem?.(problem);
   }

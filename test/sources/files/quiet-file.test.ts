@@ -40,12 +40,15 @@ test("how long a file has to be quiet", () => {
 
 describe("a file that waits", () => {
   /** Looks at it at these times, in these states; returns when it was finished. */
-  function finishedMs(evidence: FileEvidence, states: readonly (readonly [untilMs: number, state: number])[]): number {
+  function finishedMs(
+    evidence: Omit<FileEvidence, "state">,
+    states: readonly (readonly [untilMs: number, state: number])[],
+  ): number {
     const file = new QuietFile(0);
     for (let nowMs = 0; ;) {
       const [, state] = states.find(([untilMs]) => nowMs < untilMs) ?? [0, 0];
       file.see(state, nowMs);
-      const waitMs = file.judge("unknown", nowMs, () => evidence);
+      const waitMs = file.judge("unknown", nowMs, () => ({ ...evidence, state }));
       if (waitMs === 0) return nowMs;
       if (nowMs > 100_000) return Infinity;
       nowMs += waitMs;
@@ -68,11 +71,11 @@ describe("a file that waits", () => {
   test("is looked into again only if it has changed, and is held from when it was seen to be open", () => {
     const file = new QuietFile(0);
     const asked: (PictureEnd | undefined)[] = [];
-    const look = (state: number, nowMs: number, evidence: FileEvidence): void => {
+    const look = (state: number, nowMs: number, evidence: Omit<FileEvidence, "state">): void => {
       file.see(state, nowMs);
       file.judge("unknown", nowMs, (end) => {
         asked.push(end);
-        return evidence;
+        return { ...evidence, state };
       });
     };
     look(1, 0, { end: "incomplete", writers: "none" });
@@ -84,6 +87,15 @@ describe("a file that waits", () => {
     expect(file.heldSinceMs).toBeUndefined();
     expect(asked).toEqual([undefined, "incomplete", undefined, undefined, undefined]);
   });
+});
+
+test("what is looked into is the state that was seen, or it is looked at again", () => {
+  const file = new QuietFile(0);
+  file.see(1, 0);
+  const evidence = { end: "complete", writers: "none", state: 2 } as const;
+  expect(file.judge("whole", 0, () => evidence)).toBeGreaterThan(0);
+  file.see(2, 2);
+  expect(file.judge("unknown", 2, () => evidence)).toBe(0);
 });
 
 test("a file that was renamed after it was written has come whole; one that was written here may have", () => {
