@@ -102,10 +102,14 @@ function streamOptions({ values, label }: ParsedOptions): StreamInputOptions {
   return {
     formats,
     nameTemplate: values.name,
+    nameGiven: label("name") !== undefined,
     whenBehind,
     spool,
     spoolBytesMax: values.spoolLimit,
-    onlyForStreams: streamKeys.map(label).find((one) => one !== undefined),
+    onlyForStreams: streamKeys
+      .filter((key) => key !== "name" || !values.watch)
+      .map(label)
+      .find((one) => one !== undefined),
   };
 }
 

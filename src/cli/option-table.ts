@@ -98,7 +98,9 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     name: {
       takes: ["TEMPLATE", plainText],
       default: frameNameDefault,
-      help: "names of a stream's frames, from {date} {time} {sequence} {run} {source} {extension}",
+      help:
+        "names of a stream's frames, and of later pictures of a watched file that is written again and again, from " +
+        "{date} {time} {sequence} {run} {source} {extension}",
     },
     order: {
       takes: ["ORDER", choice(["oldest", "newest"], "newest sends what is live first and the backlog behind it")],

@@ -21,6 +21,7 @@ import { FrameNames } from "./stream/frame-names.ts";
 import { MemoryStore } from "./stream/memory-store.ts";
 import { Spool } from "./stream/spool.ts";
 import { StreamSource } from "./stream/stream-source.ts";
+import type { NamePicture } from "./watch/picture-names.ts";
 import { WatchedDirectory } from "./watch/watched-directory.ts";
 
 export interface OpenSourcesOptions {
@@ -51,6 +52,8 @@ export interface StreamInputOptions {
   /** `source` undefined: of every stream that has none of its own. Of several the last counts. */
   readonly formats: readonly { readonly source: string | undefined; readonly format: StreamFormat }[];
   readonly nameTemplate: string;
+  /** The template is the user's, and no default. */
+  readonly nameGiven: boolean;
   readonly whenBehind: "block" | "spool" | "drop-oldest";
   /** The directory, with `spool`. */
   readonly spool: string | undefined;
@@ -268,7 +271,8 @@ function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): So
   const { clock, include, exclude, deleteSent, restMs, watch, order, onProblem } = options;
   if (kind === "directory") {
     const common = { name, root: path, include, exclude, deleteSent, restMs, onProblem };
-    return watch ? new WatchedDirectory({ ...common, clock, order }) : new DirectorySource({ ...common, clock });
+    if (!watch) return new DirectorySource({ ...common, clock });
+    return new WatchedDirectory({ ...common, clock, order, namePicture: pictureNames(name, options) });
   }
   const only = basename(path);
   const problem = nameProblem(only);
@@ -276,6 +280,14 @@ function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): So
     throw new UserError(`${path}: no frame can be named ${quotePath(only)}: ${problem}`, ["rename the file"]);
   }
   return new DirectorySource({ name, root: dirname(path), clock, only, deleteSent, restMs, onProblem });
+}
+
+/** Only where the user gave a template: without one the receiver numbers what a file was before. */
+function pictureNames(source: string, { streams }: OpenSourcesOptions): NamePicture | undefined {
+  if (!streams.nameGiven) return undefined;
+  const names = new FrameNames(streams.nameTemplate, crypto.randomUUID().slice(0, 8), source);
+  let sequence = 0;
+  return (capturedNs, extension) => names.name(capturedNs, sequence++, extension);
 }
 
 /** `streams`: how many there are, because they share what may be kept in memory. */

@@ -28,6 +28,7 @@ const shared = { json: false, quiet: false, verbose: false, help: false, version
 const streams = {
   formats: [],
   nameTemplate: "{date}/{time}-{sequence}-{run}.{extension}",
+  nameGiven: false,
   whenBehind: "block",
   spool: undefined,
   spoolBytesMax: 4_294_967_296,
@@ -121,6 +122,7 @@ const good: [line: string, expected: Command][] = [
             { source: "ir", format: { kind: "raw", bytes: 16_384 } },
           ],
           nameTemplate: "{sequence}{run}",
+          nameGiven: true,
           whenBehind: "drop-oldest",
           onlyForStreams: "--format",
         },

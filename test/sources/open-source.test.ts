@@ -35,6 +35,7 @@ const plain: OpenSourcesOptions = {
   streams: {
     formats: [],
     nameTemplate: frameNameDefault,
+    nameGiven: false,
     whenBehind: "block",
     spool: undefined,
     spoolBytesMax: 1e9,

@@ -38,6 +38,7 @@ import { heldDetail, incompleteDetail, LeftFiles } from "../files/left-files.ts"
 import { type Arrival, arrivalOf, inspectFile, lookAgainMs, lookMs } from "../files/quiet-file.ts";
 import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { Heap } from "../files/heap.ts";
+import { type NamePicture, PictureNames } from "./picture-names.ts";
 
 /** Work is done in slices of this length, so that frames are sent and acks are read in between. */
 const sliceMs = 5;
@@ -72,6 +73,8 @@ export interface WatchedDirectoryOptions extends FrameFilesOptions {
   readonly deleteSent?: boolean | undefined;
   /** With `deleteSent`: how long a file must have been stored and unchanged. Without: no time at all. */
   readonly restMs?: number | undefined;
+  /** Names pictures of a file that is written again. Undefined: they have its name, and the receiver numbers them. */
+  readonly namePicture?: NamePicture | undefined;
   /** For tests: `fs.watch` otherwise. */
   readonly watchFolder?: WatchFolder | undefined;
 }
@@ -153,6 +156,7 @@ export class WatchedDirectory implements Source {
   readonly #files: FrameFiles;
   readonly #sent: SentFiles;
   readonly #resting: RestingFiles;
+  readonly #names: PictureNames;
   readonly #links = new LinkTargets();
   readonly #held: LeftFiles;
   readonly #unfinished: LeftFiles;
@@ -194,7 +198,11 @@ export class WatchedDirectory implements Source {
     this.#clock = options.clock;
     this.#watchFolder = options.watchFolder ?? watchFolder;
     this.#files = new FrameFiles({ ...options, onProblem: (problem) => this.#report(problem) });
-    this.#sent = new SentFiles(this.#files, options.deleteSent === true, (name) => this.#forget(name, noFingerprint));
+    this.#sent = new SentFiles(this.#files, options.deleteSent === true, (name) => {
+      this.#names.unlisted(name);
+      this.#forget(name, noFingerprint);
+    });
+    this.#names = new PictureNames(options.namePicture);
     this.#resting = new RestingFiles({
       clock: this.#clock,
       files: this.#files,
@@ -246,23 +254,29 @@ export class WatchedDirectory implements Source {
       ready.folder.files.set(ready.baseName, ready.fingerprint);
       const { name } = ready.listed;
       if (name !== "" && !this.#underWay.has(name)) this.#underWay.set(name, "nothing");
-      listed.push(ready.listed);
+      if ("failure" in ready.listed) listed.push(ready.listed);
+      else {
+        const picture = this.#names.list(name, ready.capturedNs);
+        listed.push(picture === name ? ready.listed : { ...ready.listed, name: picture });
+      }
     }
     return listed;
   }
 
   open(entry: FrameEntry): OpenedFrame {
-    this.#resting.forget(entry.name);
-    return this.#sent.open(entry);
+    const name = this.#names.fileOf(entry.name);
+    this.#resting.forget(name);
+    return this.#sent.open({ ...entry, name });
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {
-    const { name } = entry;
+    const name = this.#names.fileOf(entry.name);
+    this.#names.settled(entry.name);
     const news = this.#underWay.get(name);
     this.#underWay.delete(name);
     if (news !== undefined && news !== "nothing") this.#changedUnderWay -= 1;
     this.#links.settled(name);
-    const fate = this.#resting.settled(entry, outcome, crc32);
+    const fate = this.#resting.settled({ ...entry, name }, outcome, crc32);
     if (fate !== "resting") this.#afterFate(name, fate);
     if (fate !== "changed" && (news === "live" || news === "changed")) this.#lookAgain(name, news === "live");
   }
@@ -282,6 +296,7 @@ export class WatchedDirectory implements Source {
     this.#dropFolders(new Set([""]));
     this.#resting.close();
     this.#links.clear();
+    this.#names.clear();
     this.#walk.clear();
     this.#tickets.clear();
     this.#ready.clear();

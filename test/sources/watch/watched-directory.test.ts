@@ -73,6 +73,7 @@ function put(name: string, content: string | Uint8Array = jpeg(name), folder = r
 function hand(name: string, content: string | Uint8Array = jpeg(name)): string {
   const temporary = put(`.${name.replaceAll("/", "_")}`, content);
   const path = join(root, name);
+  mkdirSync(dirname(path), { recursive: true });
   renameSync(temporary, path);
   return path;
 }
@@ -616,6 +617,43 @@ describe.skipIf(!hasFfmpeg)("ffmpeg writes numbered pictures", () => {
     for (let index = 0; index < 60; index += 1) {
       expect(watched.content(index).length).toBe(watched.entry(index).bytes);
     }
+  });
+});
+
+describe("a file that is written again and again", () => {
+  test("has a picture of its own name each time, if there is a way to name them; others keep theirs", async () => {
+    let count = 0;
+    const namePicture = (_capturedNs: bigint, extension: string): string => `picture-${(count += 1)}.${extension}`;
+    const watched = await watching({ namePicture, deleteSent: true });
+    const sendLast = (content: Buffer): void => {
+      expect(watched.content(-1)).toEqual(content);
+      watched.settle(-1);
+    };
+    for (let round = 1; round <= 3; round += 1) {
+      hand("a/latest.jpg", jpeg(`round ${round}`));
+      await watched.until(round);
+      sendLast(jpeg(`round ${round}`));
+      expect(readdirSync(join(root, "a"))).toEqual([]);
+    }
+    hand("other.jpg", jpeg("other"));
+    await watched.until(4);
+    sendLast(jpeg("other"));
+    expect(watched.names).toEqual(["a/latest.jpg", "picture-1.jpg", "picture-2.jpg", "other.jpg"]);
+  });
+
+  test("also while the one before is on its way", async () => {
+    const watched = await watching({ namePicture: () => "second.jpg", settling: false });
+    hand("latest.jpg", jpeg("first"));
+    await watched.until(1);
+    hand("latest.jpg", jpeg("second"));
+    await Bun.sleep(60);
+    watched.settle(0);
+    await watched.until(2);
+    expect(watched.names).toEqual(["latest.jpg", "second.jpg"]);
+    expect(watched.content(1)).toEqual(jpeg("second"));
+    watched.settle(1);
+    await Bun.sleep(50);
+    await watched.until(2);
   });
 });
 
