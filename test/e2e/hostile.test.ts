@@ -434,7 +434,7 @@ async function stillServes(place: Place, receiver: Receiver): Promise<void> {
   const dir = place.path("honest");
   mkdirSync(dir);
   writeFileSync(join(dir, "1.jpg"), "honest");
-  const sender = place.send(receiver.port, [dir], ["--delete-sent"]);
+  const sender = place.send(receiver.port, [dir], ["--delete-sent", "--unchanged-for", "0"]);
   expect(await sender.status()).toBe(0);
   expect(filesBelow(dir)).toEqual([]);
 }

@@ -93,7 +93,7 @@ test("--max-frame at the sender: a larger frame is not sent, is named at both en
   const dir = makeFiles(place.path("vis"), { "1.jpg": small, "2.jpg": large, "3.jpg": small });
   const limit = ["--max-frame", "10K"];
   const receiver = await place.receive(out);
-  const sender = place.send(receiver.port, [dir], [...limit, "--delete-sent"]);
+  const sender = place.send(receiver.port, [dir], [...limit, "--delete-sent", "--unchanged-for", "0"]);
   expect(await sender.status()).toBe(4);
   const detail = "10001 bytes, limit 10000 (--max-frame of the sender)";
   expect(sender.all("refused")).toMatchObject([{ source: "vis", name: "2.jpg", reason: "too-large", detail }]);
@@ -175,7 +175,7 @@ test("--delete-sent: files go when they are stored, and not before; other bytes 
   writeFileSync(join(dir, "sub", "2.jpg"), "TWO");
   utimesSync(join(dir, "sub", "2.jpg"), captured, captured);
   makeFiles(dir, { "4.jpg": "four", "too-large.jpg": new Uint8Array(1_000_001) });
-  const sender = place.send(receiver.port, [dir], ["--delete-sent"]);
+  const sender = place.send(receiver.port, [dir], ["--delete-sent", "--unchanged-for", "0"]);
   expect(await sender.status()).toBe(4);
   expect(filesBelow(dir)).toEqual(["sub/2.jpg", "too-large.jpg"]);
   expect(sender.all("problem")).toMatchObject([{ reason: "kept", path: join(dir, "sub", "2.jpg") }]);
@@ -217,7 +217,7 @@ test.concurrent(
     await using place = await openPlace();
     const [out, dir] = [place.path("captures"), makeFiles(place.path("vis"), { "1.jpg": "one", "2.jpg": "two" })];
     const receiver = await place.receive(out, { words: ["--min-free", "1000000G"] });
-    const sender = place.send(receiver.port, [dir], ["--delete-sent"]);
+    const sender = place.send(receiver.port, [dir], ["--delete-sent", "--unchanged-for", "0"]);
     await sender.waitFor("held");
     sender.signal("SIGTERM");
     expect(await sender.status()).toBe(4);

@@ -14,7 +14,7 @@ test("frames that appear are sent and removed, the program stays, and a signal e
   for (const name of frames.slice(0, 20)) renameSync(join(made, name), join(camera, name));
 
   const receiver = await place.receive(out, { words: ["--once"] });
-  const sender = place.send(receiver.port, ["--watch", "--delete-sent", `visible=${camera}`]);
+  const sender = place.send(receiver.port, ["--watch", "--delete-sent", "--unchanged-for", "0", `visible=${camera}`]);
   const stored = (): number => filesBelow(join(out, "camera", "visible")).length;
   while (stored() < 20) await Bun.sleep(10);
   for (const name of frames.slice(20, 40)) renameSync(join(made, name), join(camera, name));
