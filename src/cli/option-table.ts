@@ -17,7 +17,7 @@ import type { StreamInputOptions } from "../sources/open-source.ts";
 import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
-import { syncHint, whenBehindHint } from "./option-values.ts";
+import { compareHint, syncHint, whenBehindHint } from "./option-values.ts";
 import type { Address } from "./values.ts";
 
 export const modes = ["receive", "send", "verify"] as const;
@@ -38,6 +38,7 @@ export type OptionValues = Readonly<
       format: StreamInputOptions["formats"];
       name: string;
       order: SendingOrder;
+      compare: "auto" | "always";
       whenBehind: StreamInputOptions["whenBehind"] | undefined;
       sync: SyncMode;
     }
@@ -132,6 +133,12 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       takes: ["DURATION", duration],
       defaultText: "60s",
       help: "with --delete-sent: how long a file must have been stored and unchanged before it is removed",
+    },
+    compare: {
+      takes: ["HOW", choice(["auto", "always"], compareHint)],
+      default: "auto",
+      conflicts: { lockstep: "an old receiver does not say what it has" },
+      help: "how to believe that a file is there: auto (name, size and time, where these prove it), always (bytes)",
     },
     retryFor: {
       takes: ["DURATION", duration],

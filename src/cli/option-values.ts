@@ -28,6 +28,8 @@ export function plainText({ text }: RawValue): string {
 
 export const whenBehindHint =
   "block stops reading the stream, spool keeps frames on disk, drop-oldest forgets those that waited longest";
+export const compareHint =
+  "auto reads a file only where name, size and time prove nothing, always compares the bytes of every one";
 export const syncHint = "batch flushes frames in groups, each one by one, never leaves it to the system";
 
 export function choice<const Word extends string>(choices: readonly Word[], hint: string): Parser<Word> {

@@ -31,6 +31,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     exclude: values.exclude,
     deleteSent: values.deleteSent,
     restMs: values.unchangedFor ?? restMsDefault,
+    compareAlways: values.compare === "always",
     watch: values.watch,
     framesPerSecond: values.fps,
     order,

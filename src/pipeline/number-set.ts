@@ -7,8 +7,14 @@ export class NumberSet {
   /** In order; no two touch. */
   readonly #ranges: { first: number; last: number }[] = [];
 
-  /** False: it was there. */
-  add(number: number): boolean {
+  has(number: number): boolean {
+    const at = this.#endingFrom(number);
+    const range = this.#ranges[at];
+    return range !== undefined && range.first <= number;
+  }
+
+  /** The first range that does not end before `number`. */
+  #endingFrom(number: number): number {
     const ranges = this.#ranges;
     let [from, to] = [0, ranges.length];
     const end = ranges.at(-1);
@@ -18,6 +24,13 @@ export class NumberSet {
       if ((ranges[middle] as { last: number }).last < number) from = middle + 1;
       else to = middle;
     }
+    return from;
+  }
+
+  /** False: it was there. */
+  add(number: number): boolean {
+    const ranges = this.#ranges;
+    const from = this.#endingFrom(number);
     // The first that does not end before it, and the one before that.
     const [before, after] = [ranges[from - 1], ranges[from]];
     if (after !== undefined && after.first <= number) return false;

@@ -17,7 +17,7 @@ import { shownStart } from "../protocols/stranger.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import { Deadline } from "./deadline.ts";
-import type { NumberSet } from "./number-set.ts";
+import { NumberSet } from "./number-set.ts";
 
 /** What a connection knows of the hub that all connections share. */
 export interface ConnectionHub {
@@ -89,6 +89,8 @@ export class ReceivingConnection implements LinkHandlers {
   #storedBytes = 0;
   readonly #progress = new Map<Origin, OriginProgress>();
   readonly #counted = new Map<Origin, NumberSet>();
+  /** Of these, what was counted as already there when it was offered on this connection. */
+  readonly #answered = new Map<Origin, NumberSet>();
   #device = "";
 
   /** Once the peer has introduced itself. */
@@ -346,7 +348,9 @@ export class ReceivingConnection implements LinkHandlers {
       const entry = entries[index];
       if (entry === undefined) continue;
       if (verdict.kind === "have" || verdict.kind === "expired") {
-        if (this.#isNew(origin, firstSequence + index)) this.#progressOf(origin).duplicateFrames++;
+        if (!this.#isNew(origin, firstSequence + index)) continue;
+        this.#progressOf(origin).duplicateFrames++;
+        this.#setOf(this.#answered, origin, () => new NumberSet()).add(firstSequence + index);
       } else if (verdict.kind === "refuse") {
         const frame = { ...entry, origin, sequence: firstSequence + index };
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
@@ -385,8 +389,11 @@ export class ReceivingConnection implements LinkHandlers {
       switch (result) {
         case "stored":
         case "conflict":
-          // It may have been sent again because an ack was lost.
-          if (!this.#isNew(frame.origin, frame.sequence)) break;
+          if (!this.#isNew(frame.origin, frame.sequence)) {
+            // It may have been sent again because an ack was lost, or because it is not the one that was there.
+            if (this.#answered.get(frame.origin)?.has(frame.sequence) !== true) break;
+            progress.duplicateFrames--;
+          }
           progress.storedFrames++;
           progress.storedBytes += frame.bytes;
           this.#storedFrames++;
@@ -635,9 +642,13 @@ export class ReceivingConnection implements LinkHandlers {
 
   /** Each number is counted once in a session. */
   #isNew(origin: Origin, sequence: number): boolean {
-    let counted = this.#counted.get(origin);
-    if (counted === undefined) this.#counted.set(origin, (counted = this.#hub.countedOf(origin)));
-    return counted.add(sequence);
+    return this.#setOf(this.#counted, origin, () => this.#hub.countedOf(origin)).add(sequence);
+  }
+
+  #setOf(sets: Map<Origin, NumberSet>, origin: Origin, make: () => NumberSet): NumberSet {
+    let numbers = sets.get(origin);
+    if (numbers === undefined) sets.set(origin, (numbers = make()));
+    return numbers;
   }
 
   #progressOf(origin: Origin): OriginProgress {

@@ -8,7 +8,7 @@
  */
 import { ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
-import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
+import type { FrameEntry, GapReason, RefusalReason, SourceTotals } from "../frame.ts";
 import { chunkBytes, stopMs } from "../limits.ts";
 import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
@@ -62,6 +62,9 @@ export interface SenderResult {
 /** Written to the link when this much has been put together, so that small frames share a write. */
 const flushBytes = chunkBytes;
 
+/** After a comparison that took longer, whoever else waits has a turn. */
+const compareSliceMs = 5;
+
 export class Sending {
   readonly #options: SendingOptions;
   readonly #session: SenderSession;
@@ -87,7 +90,8 @@ export class Sending {
     const prompt = sources.length > 1 || order === "newest" || sources.some((source) => source.live);
     const { wallNs } = clock;
     const needsKeeping = (options.ifNothingIsKept ?? "send") !== "send";
-    const common = { session, device, agent, sources, order, prompt, rateMax };
+    const compares = sources.some((source) => source.confirms !== undefined);
+    const common = { session, device, agent, sources, order, prompt, rateMax, compares };
     this.#session = new SenderSession({ ...common, needsKeeping, wallNs });
     this.#deadline = new Deadline(
       clock,
@@ -245,6 +249,8 @@ export class Sending {
         this.#list(step.sourceIndex, step.max, step.liveOnly);
         if (step.idle) this.#pumpSoon();
         return !step.idle;
+      case "compare":
+        return this.#compare(step.sourceIndex, step.sequence, step.entry, step.crc32);
       case "open":
         this.#open(step.sourceIndex, step.entry);
         return true;
@@ -348,6 +354,18 @@ export class Sending {
         this.#session.listed(sourceIndex, entry, entry.live === true);
       }
     }
+  }
+
+  /** Returns whether the loop goes on: a large file takes its time, and the link must have its turn. */
+  #compare(sourceIndex: number, sequence: number, entry: FrameEntry, crc32: number): boolean {
+    const { clock, sources } = this.#options;
+    const startMs = clock.nowMs();
+    const isSame = sources[sourceIndex]?.confirms?.(entry, crc32) ?? true;
+    this.#session.compared(sourceIndex, sequence, isSame);
+    if (clock.nowMs() - startMs < compareSliceMs) return true;
+    this.#flush();
+    this.#pumpSoon();
+    return false;
   }
 
   #open(sourceIndex: number, entry: Parameters<Source["open"]>[0]): void {

@@ -8,11 +8,11 @@
  * that has fallen far behind has its turn.
  *
  * States of a frame: listed -> offered -> wanted -> sent -> settled, and gap -> gap-sent -> settled for one that will
- * not arrive. A live frame begins as wanted. A lost connection turns offered, wanted and sent back into listed,
- * gap-sent back into gap.
+ * not arrive. A live frame begins as wanted. One that the receiver has is doubted until it is settled, or wanted
+ * because its bytes are others. A lost connection turns all that is not settled back into listed, gap-sent into gap.
  */
 import { assert } from "../errors.ts";
-import type { FrameEntry, GapReason, HeardOutcome, Metadata, SourceTotals } from "../frame.ts";
+import type { FrameEntry, GapReason, HeardOutcome, Metadata, SourceTotals, StoredOutcome } from "../frame.ts";
 import { againFirstMs, againLastMs, againQuietMax, agedFrames } from "../limits.ts";
 import { compareNatural } from "../names.ts";
 import { StretchLog } from "./stretch-log.ts";
@@ -20,7 +20,13 @@ import { StretchLog } from "./stretch-log.ts";
 /** Which unsent frame goes first. */
 export type SendingOrder = "oldest" | "newest";
 
-export type FrameState = "listed" | "offered" | "wanted" | "sent" | "gap" | "gap-sent" | "settled";
+export type FrameState = "listed" | "offered" | "doubted" | "wanted" | "sent" | "gap" | "gap-sent" | "settled";
+
+/** A frame at the receiver, as a verdict tells of it. */
+export interface HeldCopy {
+  readonly outcome: StoredOutcome;
+  readonly crc32: number;
+}
 
 export interface FrameRecord {
   entry: FrameEntry;
@@ -34,6 +40,8 @@ export interface FrameRecord {
   /** What of it was sent on this connection and counts into the window. */
   windowBytes: number;
   crc32: number | undefined;
+  /** What the receiver has of this name, size and time, while it is doubted. */
+  held: HeldCopy | undefined;
   gapReason: GapReason | undefined;
   gapDetail: string;
   /** As how many frames the gap was told that begins here; 0: it was told with an earlier one; undefined: not yet. */
@@ -145,6 +153,7 @@ export class SourceLedger {
       bytes: entry.bytes,
       windowBytes: 0,
       crc32: undefined,
+      held: undefined,
       gapReason: undefined,
       gapDetail: "",
       gapCount: undefined,
@@ -266,7 +275,7 @@ export class SourceLedger {
     return entries;
   }
 
-  /** The next frame or gap to send. In order, it stops at a frame whose answer has not come. */
+  /** The next frame or gap to send, or frame to compare. In order, it stops at a frame whose answer has not come. */
   nextToSend(): NumberedRecord | undefined {
     return (this.spanFrames < agedFrames ? this.#freshest() : undefined) ?? this.#nextInOrder();
   }
@@ -284,8 +293,9 @@ export class SourceLedger {
     for (; this.sendCursor < this.listedFrames; this.sendCursor++) {
       const record = this.record(this.sendCursor);
       if (record === undefined) continue;
-      if (record.state === "wanted" || record.state === "gap") return { sequence: this.sendCursor, record };
-      if (record.state === "listed" || record.state === "offered") return undefined;
+      const { state } = record;
+      if (state === "wanted" || state === "doubted" || state === "gap") return { sequence: this.sendCursor, record };
+      if (state === "listed" || state === "offered") return undefined;
     }
     return undefined;
   }

@@ -37,6 +37,8 @@ export interface OpenSourcesOptions {
   readonly deleteSent: boolean;
   /** With `deleteSent`: how long a file must have been stored and unchanged. */
   readonly restMs: number;
+  /** Compare the bytes of every file that the receiver has by name, size and time. */
+  readonly compareAlways: boolean;
   /** Directories go on giving frames as they appear. */
   readonly watch: boolean;
   /** Directories give so many frames a second. */
@@ -268,9 +270,9 @@ function openSource(input: Input, streams: number, options: OpenSourcesOptions):
 }
 
 function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): Source {
-  const { clock, include, exclude, deleteSent, restMs, watch, order, onProblem } = options;
+  const { clock, include, exclude, deleteSent, compareAlways, restMs, watch, order, onProblem } = options;
   if (kind === "directory") {
-    const common = { name, root: path, include, exclude, deleteSent, restMs, onProblem };
+    const common = { name, root: path, include, exclude, deleteSent, compareAlways, restMs, onProblem };
     if (!watch) return new DirectorySource({ ...common, clock });
     return new WatchedDirectory({ ...common, clock, order, namePicture: pictureNames(name, options) });
   }
@@ -279,7 +281,7 @@ function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): So
   if (problem !== undefined) {
     throw new UserError(`${path}: no frame can be named ${quotePath(only)}: ${problem}`, ["rename the file"]);
   }
-  return new DirectorySource({ name, root: dirname(path), clock, only, deleteSent, restMs, onProblem });
+  return new DirectorySource({ name, root: dirname(path), clock, only, deleteSent, compareAlways, restMs, onProblem });
 }
 
 /** Only where the user gave a template: without one the receiver numbers what a file was before. */

@@ -11,6 +11,7 @@ export class PacedSource implements Source {
   readonly name: string;
   readonly live = true;
   onReady?: () => void;
+  readonly confirms?: (entry: FrameEntry, crc32: number) => boolean;
   readonly #source: Source;
   readonly #clock: Clock;
   readonly #intervalMs: number;
@@ -26,6 +27,7 @@ export class PacedSource implements Source {
     this.#intervalMs = 1000 / framesPerSecond;
     this.#dueAtMs = clock.nowMs();
     source.onReady = () => this.onReady?.();
+    if (source.confirms !== undefined) this.confirms = source.confirms.bind(source);
   }
 
   list(max: number, liveOnly?: boolean): (Listed | ListedStretch)[] | undefined {

@@ -116,6 +116,13 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: ["soon", "not a duration: soon"],
   },
+  compare: {
+    good: [
+      ["always", "always"],
+      ["auto", "auto"],
+    ],
+    wrong: ["sometimes", "found sometimes, expected auto or always"],
+  },
   retryFor: {
     good: [
       ["90", 90_000],

@@ -48,6 +48,7 @@ function sending(values: Partial<OptionValues> = {}, rest: Partial<SendCommand> 
     name: streams.nameTemplate,
     order: "oldest",
     spoolLimit: 4_294_967_296,
+    compare: "auto",
     deleteSent: false,
     lockstep: false,
     maxFrame: 268_435_456,

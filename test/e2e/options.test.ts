@@ -161,7 +161,7 @@ test.skipIf(!mountable)(
   60_000,
 );
 
-test("--delete-sent: files go when they are stored, and not before; other bytes are kept", async () => {
+test("--delete-sent: files go when they are stored, and not before; other bytes are sent first", async () => {
   await using place = await openPlace();
   const out = place.path("captures");
   const dir = makeFiles(place.path("vis"), { "1.jpg": "one", "sub/2.jpg": "two", "3.jpg": "three" });
@@ -177,8 +177,9 @@ test("--delete-sent: files go when they are stored, and not before; other bytes 
   makeFiles(dir, { "4.jpg": "four", "too-large.jpg": new Uint8Array(1_000_001) });
   const sender = place.send(receiver.port, [dir], ["--delete-sent", "--unchanged-for", "0"]);
   expect(await sender.status()).toBe(4);
-  expect(filesBelow(dir)).toEqual(["sub/2.jpg", "too-large.jpg"]);
-  expect(sender.all("problem")).toMatchObject([{ reason: "kept", path: join(dir, "sub", "2.jpg") }]);
+  expect(filesBelow(dir)).toEqual(["too-large.jpg"]);
+  expect(sender.all("conflict")).toMatchObject([{ name: "sub/2.jpg" }]);
+  expect(readFileSync(join(out, "camera", "vis", "sub", "2~2.jpg"), "utf8")).toBe("TWO");
   expect(readFileSync(join(out, "camera", "vis", "sub", "2.jpg"), "utf8")).toBe("two");
   expect(readFileSync(join(out, "camera", "vis", "4.jpg"), "utf8")).toBe("four");
 }, 60_000);

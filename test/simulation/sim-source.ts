@@ -2,6 +2,7 @@
  * A directory of frames in memory that outlives its sender: frames are listed in order, some cannot be read, and with
  * `deleteSent` a frame is gone once it is settled, as a file would be. Then only the receiver has it.
  */
+import { crc32 } from "../../src/bytes/checksum.ts";
 import { SourceError } from "../../src/errors.ts";
 import type { FrameEntry, Outcome } from "../../src/frame.ts";
 import type { Listed, OpenedFrame, Source } from "../../src/ports.ts";
@@ -13,6 +14,8 @@ export interface SimFile {
   readonly capturedNs: bigint;
   /** Fails each time it is read. */
   readonly broken: boolean;
+  /** What an earlier card had under the same name, with the same size and time. */
+  readonly earlier?: Uint8Array;
 }
 
 /** The files of one source; the truth that the archive is compared with. */
@@ -77,6 +80,12 @@ export class SimSource implements Source {
       },
       close: () => undefined,
     };
+  }
+
+  /** A simulated file costs nothing to read, so all are compared. */
+  confirms(entry: FrameEntry, checksum: number): boolean {
+    const file = this.#files.get(entry.name);
+    return file === undefined || crc32(file.bytes) === checksum;
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined): void {

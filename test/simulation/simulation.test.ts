@@ -12,6 +12,7 @@ import { SourceLedger } from "../../src/protocols/source-ledger.ts";
 import { MessageParser } from "../../src/protocols/wire/parser.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import { SimCatalogue } from "./sim-disk.ts";
+import { SimSource } from "./sim-source.ts";
 import { type SimulationOptions, type SimulationReport, simulate } from "./simulation.ts";
 
 const timeoutMs = 120_000;
@@ -113,6 +114,7 @@ describe("a broken rule is caught", () => {
   const { rewind } = SourceLedger.prototype;
   const { commit } = DirectoryStore.prototype;
   const { next } = MessageParser.prototype;
+  const { confirms } = SimSource.prototype;
   const { answer, flushAcks } = WireReceiver.prototype;
   const { commit: append } = AppendStore.prototype;
   const { commit: commitLater } = LaterStore.prototype;
@@ -127,6 +129,7 @@ describe("a broken rule is caught", () => {
     MessageParser.prototype.next = next;
     SourceLedger.prototype.totals = totals;
     SimCatalogue.prototype.accountOf = accountOf;
+    SimSource.prototype.confirms = confirms;
   });
 
   /** One frame more than there was, and it was stored. */
@@ -179,6 +182,11 @@ describe("a broken rule is caught", () => {
 
   test("rows that are not flushed", () => {
     expect(firstFailure({ store: "directory", lie: "catalogue" })).toContain("was acknowledged without a row");
+  }, 120_000);
+
+  test("name, size and time taken for proof", () => {
+    SimSource.prototype.confirms = () => true;
+    expect(firstFailure({})).toMatch(/with other bytes|would not survive|missing at the end/);
   }, 120_000);
 
   test("files that do not have their capture time", () => {

@@ -18,6 +18,7 @@ import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
 import type { Clock, Sink } from "../../src/ports.ts";
 import type { SendingOrder } from "../../src/protocols/source-ledger.ts";
 import type { AccountOutcome } from "../../src/sinks/directory/outcome-ranges.ts";
+import { numberedPath } from "../../src/sinks/store/numbered-path.ts";
 import { StoreSink } from "../../src/sinks/store/store-sink.ts";
 import { Random } from "../support/random.ts";
 import type { Contents } from "./archive-readers.ts";
@@ -85,7 +86,10 @@ class Simulation {
   readonly #network: SimNetwork;
   readonly #store: StoreKind;
   readonly #destination: Destination;
+  readonly #damaging: boolean;
   readonly #folders: readonly SimFolder[];
+  /** The card before it was formatted, until all of it is stored. Undefined: it was, or there was none. */
+  #earlierFolders: readonly SimFolder[] | undefined;
   /** By path below the archive. */
   readonly #truth = new Map<string, SimFile>();
   readonly #deleteSent: boolean;
@@ -114,11 +118,13 @@ class Simulation {
     this.#seed = options.seed;
     const random = (this.#random = new Random(options.seed));
     const delayMsMax = random.pick([1, 5, 50, 300]);
+    const damage = random.chance(0.2) ? 0.002 : 0;
+    this.#damaging = damage > 0;
     this.#network = new SimNetwork(this.#clock, random, {
       delayMsMax,
       // Not slower than a bad mobile link, or nothing would come to its end.
       capacityBytes: Math.max(delayMsMax * 100, random.pick([1_000, 20_000, 300_000, 4_000_000])),
-      damage: random.chance(0.2) ? 0.002 : 0,
+      damage,
     });
     this.#store = options.store ?? storeOf(options.seed);
     this.#destination = makeDestination(this.#store, {
@@ -132,11 +138,16 @@ class Simulation {
     this.#order = random.chance(0.3) ? "newest" : "oldest";
     this.#rateMax = random.chance(0.1) ? 1 + random.int(5_000) : undefined;
     this.#folders = this.#makeFolders();
+    const earlier = this.#folders.map(({ source, files }) => ({ source, files: earlierFiles(files) }));
+    if (earlier.some(({ files }) => files.length > 0))
+      this.#earlierFolders = earlier.map((folder) => ({ ...folder, deleted: new Set() }));
   }
 
   #makeFolders(): SimFolder[] {
     const random = this.#random;
     const folders: SimFolder[] = [];
+    // A frame that is given up because it arrives damaged would leave its number to the other.
+    const reformats = this.#destination.outlivesReceiver && !this.#damaging && random.chance(0.2);
     const sources = 1 + random.int(3);
     for (let index = 0; index < sources; index++) {
       const files: SimFile[] = [];
@@ -154,11 +165,19 @@ class Simulation {
         padded.set(bytes, 0);
         const name = random.chance(0.2) ? `sub ${at % 3}/${at}.jpg` : `${at}.jpg`;
         const capturedNs = 1_790_000_000_000_000_000n + BigInt(at) * 33_333_333n;
-        files.push({ name, bytes: padded, capturedNs, broken: random.chance(0.01) });
+        const broken = random.chance(0.01);
+        const file = { name, bytes: padded, capturedNs, broken };
+        if (!reformats || broken || size === 0 || random.chance(0.5)) files.push(file);
+        else files.push({ ...file, earlier: padded.with(0, (padded[0] ?? 0) ^ 0xff) });
       }
       const source = `source-${index}`;
       folders.push({ source, files, deleted: new Set() });
-      for (const file of files) if (!file.broken) this.#truth.set(`${device}/${source}/${file.name}`, file);
+      for (const file of files) {
+        if (file.broken) continue;
+        const path = `${device}/${source}/${file.name}`;
+        if (file.earlier !== undefined) this.#truth.set(path, { ...file, bytes: file.earlier });
+        this.#truth.set(file.earlier === undefined ? path : numberedPath(path, 2), file);
+      }
     }
     return folders;
   }
@@ -247,7 +266,7 @@ class Simulation {
       session: this.#session,
       device,
       agent: "sender",
-      sources: this.#folders.map(
+      sources: (this.#earlierFolders ?? this.#folders).map(
         (folder) =>
           new SimSource({
             folder,
@@ -267,10 +286,20 @@ class Simulation {
         throw new Error(`the receiver does not share the totals of ${event.source}`);
       },
       onDone: (result) => {
-        this.#result = result;
+        if (this.#earlierFolders === undefined) this.#result = result;
+        else this.#formatCard();
       },
     });
     sender.start();
+  }
+
+  /** The camera begins again: the same names, sizes and times, and other pictures. */
+  #formatCard(): void {
+    this.#log("trouble", "card formatted");
+    this.#earlierFolders = undefined;
+    this.#killSenderProcess?.();
+    this.#killSenderProcess = undefined;
+    this.#clock.after(this.#random.int(3000), () => this.#startSender());
   }
 
   #newSession(): string {
@@ -362,13 +391,16 @@ class Simulation {
   /** The sender has been told: now the frame must survive anything. */
   #checkAck(source: string, name: string, outcome: Outcome | undefined): void {
     if (outcome === undefined) return;
-    const path = `${device}/${source}/${name}`;
+    const folders = this.#earlierFolders ?? this.#folders;
+    const sent = folders.find((folder) => folder.source === source)?.files.find((file) => file.name === name);
+    const isSecond = sent?.earlier !== undefined;
+    const path = numberedPath(`${device}/${source}/${name}`, isSecond ? 2 : 1);
     const times = (this.#settled.get(path) ?? 0) + 1;
     this.#settled.set(path, times);
     if (times > 1) throw new Error(`${path} was settled ${times} times in one session`);
     // With many frames each look at the disk takes its time, so only some are looked at.
     if (this.#truth.size > 1000 && times === 1 && this.#settled.size % 100 !== 0) return;
-    if (outcome === "conflict") throw new Error(`${path} was stored as a conflict with itself`);
+    if (outcome === "conflict" && !isSecond) throw new Error(`${path} was stored as a conflict with itself`);
     const file = this.#truth.get(path);
     const { files, rows } = this.#destination.durable();
     const stored = files.get(path);
@@ -423,12 +455,13 @@ class Simulation {
     const expectedFrames = this.#deleteSent && this.#senderCrashes > 0 ? totals.frames : files.length;
     const byThis = [...durable.rows.values()].filter(
       (row) => row.frame.origin.source === source && row.frame.origin.session === this.#session,
-    ).length;
+    );
+    const conflicts = byThis.filter(({ number }) => number > 1).length;
     const truth: SourceTotals = {
       frames: expectedFrames,
-      stored: byThis,
-      duplicates: expectedFrames - broken - byThis,
-      conflicts: 0,
+      stored: byThis.length - conflicts,
+      duplicates: expectedFrames - broken - byThis.length,
+      conflicts,
       refused: 0,
       skipped: broken,
     };
@@ -476,4 +509,11 @@ function equal(one: Uint8Array, other: Uint8Array): boolean {
 function expectEqual(what: string, found: unknown, expected: unknown): void {
   if (!Bun.deepEquals(found, expected))
     throw new Error(`${what}: found ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`);
+}
+
+/** What an earlier card had of these. */
+function earlierFiles(files: readonly SimFile[]): SimFile[] {
+  return files.flatMap(({ earlier, name, capturedNs }) =>
+    earlier === undefined ? [] : [{ name, bytes: earlier, capturedNs, broken: false }],
+  );
 }

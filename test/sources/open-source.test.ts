@@ -29,6 +29,7 @@ const plain: OpenSourcesOptions = {
   exclude: [],
   deleteSent: false,
   restMs: 0,
+  compareAlways: false,
   watch: false,
   framesPerSecond: undefined,
   order: "oldest",

@@ -60,6 +60,14 @@ export type SenderStep =
       readonly liveOnly: boolean;
       readonly idle: boolean;
     }
+  /** The receiver has a frame of this name, size and time: call `compared` with whether it is the same one. */
+  | {
+      readonly type: "compare";
+      readonly sourceIndex: number;
+      readonly sequence: number;
+      readonly entry: FrameEntry;
+      readonly crc32: number;
+    }
   /** Open the frame; call `openFrame` with its size, and go on as it says, or `skipFrame`. */
   | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
   /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
@@ -110,6 +118,8 @@ export interface SenderOptions {
   readonly prompt: boolean;
   /** The driver gives a digest with the last piece of each frame, if the receiver compares it. */
   readonly digest?: boolean;
+  /** The driver compares what the receiver says it has. Absent: that is believed by name, size and capture time. */
+  readonly compares?: boolean;
   /** Frames go to a receiver that keeps them, and to no other: what is acknowledged is removed here. */
   readonly needsKeeping?: boolean;
   /** Cap on the link, in bytes per millisecond. */
@@ -343,6 +353,15 @@ export class SenderSession {
     this.#ledger(sourceIndex).listingDone = true;
   }
 
+  /** The frame of the last `compare` step is the one that the receiver has, or has other bytes and will be sent. */
+  compared(sourceIndex: number, sequence: number, isSame: boolean): void {
+    const ledger = this.#ledger(sourceIndex);
+    const record = ledger.record(sequence);
+    assert(record?.state === "doubted" && record.held !== undefined, "a frame is compared after a compare step");
+    if (isSame) this.#settle(ledger, sequence, record, record.held.outcome, record.held.crc32);
+    else record.state = "wanted";
+  }
+
   /**
    * The frame of the last `open` step has `bytes` bytes, and perhaps metadata that was not listed. Returns how many of
    * the bytes to fill in at once, as after a `chunk` step; undefined: there will be one.
@@ -554,7 +573,12 @@ export class SenderSession {
         record.state = "wanted";
         return;
       case "have":
-        return this.#settle(ledger, sequence, record, verdict.outcome, verdict.crc32);
+        if (this.#options.compares !== true)
+          return this.#settle(ledger, sequence, record, verdict.outcome, verdict.crc32);
+        record.held = verdict;
+        record.state = "doubted";
+        if (sequence < ledger.sendCursor) ledger.sendCursor = sequence;
+        return;
       case "expired":
         return this.#settle(ledger, sequence, record, "expired", verdict.crc32);
       case "unknown":
@@ -756,6 +780,11 @@ export class SenderSession {
       if (next.record.state === "gap") {
         this.#sendGap(ledger, next.sequence, next.record);
         return lookAgain;
+      }
+      if (next.record.state === "doubted") {
+        const { sequence, record } = next;
+        assert(record.held !== undefined, "a doubted frame is held by the receiver");
+        return { type: "compare", sourceIndex: ledger.index, sequence, entry: record.entry, crc32: record.held.crc32 };
       }
       if (!this.#window.mayBegin) continue;
       if (!ledger.mayBegin(this.#nowMs)) {

@@ -99,13 +99,17 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry, sequence: number | undefined): Verdict {
     let have: Verdict = { kind: "want" };
+    let [haveOwn, number] = [false, 0];
     const rows = catalogue.find(origin, entry.name, entry.capturedNs);
     for (const row of rows) {
       if (!row.sameCapture || row.bytes !== entry.bytes) continue;
       if (this.#disk.look(`${this.place}/${row.path}`) !== row.bytes) continue;
       const outcome = outcomeOf(row, { session: origin.session, sequence });
-      // Of several, the one that this very session stored is the one it asks about.
-      if (have.kind === "want" || outcome !== "duplicate") have = { kind: "have", outcome, crc32: row.crc32 };
+      // Of several, the one that this very session stored is the one it asks about; else the one that came last.
+      const isOwn = outcome !== "duplicate";
+      if (isOwn ? haveOwn && row.number < number : haveOwn || row.number < number) continue;
+      have = { kind: "have", outcome, crc32: row.crc32 };
+      [haveOwn, number] = [isOwn, row.number];
     }
     return have;
   }

@@ -89,7 +89,7 @@ export class FrameIndex {
     this.#leftFile = remove(file) ? undefined : file;
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
     this.#offered = this.#prepare(
-      "SELECT session, sequence, number, crc32 FROM held WHERE key = ?1 AND bytes = ?2 AND captured = ?3",
+      "SELECT session, sequence, number, crc32 FROM held WHERE key = ?1 AND bytes = ?2 AND captured = ?3 ORDER BY id",
     );
     this.#equal = this.#prepare(
       "SELECT session, sequence, number FROM held WHERE key = ?1 AND bytes = ?2 AND crc32 = ?3 LIMIT 1",
@@ -117,8 +117,8 @@ export class FrameIndex {
       number,
       number,
     ][];
-    // Of several, the one that this very session stored is the one it asks about.
-    const row = rows.find(([session]) => session === origin.session) ?? rows[0];
+    // Of several, the one that this very session stored is the one it asks about; else the one that came last.
+    const row = rows.findLast(([session]) => session === origin.session) ?? rows.at(-1);
     if (row === undefined) return { kind: "want" };
     const [session, stored, number, crc32] = row;
     const outcome = outcomeOf({ session, sequence: stored, number }, { session: origin.session, sequence });

@@ -55,7 +55,7 @@ export class MemoryStore implements Store<Pieces> {
       const equal = this.#versions(origin, entry.name).filter(
         ({ frame }) => frame.bytes === entry.bytes && frame.capturedNs === entry.capturedNs,
       );
-      const stored = equal.find(({ frame }) => frame.origin.session === origin.session) ?? equal[0];
+      const stored = equal.findLast(({ frame }) => frame.origin.session === origin.session) ?? equal.at(-1);
       if (stored === undefined) return { kind: "want" };
       return { kind: "have", outcome: outcomeFor(stored, { session: origin.session, sequence }), crc32: stored.crc32 };
     });

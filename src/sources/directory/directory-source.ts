@@ -126,6 +126,10 @@ export class DirectorySource implements Source {
     return this.#sent.open(entry);
   }
 
+  confirms(entry: FrameEntry, crc32: number): boolean {
+    return this.#sent.confirms(entry, crc32);
+  }
+
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {
     this.#links.settled(entry.name);
     this.#resting.settled(entry, outcome, crc32);
@@ -238,6 +242,7 @@ export class DirectorySource implements Source {
 
   #add(one: Listed, listed: Listed[]): void {
     this.#foundFiles += 1;
+    if (!("failure" in one)) this.#sent.listed(one);
     listed.push(one);
   }
 

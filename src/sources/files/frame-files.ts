@@ -60,6 +60,8 @@ export interface FrameFilesOptions {
   /** Patterns of which a file must match none. */
   readonly exclude?: readonly string[] | undefined;
   readonly onProblem?: ((problem: SourceProblem) => void) | undefined;
+  /** Compare the bytes of every file that the receiver has by name, size and time. */
+  readonly compareAlways?: boolean | undefined;
 }
 
 /**
@@ -97,6 +99,10 @@ export class FrameFiles {
     this.#base = options.root.replace(/\/+$/, "");
     this.#include = patternsOf(options.include);
     this.#exclude = patternsOf(options.exclude);
+  }
+
+  get compareAlways(): boolean {
+    return this.#options.compareAlways === true;
   }
 
   /** The path of a frame or folder; an empty name is the root. */

@@ -1,14 +1,17 @@
 /**
  * The files of a source as they are sent, and deleted after their acks if the user wants that.
  *
+ * That the receiver has a file is believed by name, size and capture time where these are proof (time-doubt.ts). Else,
+ * and before a file is deleted, its bytes are read and their checksum compared with what the receiver says.
+ *
  * A file is only deleted if it still is what the receiver holds, and nobody has it open for writing: its state is the
- * one that was read to send it, and the checksum, if the receiver said one, is the same. A frame the receiver had
- * before we sent anything is read for that when its ack comes. So is one whose time of change (ctime) has moved: it may
- * have been given other rights, or rewritten in place with its old size and time. It is compared again where nobody
- * else finds it (set-aside.ts), and only then removed. That is 12 system calls a file, two of them for the names.
+ * one that was read to send or compare it, and the checksum, if the receiver said one, is the same. It is read again if
+ * its time of change (ctime) has moved: it may have been given other rights, or rewritten in place with its old size
+ * and time. It is compared again where nobody else finds it (set-aside.ts), and only then removed. That is 12 system
+ * calls a file, two of them for the names.
  */
 import { closeSync, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
-import { SourceError } from "../../errors.ts";
+import { assert, SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
 import { chunkBytes } from "../../limits.ts";
 import type { OpenedFrame } from "../../ports.ts";
@@ -17,6 +20,7 @@ import { errorText, failureReason } from "./file-errors.ts";
 import type { FrameFiles } from "./frame-files.ts";
 import { type FileProof, type FileState, fileState, OpenedFile, readFlags, sameState } from "./opened-file.ts";
 import { giveBack, setAside } from "./set-aside.ts";
+import { TimeDoubt } from "./time-doubt.ts";
 
 /** What became of a file: it is gone, it stays, or it stays and is not what was sent. */
 export type SentFate = "gone" | "kept" | "changed";
@@ -32,6 +36,7 @@ export class SentFiles {
   /** What was read of the frames that are not settled yet: bounded by the window. */
   readonly #proofs = new Map<string, FileProof>();
   readonly #openNames = new Set<string>();
+  readonly #doubt = new TimeDoubt();
 
   constructor(files: FrameFiles, deleteSent: boolean, failed?: (name: string) => void) {
     this.#files = files;
@@ -50,6 +55,32 @@ export class SentFiles {
     } catch (error) {
       this.#failed?.(name);
       throw error;
+    }
+  }
+
+  /** It will be sent, unless the receiver has it. */
+  listed(entry: FrameEntry): void {
+    this.#doubt.listed(entry);
+  }
+
+  /** As `Source.confirms`. */
+  confirms(entry: FrameEntry, crc32: number): boolean {
+    if (!this.#delete && !this.#files.compareAlways && !this.#doubt.of(entry)) return true;
+    const { name } = entry;
+    const path = this.#files.path(name);
+    try {
+      const proof = readThrough(path);
+      if (this.#delete) this.#proofs.set(name, proof);
+      return proof.crc32 === crc32 && proof.bytes === entry.bytes;
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      this.#failed?.(name);
+      // Written to while it was read: what it is then is sent.
+      if (error.reason === "changing") return false;
+      if (error.reason === "vanished") return true;
+      const detail = `not compared with what the receiver has under its name: ${error.message}`;
+      this.#files.report(path, "unreadable", detail);
+      return true;
     }
   }
 
@@ -132,11 +163,11 @@ function isStill(sent: FileProof, now: FileState, path: string): boolean {
   if (!sameState(sent, now)) return false;
   if (sent.changedMs === now.changedMs) return true;
   const proof = readThrough(path);
-  return proof !== undefined && proof.crc32 === sent.crc32 && sameState(sent, proof);
+  return proof.crc32 === sent.crc32 && sameState(sent, proof);
 }
 
 /** Reads a whole file for its proof. Synchronous, so a large one holds up everything else; it is rarely needed. */
-function readThrough(path: string): FileProof | undefined {
+function readThrough(path: string): FileProof {
   let proof: FileProof | undefined;
   const file = new OpenedFile(path, (complete) => {
     proof = complete;
@@ -148,5 +179,6 @@ function readThrough(path: string): FileProof | undefined {
   } finally {
     file.close();
   }
+  assert(proof !== undefined, "a file that was read to its end is proven");
   return proof;
 }

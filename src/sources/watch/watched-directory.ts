@@ -256,6 +256,7 @@ export class WatchedDirectory implements Source {
       if (name !== "" && !this.#underWay.has(name)) this.#underWay.set(name, "nothing");
       if ("failure" in ready.listed) listed.push(ready.listed);
       else {
+        this.#sent.listed(ready.listed);
         const picture = this.#names.list(name, ready.capturedNs);
         listed.push(picture === name ? ready.listed : { ...ready.listed, name: picture });
       }
@@ -267,6 +268,10 @@ export class WatchedDirectory implements Source {
     const name = this.#names.fileOf(entry.name);
     this.#resting.forget(name);
     return this.#sent.open({ ...entry, name });
+  }
+
+  confirms(entry: FrameEntry, crc32: number): boolean {
+    return this.#sent.confirms({ ...entry, name: this.#names.fileOf(entry.name) }, crc32);
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): void {

@@ -2,6 +2,7 @@
  * A sender's and a receiver's engine joined in memory, with a clock that the test moves. The test decides what the
  * receiver's driver would: verdicts, rejections, acks. Frames come from a map.
  */
+import { crc32 } from "../../../src/bytes/checksum.ts";
 import type { FrameEntry, Metadata, Verdict } from "../../../src/frame.ts";
 import type { ListedStretch } from "../../../src/ports.ts";
 import type { IncomingFrame, ReceivingEvent } from "../../../src/protocols/receiver-session.ts";
@@ -15,7 +16,7 @@ export interface PairOptions {
   /** By source, then by name. */
   readonly frames: Readonly<Record<string, Readonly<Record<string, Uint8Array>>>>;
   readonly live?: boolean;
-  readonly sending?: Partial<Pick<SenderOptions, "order" | "prompt" | "rateMax" | "digest">>;
+  readonly sending?: Partial<Pick<SenderOptions, "order" | "prompt" | "rateMax" | "digest" | "compares">>;
   readonly receiving?: Partial<Pick<ReceiverOptions, "keepsNothing" | "resume" | "digest">>;
   /** What is listed of a frame beside name, size and time. */
   readonly entry?: (name: string) => Pick<FrameEntry, "notes" | "metadata">;
@@ -133,6 +134,11 @@ export class SessionPair {
           this.#stretch(step.sourceIndex, "");
           sender.listingDone(step.sourceIndex);
         }
+        return true;
+      }
+      case "compare": {
+        const bytes = this.#frames(step.sourceIndex)[step.entry.name] ?? new Uint8Array(0);
+        sender.compared(step.sourceIndex, step.sequence, crc32(bytes) === step.crc32);
         return true;
       }
       case "open": {
