@@ -86,6 +86,8 @@ export const flightSlackMs = 20;
 export const pieceMs = 10;
 /** The least piece: below this, heads and system calls cost more than they help. */
 export const pieceBytesMin: number = 16 * KiB;
+/** Read at once of a frame's start that the receiver has, to see whether it is the same: some milliseconds. */
+export const proveBytes: number = 4 * MiB;
 /** What `--max-rate` lets through at once after a pause. */
 export const rateBurstMs = 50;
 /**
@@ -110,6 +112,16 @@ export const ringChunksMax = 1024;
 export const groupFramesMax = 256;
 /** Bytes written and not yet committed, at which reading stops: the window of one sender. */
 export const groupBytesMax: number = 64 * MiB;
+/** Frames that were cut and wait for their session's next connection: each holds an open file. */
+export const cutFramesMax = 64;
+/** All that has arrived of them: a few of the largest frames, on the destination's disk. */
+export const cutBytesMax: number = 2 * GiB;
+/** A device may have this part of both: an eighth. */
+export const cutShare = 8;
+/** Less of a frame than this is sent anew: it costs less than it takes to keep. */
+export const cutBytesMin: number = 64 * KiB;
+/** How long they wait: the longest pause in a link that somebody waits for. */
+export const cutKeptMs = 600_000;
 /**
  * The least time between two commits while frames keep coming: a group then shares its catalogue pages and its ack. The
  * first frame after a pause is committed at once, so a camera's frames do not wait.
@@ -120,7 +132,7 @@ export const progressMs = 5;
 /** Connections at a time unless --max-connections says otherwise: twice the 500 cameras of the benchmark. */
 export const connectionsMaxDefault = 1024;
 /** Files kept free of connections: those of one group, those in progress, the catalogue's and the program's own. */
-export const spareFiles: number = groupFramesMax + openFramesMax + 32;
+export const spareFiles: number = groupFramesMax + openFramesMax + cutFramesMax + 32;
 /** Free space below which the receiver stops reading: room for some groups, the catalogue, and the machine itself. */
 export const minFreeBytesDefault: number = 256 * MiB;
 
@@ -148,7 +160,7 @@ export const backoffLastMs = 3_000;
 /** How long a destination that is asked over a network may take to say what it holds; then it is asked again. */
 export const lookupMs = 60_000;
 /** A connection on which nothing was settled has worked all the same if it has lasted this long. */
-export const steadyMs = 5_000;
+export const steadyMs = 3_000;
 /** While the destination is full or gone, how often it is looked at again. */
 export const holdProbeMs = 1_000;
 /** After the first signal: how long a sender waits for its acks, and a receiver for its last commit. */

@@ -232,6 +232,8 @@ export interface FrameWriter {
    * follow.
    */
   write(view: Uint8Array): void;
+  /** The rest comes on another connection: what is staged is this frame, the same but for what it came with. */
+  goOn(frame: Frame): void;
   /** All bytes are written and `crc32` was checked: stages the frame. Throws SinkError. */
   finish(crc32: number, done: Settle): void;
   /** Forgets the frame and removes what was written. Never throws. */

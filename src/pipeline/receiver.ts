@@ -14,6 +14,7 @@ import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
 import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
 import type { Clock, LinkHandlers, Sink } from "../ports.ts";
+import { CutFrames } from "./cut-frames.ts";
 import { NumberSet } from "./number-set.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
 
@@ -41,6 +42,7 @@ const originsMax = 1024;
 
 export class ReceiverHub implements ConnectionHub {
   readonly options: HubOptions;
+  readonly cutFrames: CutFrames;
   /** Per device and source, for the progress display. */
   readonly progress: Map<string, OriginProgress> = new Map<string, OriginProgress>();
   /** Counts for all origins beyond the limit together. */
@@ -65,6 +67,7 @@ export class ReceiverHub implements ConnectionHub {
 
   constructor(options: HubOptions) {
     this.options = options;
+    this.cutFrames = new CutFrames(options.clock);
   }
 
   /** A connection was accepted: who listens to it. */
@@ -121,6 +124,7 @@ export class ReceiverHub implements ConnectionHub {
       else {
         this.#sessions.delete(session);
         this.#counted.delete(session);
+        this.cutFrames.clear(session);
       }
     }
     if (connection.ended !== undefined) this.options.onSessionEnd?.(connection.ended === "complete");
@@ -200,6 +204,8 @@ export class ReceiverHub implements ConnectionHub {
     }
     if (this.#held !== undefined) return;
     this.#held = failure;
+    // It may be room that is lacking.
+    this.cutFrames.clear();
     if (!this.#heldTold) this.options.onEvent({ event: "held", reason: failure.message });
     this.#heldTold = true;
     for (const connection of this.#connections) connection.hold(failure.message);
@@ -249,6 +255,7 @@ export class ReceiverHub implements ConnectionHub {
     if (waitsForCommit && !this.#givenUp) return;
     for (const connection of this.#connections) connection.refuseStopping();
     if (this.#connections.size > 0) return;
+    this.cutFrames.clear();
     const stopped = this.#stopped;
     this.#stopped = () => undefined;
     this.#givenUp = true;

@@ -16,6 +16,7 @@ import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../protoco
 import { shownStart } from "../protocols/stranger.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
+import type { CutFrames } from "./cut-frames.ts";
 import { Deadline } from "./deadline.ts";
 import { NumberSet } from "./number-set.ts";
 
@@ -30,6 +31,7 @@ export interface ConnectionHub {
     readonly eachFrame?: boolean;
     readonly onEvent: (event: ReceiverEvent) => void;
   };
+  readonly cutFrames: CutFrames;
   /** Frames of any connection may be taken now. */
   readonly open: boolean;
   /** A group is written and not yet committed. */
@@ -192,7 +194,8 @@ export class ReceivingConnection implements LinkHandlers {
     const { wallNs } = clock;
     const keepsNothing = sink.traits.keepsNothing === true;
     const acceptedAtMs = this.#handshakeAtMs - handshakeMs;
-    return new WireReceiver<FrameWriter>({ agent, frameBytesMax, keepsNothing, wallNs, nowMs: acceptedAtMs });
+    const nowMs = acceptedAtMs;
+    return new WireReceiver<FrameWriter>({ agent, frameBytesMax, keepsNothing, resume: true, wallNs, nowMs });
   }
 
   // ---- the session
@@ -288,6 +291,7 @@ export class ReceivingConnection implements LinkHandlers {
         return;
       case "gap": {
         const { sourceIndex, gap } = event;
+        this.#hub.cutFrames.drop(gap.origin, gap.firstSequence);
         sink.gap(gap, (result) => {
           this.#stagedCount--;
           if (result !== "recorded") return this.#breakOff(storageFailed);
@@ -356,7 +360,16 @@ export class ReceivingConnection implements LinkHandlers {
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
       }
     }
-    this.#receiving?.answer(sourceIndex, firstSequence, verdicts);
+    const receiving = this.#receiving;
+    if (receiving === undefined) return;
+    if (receiving.resumes !== true) return receiving.answer(sourceIndex, firstSequence, verdicts);
+    const answers = verdicts.map((verdict, index) => {
+      const entry = entries[index];
+      if (verdict.kind !== "want" || entry === undefined) return verdict;
+      const cut = this.#hub.cutFrames.find(origin, firstSequence + index, entry);
+      return cut === undefined ? verdict : ({ kind: "continue", offset: cut.bytes, crc32: cut.crc32 } as const);
+    });
+    receiving.answer(sourceIndex, firstSequence, answers);
   }
 
   #open(receiving: ReceivingSession<FrameWriter>, incoming: Incoming): void {
@@ -364,6 +377,14 @@ export class ReceivingConnection implements LinkHandlers {
     // A frame that will be refused anyway must not make everybody wait for the space it claims.
     const notReady = incoming.frame.bytes <= frameBytesMax ? sink.ready(incoming.frame.bytes) : undefined;
     if (notReady !== undefined) throw notReady;
+    // Also where it begins at 0: then what there was of it is not needed.
+    const cut = this.#hub.cutFrames.take(incoming.frame, incoming.offset);
+    if (cut !== undefined) {
+      cut.writer.goOn(incoming.frame);
+      incoming.writer = cut.writer;
+      return;
+    }
+    if (incoming.offset > 0) return receiving.reject(incoming, "storage", "what was here of it is gone", true);
     const writer = sink.open(incoming.frame);
     if (typeof writer !== "string") {
       incoming.writer = writer;
@@ -565,8 +586,11 @@ export class ReceivingConnection implements LinkHandlers {
     const receiving = this.#receiving;
     if (receiving === undefined) return;
     for (const incoming of receiving.openFrames()) {
-      incoming.writer?.abort();
+      const { frame, writer, receivedBytes: bytes, crc32 } = incoming;
       incoming.writer = undefined;
+      if (writer === undefined) continue;
+      if (crc32 === undefined || receiving.resumes !== true) writer.abort();
+      else this.#hub.cutFrames.keep({ frame, writer, bytes, crc32 });
     }
     const waiting = this.#waiting;
     if (waiting !== undefined && "incoming" in waiting) {

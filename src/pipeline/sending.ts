@@ -257,6 +257,12 @@ export class Sending {
       case "chunk":
         this.#chunk(step.sourceIndex, step.bytes);
         return true;
+      case "prove":
+        this.#prove(step.sourceIndex, step.bytes);
+        // Disks may be slow: who waits for a ping has its turn.
+        this.#flush();
+        this.#pumpSoon();
+        return false;
       case "close":
         this.#close(step.sourceIndex);
         return true;
@@ -276,6 +282,9 @@ export class Sending {
         return true;
       case "refused":
         this.#refused(step.sourceIndex, step.entry.name, step.reason, step.text);
+        return true;
+      case "going-on":
+        this.#connection.working();
         return true;
       case "waiting":
         onEvent({ event: "waiting", detail: step.text });
@@ -402,6 +411,25 @@ export class Sending {
     }
     if (this.#session.commitChunk(sourceIndex, bytes, opened?.notes)) this.#close(sourceIndex);
     if (this.#session.outbox.byteLength >= flushBytes) this.#flush();
+  }
+
+  /** The start of a frame that the receiver may have is read and compared, and not sent. */
+  #prove(sourceIndex: number, bytes: number): void {
+    const entry = this.#session.ledgers[sourceIndex]?.open?.record.entry;
+    const source = this.#options.sources[sourceIndex];
+    if (entry === undefined || source === undefined) return;
+    try {
+      const view = new Uint8Array(bytes);
+      const taken = this.#opened.get(sourceIndex)?.read(view) ?? 0;
+      if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
+      if (this.#session.proved(sourceIndex, view)) return;
+      this.#close(sourceIndex);
+      const again = source.open(entry);
+      this.#opened.set(sourceIndex, again);
+      if (again.bytes !== entry.bytes) throw new SourceError("changing", "has another size than before");
+    } catch (error) {
+      this.#skip(sourceIndex, entry.name, error);
+    }
   }
 
   #skip(sourceIndex: number, name: string, error: unknown): void {

@@ -26,6 +26,8 @@ export interface IncomingFrame<Writer = unknown> {
   readonly offset: number;
   /** Bytes handed out so far, and the `offset` that they began at. */
   receivedBytes: number;
+  /** Of the bytes so far; undefined where the protocol has no checksum, and so no way to go on. */
+  readonly crc32?: number;
   /** The driver's. Undefined: the frame was rejected and its bytes are passed over. */
   writer: Writer | undefined;
 }
@@ -68,6 +70,8 @@ export type ReceivingEvent<Writer = unknown> =
 
 /** A receiving session of either protocol, without any I/O. Times are monotonic milliseconds. */
 export interface ReceivingSession<Writer = unknown> {
+  /** Both ends can go on in the middle of a frame. */
+  readonly resumes?: boolean;
   /** Encoded bytes for the peer. The driver empties it into the link. */
   readonly outbox: Outbox;
   /** Takes ownership of a chunk. */

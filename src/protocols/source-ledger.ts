@@ -42,10 +42,20 @@ export interface FrameRecord {
   crc32: number | undefined;
   /** What the receiver has of this name, size and time, while it is doubted. */
   held: HeldCopy | undefined;
+  /** What the receiver says it has of it, on this connection. */
+  partial: PartialFrame | undefined;
+  /** As much of it is known to have arrived, on connections that are gone. */
+  arrivedBytes: number;
   gapReason: GapReason | undefined;
   gapDetail: string;
   /** As how many frames the gap was told that begins here; 0: it was told with an earlier one; undefined: not yet. */
   gapCount: number | undefined;
+}
+
+/** The start of a frame. */
+export interface PartialFrame {
+  readonly offset: number;
+  readonly crc32: number;
 }
 
 /** The frame whose bytes are on their way. */
@@ -54,6 +64,11 @@ export interface OpenFrame {
   readonly record: FrameRecord;
   readonly bytes: number;
   readonly metadata: Metadata | undefined;
+  /** To be compared with what the receiver has, before anything is sent; undefined: it begins at 0, or is compared. */
+  proving: PartialFrame | undefined;
+  /** FRAME was sent. */
+  begun: boolean;
+  /** Where what comes next begins in the frame; what comes before is sent, or read and there. */
   sentBytes: number;
   crc32: number;
 }
@@ -154,6 +169,8 @@ export class SourceLedger {
       windowBytes: 0,
       crc32: undefined,
       held: undefined,
+      partial: undefined,
+      arrivedBytes: 0,
       gapReason: undefined,
       gapDetail: "",
       gapCount: undefined,
@@ -196,6 +213,7 @@ export class SourceLedger {
   /** After a pause, which grows each time. Returns whether it is time to say so: once for each such frame. */
   sendAgain(sequence: number, record: FrameRecord, nowMs: number): boolean {
     record.state = "wanted";
+    record.partial = undefined;
     if (sequence < this.sendCursor) this.sendCursor = sequence;
     const pauseMs = Math.min(againLastMs, againFirstMs * 2 ** record.again);
     record.again++;
@@ -259,6 +277,7 @@ export class SourceLedger {
       const record = this.#records[at];
       if (record === undefined || record.state === "settled") continue;
       record.state = record.gapReason === undefined ? "listed" : "gap";
+      record.partial = undefined;
     }
   }
 

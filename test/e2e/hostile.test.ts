@@ -6,7 +6,8 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runArticleClient } from "../support/lockstep-peers.ts";
-import { catalogueRows, filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
+import { catalogueRows, crc32, filesBelow, openPlace, type Place, type Receiver } from "../support/processes.ts";
+import { Random } from "../support/random.ts";
 import { badNames } from "../vectors/names.ts";
 import { encode, Fields, kinds, looseUtf8, metadata, WirePeer } from "./wire-peer.ts";
 
@@ -320,6 +321,75 @@ test("wire: a number that comes again is counted once, and a gap over it changes
     { first: 1, last: 1, outcome: "gap" },
   ]);
   expect(catalogueRows(out, "SELECT first_sequence, count FROM gaps")).toEqual([{ first_sequence: 1, count: 1 }]);
+}, 60_000);
+
+test("wire: a frame that is cut goes on where it was, and what does not fit together is asked for anew", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out, { words: ["--once"] });
+  const frame = new Random(3).bytes(300_000);
+  const cutAt = 100_000;
+  const session = crypto.getRandomValues(new Uint8Array(16));
+  const resume = 2;
+  const begin = async (): Promise<WirePeer> => {
+    const peer = await WirePeer.connect(receiver.port);
+    peer.hello("camera", session, resume);
+    const welcome = await peer.take(kinds.welcome);
+    expect(welcome.u32() & resume).toBe(resume);
+    peer.source(0, "visible");
+    return peer;
+  };
+  /** The first piece, and then the connection is gone. */
+  const cut = async (name: string): Promise<void> => {
+    const peer = await begin();
+    const head = new Fields().u16(0).u16(0).u64(0).u64(0).u64(frame.length).u64(0).u32(0).text(name).u16(0).u16(0);
+    peer.say(encode(kinds.frame, head, { payload: frame.subarray(0, cutAt) }));
+    // What is answered behind it proves that it has arrived.
+    peer.offer(1, [{ name: "none", bytes: 1 }]);
+    await peer.take(kinds.want);
+    peer.drop();
+    await peer.gone();
+  };
+  /** Verdict, checksum and offset for number 0. */
+  const offered = async (peer: WirePeer, name: string): Promise<number[]> => {
+    peer.offer(0, [{ name, bytes: frame.length }]);
+    const want = (await peer.take(kinds.want)).skip(12);
+    const [verdict, crc] = [want.u8(), want.u32()];
+    return verdict === 5 ? [verdict, crc, want.u64()] : [verdict, crc];
+  };
+  const rest = (peer: WirePeer, bytes: Uint8Array): void =>
+    peer.frame({
+      sequence: 0,
+      name: "1.raw",
+      bytes,
+      offset: cutAt,
+      frameBytes: frame.length,
+      crc: crc32(frame),
+    });
+
+  await cut("1.raw");
+  let peer = await begin();
+  // Another frame under this number has nothing of it.
+  expect(await offered(peer, "2.raw")).toEqual([0, 0]);
+  expect(await offered(peer, "1.raw")).toEqual([5, crc32(frame.subarray(0, cutAt)), cutAt]);
+  rest(peer, frame.subarray(0, frame.length - cutAt));
+  const reject = await peer.take(kinds.reject);
+  expect([reject.u16(), reject.u8(), reject.u8()]).toEqual([0, 18, 1]);
+  // Nothing is left of it, so an offset is a lie.
+  rest(peer, frame.subarray(cutAt));
+  expect((await peer.take(kinds.refuse)).u16()).toBe(1);
+  await peer.gone();
+
+  await cut("1.raw");
+  peer = await begin();
+  expect(await offered(peer, "1.raw")).toEqual([5, crc32(frame.subarray(0, cutAt)), cutAt]);
+  expect(filesBelow(out)).toEqual([]);
+  rest(peer, frame.subarray(cutAt));
+  await peer.take(kinds.ack);
+  await endSession(peer, 1, []);
+  expect(await receiver.status()).toBe(0);
+  expect(readFileSync(join(out, "camera", "visible", "1.raw")).equals(frame)).toBe(true);
+  expect(readdirSync(join(out, ".framepipe", "tmp"))).toEqual([]);
 }, 60_000);
 
 test("wire: totals that are a lie are compared, answered, recorded, and found again", async () => {

@@ -228,8 +228,8 @@ export class WirePeer {
     this.#flush();
   }
 
-  hello(device: string, session: Uint8Array = crypto.getRandomValues(new Uint8Array(16))): void {
-    const head = new Fields().u32(0).bytes(session).u64(0).text(device).text("test").text("").u8(0);
+  hello(device: string, session: Uint8Array = crypto.getRandomValues(new Uint8Array(16)), features = 0): void {
+    const head = new Fields().u32(features).bytes(session).u64(0).text(device).text("test").text("").u8(0);
     this.say(encode(kinds.hello, head));
   }
 

@@ -109,6 +109,7 @@ class SlowSink extends MemorySink {
         bytes += view.length;
         writer.write(view);
       },
+      goOn: (same) => writer.goOn(same),
       finish: (crc32, settle) => writer.finish(crc32, settle),
       abort: () => {
         this.aborted.push(`${frame.name} ${bytes > 0 && bytes < frame.bytes ? "in the middle" : `at ${bytes}`}`);

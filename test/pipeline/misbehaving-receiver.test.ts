@@ -199,7 +199,7 @@ describe("a receiver that wants a frame again", () => {
       say(rejectAgain(sequence));
     });
     const strange = new Strange({
-      files: Array.from({ length: 20 }, () => new Uint8Array(100_000)),
+      files: Array.from({ length: 20 }, () => new Uint8Array(10_000)),
       answer: (message, said) => answer(message, (last = said)),
     });
     pinging(strange, () => last);

@@ -149,6 +149,8 @@ class Simulation {
     // A frame that is given up because it arrives damaged would leave its number to the other.
     const reformats = this.#destination.outlivesReceiver && !this.#damaging && random.chance(0.2);
     const sources = 1 + random.int(3);
+    // Mostly small ones; in some runs enough large ones for several of them to be cut in the middle.
+    const largeShare = this.#seed % 5 === 0 ? 0.2 : 0.02;
     for (let index = 0; index < sources; index++) {
       const files: SimFile[] = [];
       // Now and then more than a sender lists ahead: not for a store that is slow, or looks through all it has.
@@ -157,7 +159,7 @@ class Simulation {
       for (let at = 0; at < count; at++) {
         const size = many
           ? at % 20
-          : random.chance(0.02)
+          : random.chance(largeShare)
             ? 200_000 + random.int(400_000)
             : random.pick([0, 1, 100, 2_000, 9_000]);
         const bytes = random.bytes(Math.min(size, 64));

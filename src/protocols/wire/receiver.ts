@@ -110,6 +110,10 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     this.#parser.greeting = true;
   }
 
+  get resumes(): boolean {
+    return (this.#features & Feature.resume) !== 0;
+  }
+
   get full(): boolean {
     return this.#parser.full;
   }
@@ -418,6 +422,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     const { sourceIndex, frame } = incoming;
     const source = this.#source(sourceIndex);
     incoming.writer = undefined;
+    // What there was of it is not there any more.
+    source.partials?.delete(frame.sequence);
     if (source.incoming === incoming) {
       source.incoming = undefined;
       source.passedOver = frame.sequence;
@@ -480,6 +486,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   openFrames(): IncomingFrame<Writer>[] {
     const open: IncomingFrame<Writer>[] = [];
     for (const { incoming } of this.#sources.values()) if (incoming !== undefined) open.push(incoming);
+    // Complete, and the driver has not heard of it.
+    for (const event of this.#pending) if (event.type === "frame-end") open.push(event.incoming);
     return open;
   }
 

@@ -29,6 +29,7 @@ import {
   offerEntriesMax,
   outboxBytes,
   pingMs,
+  proveBytes,
 } from "../../limits.ts";
 import { type FrameRecord, type OpenFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
 import { describeAnswer } from "../stranger.ts";
@@ -72,6 +73,10 @@ export type SenderStep =
   | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
   /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
   | { readonly type: "chunk"; readonly sourceIndex: number; readonly bytes: number }
+  /** Read so many bytes of the open frame, which the receiver may have, and call `proved`; or `skipFrame`. */
+  | { readonly type: "prove"; readonly sourceIndex: number; readonly bytes: number }
+  /** The connection before this one brought a frame further, though nothing may have been settled on it. */
+  | { readonly type: "going-on" }
   /** Close the open frame of this source: the receiver does not want its rest. */
   | { readonly type: "close"; readonly sourceIndex: number }
   /** The outbox must be emptied before anything else can be encoded. */
@@ -375,10 +380,34 @@ export class SenderSession {
     next.record.state = "sent";
     next.record.windowBytes = 0;
     const { sequence, record } = next;
-    ledger.open = { sequence, record, bytes, metadata: metadata ?? record.entry.metadata, sentBytes: 0, crc32: 0 };
+    // A file of another size is another file.
+    const proving = bytes === record.entry.bytes ? record.partial : undefined;
+    const known = metadata ?? record.entry.metadata;
+    ledger.open = { sequence, record, bytes, metadata: known, proving, begun: false, sentBytes: 0, crc32: 0 };
     this.#window.enter();
     ledger.sentFrames++;
-    return this.#pieceBytes(ledger.open);
+    return proving === undefined ? this.#pieceBytes(ledger.open) : undefined;
+  }
+
+  /**
+   * The bytes that a `prove` step asked for. False: they are not what the receiver has, and the frame begins at 0: open
+   * it again.
+   */
+  proved(sourceIndex: number, view: Uint8Array): boolean {
+    const { open } = this.#ledger(sourceIndex);
+    assert(open?.proving !== undefined, "bytes are compared before any is sent");
+    open.crc32 = crc32(view, open.crc32);
+    open.sentBytes += view.length;
+    if (open.sentBytes < open.proving.offset) return true;
+    const { record, proving, sentBytes, crc32: found } = open;
+    open.proving = undefined;
+    if (found !== proving.crc32) {
+      open.sentBytes = open.crc32 = 0;
+      return false;
+    }
+    if (sentBytes > record.arrivedBytes) this.#notice({ type: "going-on" });
+    record.arrivedBytes = Math.max(record.arrivedBytes, sentBytes);
+    return true;
   }
 
   /** The next piece of a frame; undefined while there is no room for it. */
@@ -406,11 +435,11 @@ export class SenderSession {
   chunkView(sourceIndex: number, bytes: number): Uint8Array {
     const { open } = this.#ledger(sourceIndex);
     assert(open !== undefined, "a chunk belongs to an open frame");
-    const { sequence, record, metadata, sentBytes } = open;
+    const { sequence, record, metadata, sentBytes, begun } = open;
     const digested = this.digesting && sentBytes + bytes === open.bytes;
-    if (sentBytes === 0) {
+    if (!begun) {
       const { name, capturedNs } = record.entry;
-      const frame = { sourceIndex, sequence, capturedNs, bytes: open.bytes, offset: 0, name, metadata };
+      const frame = { sourceIndex, sequence, capturedNs, bytes: open.bytes, offset: sentBytes, name, metadata };
       this.#chunkAt = this.#writer.frame(frame, bytes, digested);
     } else {
       this.#chunkAt = this.#writer.chunk({ sourceIndex, sequence, offset: sentBytes }, bytes, digested);
@@ -433,6 +462,7 @@ export class SenderSession {
     assert(open !== undefined, "a chunk belongs to an open frame");
     open.crc32 = crc32(this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes), open.crc32);
     open.sentBytes += bytes;
+    open.begun = true;
     open.record.windowBytes += bytes;
     this.#window.handed(bytes, this.#nowMs);
     this.#answers.wrote(this.#nowMs);
@@ -584,11 +614,11 @@ export class SenderSession {
       case "unknown":
         return this.#settle(ledger, sequence, record, "unknown", undefined);
       case "continue":
-        // We begin at 0, which is always allowed: nobody here compares the first bytes of a frame with a checksum.
         if ((this.#features & Feature.resume) === 0 || verdict.offset > record.entry.bytes) {
           throw new ProtocolError(ProtocolCode.malformed, `frame ${sequence} cannot go on at ${verdict.offset}`);
         }
         record.state = "wanted";
+        record.partial = verdict;
         return;
       case "refuse":
         return this.#refuse(ledger, sequence, record, verdict.reason, "");
@@ -768,6 +798,10 @@ export class SenderSession {
         stretch.sent = true;
         this.#writer.stretch({ sourceIndex: ledger.index, ...stretch });
         return lookAgain;
+      }
+      if (ledger.open?.proving !== undefined) {
+        const bytes = Math.min(proveBytes, ledger.open.proving.offset - ledger.open.sentBytes);
+        return { type: "prove", sourceIndex: ledger.index, bytes };
       }
       if (ledger.open !== undefined) {
         const bytes = this.#pieceBytes(ledger.open);

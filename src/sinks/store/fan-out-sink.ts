@@ -111,6 +111,9 @@ export class FanOutSink implements Sink {
         for (const writer of writers) writer.write(view);
         for (const each of shown) each.write(view);
       },
+      goOn: (same) => {
+        for (const writer of writers) writer.goOn(same);
+      },
       finish: (crc32, settle) => {
         // If one throws, those before it store the frame all the same, and nobody asks for their results.
         const results: Result[] = [];

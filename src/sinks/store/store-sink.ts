@@ -286,7 +286,7 @@ interface Progress<D extends Draft> {
 /** A frame in progress; once it is finished, the item that is staged. */
 class StoreWriter<D extends Draft> implements FrameWriter, StagedFrame<D> {
   readonly kind = "frame";
-  readonly frame: Frame;
+  frame: Frame;
   readonly draft: D;
   crc32 = 0;
   receivedNs = 0n;
@@ -308,6 +308,11 @@ class StoreWriter<D extends Draft> implements FrameWriter, StagedFrame<D> {
     }
     this.wroteBytes += view.byteLength;
     this.#progress.wrote(view.byteLength);
+  }
+
+  goOn(frame: Frame): void {
+    assert(this.#open && frame.bytes === this.frame.bytes, "a frame that goes on is the same frame");
+    this.frame = frame;
   }
 
   finish(crc32: number, done: Settle): void {

@@ -1,4 +1,4 @@
-/** Verdict `continue`: a frame that was cut may go on at an offset. Our sender begins at 0, which it always may. */
+/** Verdict `continue`: a frame that was cut may go on at an offset, if what the receiver has is how it begins. */
 import { describe, expect, test } from "bun:test";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import { ProtocolCode, ProtocolError } from "../../../src/errors.ts";
@@ -13,15 +13,46 @@ const bytes = new Random(4).bytes(1000);
 const part: Verdict = { kind: "continue", offset: 400, crc32: crc32(bytes.subarray(0, 400)) };
 
 describe("a sender", () => {
-  test("begins at 0", () => {
+  const offsetFor = (verdict: Verdict): number | undefined => {
+    let offset: number | undefined;
+    const pair = new SessionPair({
+      frames: { visible: { "1.raw": bytes, "2.raw": bytes } },
+      receiving: { resume: true },
+      verdict: (_, name) => (name === "1.raw" ? verdict : { kind: "want" }),
+      onFrame: (incoming) => (offset ??= incoming.offset),
+    });
+    pair.run();
+    expect(pair.done).toBe(true);
+    // The receiver of this test keeps no part, so it has what was sent.
+    expect(pair.stored.get("visible/1.raw")).toEqual(Buffer.from(bytes.subarray(offset)));
+    expect(pair.stored.get("visible/2.raw")).toEqual(Buffer.from(bytes));
+    return offset;
+  };
+
+  test("goes on where the checksum of what is there is that of its own bytes", () => {
+    expect(offsetFor(part)).toBe(400);
+    expect(offsetFor({ kind: "continue", offset: 1000, crc32: crc32(bytes) })).toBe(1000);
+    expect(offsetFor({ kind: "continue", offset: 0, crc32: 0 })).toBe(0);
+  });
+
+  test("begins at 0 where it is another", () => {
+    expect(offsetFor({ ...part, crc32: 1 } as Verdict)).toBe(0);
+    expect(offsetFor({ ...part, offset: 401 } as Verdict)).toBe(0);
+  });
+
+  test("begins at 0 after a rejection", () => {
+    const offsets: number[] = [];
     const pair = new SessionPair({
       frames: { visible: { "1.raw": bytes } },
       receiving: { resume: true },
       verdict: () => part,
+      onFrame: (incoming, { receiver }) => {
+        if (offsets.push(incoming.offset) === 1) receiver.reject(incoming, "storage", "gone", true);
+      },
     });
     pair.run();
+    expect(offsets).toEqual([400, 0]);
     expect(pair.done).toBe(true);
-    expect(pair.stored.get("visible/1.raw")).toEqual(Buffer.from(bytes));
   });
 
   test("closes when that was not agreed, or is more than the frame has", () => {

@@ -152,6 +152,13 @@ export class SessionPair {
       case "chunk":
         this.#fill(step.sourceIndex, step.bytes);
         return true;
+      case "prove": {
+        const open = this.#open.get(step.sourceIndex);
+        if (open === undefined) throw new Error("a frame that is not open is compared");
+        open.at += step.bytes;
+        if (!sender.proved(step.sourceIndex, open.bytes.subarray(open.at - step.bytes, open.at))) open.at = 0;
+        return true;
+      }
       case "close":
         this.#open.delete(step.sourceIndex);
         return true;
