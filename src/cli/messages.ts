@@ -149,7 +149,11 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     case "resumed":
       return { level: "info", event, text: "storing again" };
     case "view-behind":
-      return { level: "info", event, text: `${event.place} is too slow: it is shown only some of the frames` };
+      return {
+        level: "info",
+        event,
+        text: `${event.place} takes only some of the frames: it is slow, or they do not fit its stream`,
+      };
     case "view-resumed": {
       const text = `${event.place} is shown every frame again: ${formatFrames(event.skippedFrames)} left out`;
       return { level: "info", event, text };

@@ -1,9 +1,9 @@
 /** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
 import { hostname } from "node:os";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
+import { restMsDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
-import { restMsDefault } from "../limits.ts";
 import { openSources } from "../sources/open-source.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { SendCommand } from "./command.ts";

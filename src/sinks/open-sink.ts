@@ -43,6 +43,13 @@ export function openSinks(destinations: readonly string[], options: OpenSinkOpti
   const identities = destinations.map(identityOf);
   const twice = destinations.find((_destination, index) => identities.indexOf(identities[index] ?? "") < index);
   if (twice !== undefined) throw new UserError(`--out ${twice} is given twice`, ["name each destination once"]);
+  // What lies in a directory of frames is one of them, or a file that its catalogue does not know.
+  const within = destinations.find((_destination, index) =>
+    identities.some((outer) => identities[index]?.startsWith(`${outer}/`)),
+  );
+  if (within !== undefined) {
+    throw new UserError(`--out ${within} is within another destination`, ["put them beside each other"]);
+  }
   const sinks: Sink[] = [];
   const views: View[] = [];
   try {

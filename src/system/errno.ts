@@ -12,6 +12,7 @@ const fileWords: Words = {
   EDQUOT: "the disk quota is used up",
   EROFS: "the file system is read-only",
   SQLITE_READONLY: "the file system is read-only",
+  SQLITE_READONLY_DIRECTORY: "permission denied",
   EIO: "the disk reports an input/output error",
   SQLITE_IOERR: "the disk reports an input/output error",
   ENOENT: "the directory is gone",

@@ -5,6 +5,7 @@
  */
 import { Database } from "bun:sqlite";
 import { closeSync, constants, openSync, unlinkSync } from "node:fs";
+import { resolve } from "node:path";
 import { errorCode } from "./errno.ts";
 import { nodeDisk } from "./file-system.ts";
 
@@ -40,7 +41,7 @@ export function takeTemporaryLock(path: string): ProcessLock | undefined {
 function lockedDatabase(path: string): Database | undefined {
   let database: Database | undefined;
   try {
-    database = new Database(path, { create: true });
+    database = new Database(resolve(path), { create: true });
     database.run("PRAGMA locking_mode = EXCLUSIVE");
     // Nothing is ever written, so no journal has to lie beside it.
     database.run("PRAGMA journal_mode = MEMORY");

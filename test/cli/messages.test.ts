@@ -85,7 +85,11 @@ const receiver: [ReceiverEvent, Level, string][] = [
     "info",
     "listening on 127.0.0.1:8000, keeping nothing: frames go to -",
   ],
-  [{ event: "view-behind", place: "-" }, "info", "- is too slow: it is shown only some of the frames"],
+  [
+    { event: "view-behind", place: "-" },
+    "info",
+    "- takes only some of the frames: it is slow, or they do not fit its stream",
+  ],
   [
     { event: "view-resumed", place: "-", skippedFrames: 1200 },
     "info",

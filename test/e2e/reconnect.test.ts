@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
-import { Random } from "../support/random.ts";
 import { differences, filesBelow, freePort, openPlace } from "../support/processes.ts";
+import { Random } from "../support/random.ts";
 
 test.concurrent(
   "the receiver starts late, stops in the middle, and moves to another port: the sender stays",

@@ -1,7 +1,8 @@
 /** What a simulated receiver stores in: every kind of store, on a disk that can be full, crash and lose its power. */
 import { SinkError } from "../../src/errors.ts";
-import type { Clock } from "../../src/ports.ts";
 import type { Origin } from "../../src/frame.ts";
+import { MiB } from "../../src/limits.ts";
+import type { Clock } from "../../src/ports.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import type { AccountOutcome } from "../../src/sinks/directory/outcome-ranges.ts";
 import { openMcapStore } from "../../src/sinks/mcap/mcap-store.ts";
@@ -10,7 +11,6 @@ import type { Draft, Store } from "../../src/sinks/store/store.ts";
 import type { SyncMode } from "../../src/sinks/store/sync-mode.ts";
 import { openTarStore } from "../../src/sinks/tar/tar-store.ts";
 import { MemoryStore } from "../../src/sinks/testing/memory-store.ts";
-import { MiB } from "../../src/limits.ts";
 import { LaterStore } from "../sinks/stores/later-store.ts";
 import type { Random } from "../support/random.ts";
 import { type Contents, readMcap, readTar } from "./archive-readers.ts";

@@ -4,14 +4,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { CutFrames } from "../../src/pipeline/cut-frames.ts";
 import type { FrameWriter, Sink } from "../../src/ports.ts";
+import { SourceLedger } from "../../src/protocols/source-ledger.ts";
+import { MessageParser } from "../../src/protocols/wire/parser.ts";
 import { WireReceiver } from "../../src/protocols/wire/receiver.ts";
+import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import { AppendStore } from "../../src/sinks/store/append-store.ts";
 import type { Draft } from "../../src/sinks/store/store.ts";
 import { LaterStore } from "../sinks/stores/later-store.ts";
 import { storeKinds, type StoreKind } from "./destinations.ts";
-import { SourceLedger } from "../../src/protocols/source-ledger.ts";
-import { MessageParser } from "../../src/protocols/wire/parser.ts";
-import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import { SimCatalogue } from "./sim-disk.ts";
 import { SimSource } from "./sim-source.ts";
 import { type SimulationOptions, type SimulationReport, simulate } from "./simulation.ts";

@@ -78,6 +78,10 @@ test("several destinations are one sink; if one cannot be opened, none is", () =
     openSinks([archive, directory], options).dispose();
     expect(() => openSinks([archive, directory, archive], options)).toThrow(`--out ${archive} is given twice`);
     expect(openSinks(["/dev/null"], options).place).toBe("/dev/null");
+    for (const inner of ["day.tar", "inner"]) {
+      const within = join(directory, inner);
+      expect(() => openSinks([within, directory], options)).toThrow(`--out ${within} is within another destination`);
+    }
     // By whatever name.
     symlinkSync(parent, join(parent, "link"));
     for (const [one, other] of [

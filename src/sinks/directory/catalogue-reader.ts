@@ -221,7 +221,7 @@ export class CatalogueReader {
 }
 
 function openReadOnly(path: string): Database {
-  const database = new Database(path, { readonly: true });
+  const database = new Database(resolve(path), { readonly: true });
   try {
     database.run(`PRAGMA busy_timeout = ${busyMs}`);
     readVersion(database);

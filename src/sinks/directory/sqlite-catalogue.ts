@@ -4,7 +4,7 @@
  * the catalogue would keep other tools out.
  */
 import { Database, type Statement } from "bun:sqlite";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
 import type { Frame, Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
@@ -42,7 +42,8 @@ export function openSqliteCatalogue(directory: string, sync: SyncMode): Catalogu
   const lock = lockDirectory(directory);
   let database: Database | undefined;
   try {
-    database = new Database(join(directory, catalogueFile), { create: true });
+    // SQLite's driver drops spaces from the start of a name.
+    database = new Database(resolve(directory, catalogueFile), { create: true });
     prepareDatabase(database, directory, sync);
     return new SqliteCatalogue(database, lock);
   } catch (error) {
@@ -69,9 +70,11 @@ function prepareDatabase(database: Database, directory: string, sync: SyncMode):
   const version = readVersion(database);
   if (version > catalogueVersion) {
     const path = join(directory, catalogueFile);
-    throw new UserError(`${path} has version ${version}, this framepipe knows versions up to ${catalogueVersion}`, [
-      "use the framepipe that made it, or a newer one; or another directory with --out",
-    ]);
+    throw new UserError(
+      `${path} has version ${version}, this framepipe knows versions up to ${catalogueVersion}`,
+      ["use the framepipe that made it, or a newer one; or another directory with --out"],
+      ExitStatus.failure,
+    );
   }
   database.run("PRAGMA journal_mode = WAL");
   database.run(`PRAGMA synchronous = ${sync === "never" ? "OFF" : "FULL"}`);

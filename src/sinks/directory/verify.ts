@@ -14,6 +14,7 @@ import { nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
 import { ownFolder, totalsOf } from "./catalogue.ts";
 import { type AccountOutcome, type OutcomeRange, OutcomeRanges } from "./outcome-ranges.ts";
+import { catalogueError } from "./sqlite-catalogue.ts";
 
 export interface FoundFrame {
   readonly device: string;
@@ -145,6 +146,8 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
   const reader = new CatalogueReader(options.directory);
   try {
     return await new Verification(reader, options).run();
+  } catch (error) {
+    throw catalogueError(options.directory, error);
   } finally {
     reader.close();
   }

@@ -9,7 +9,7 @@ import type { Frame } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import type { FrameWriter, Sink } from "../../ports.ts";
 
-/** What may wait for it. A single frame may be larger. */
+/** What may wait for it, and one frame more, of any size: large ones wait in temporary files. */
 const waitingBytesMax: number = 16 * MiB;
 const waitingFramesMax = 256;
 /**
@@ -66,7 +66,7 @@ export class View {
     const { stagedFrames, stagedBytes } = this.#sink;
     const share = this.#skippedFrames > 0 ? caughtUpShare : 1;
     if (stagedFrames >= share * waitingFramesMax) return undefined;
-    if (stagedFrames > 0 && stagedBytes + frame.bytes > share * waitingBytesMax) return undefined;
+    if (stagedBytes > share * waitingBytesMax) return undefined;
     try {
       if (this.#sink.ready(frame.bytes) !== undefined) return undefined;
       const writer = this.#sink.open(frame);
@@ -95,7 +95,7 @@ export class View {
       finish: (crc32) => {
         attempt(() => {
           writer.finish(crc32, (result) => {
-            if (result instanceof SinkError && result.retryable) this.#leaveOut();
+            if (result instanceof SinkError ? result.retryable : result === "format") this.#leaveOut();
           });
         });
         this.#commit();

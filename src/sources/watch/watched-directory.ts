@@ -31,13 +31,13 @@ import { type OnFolderEvent, watchFolder, type WatchFolder } from "../../system/
 import { errorText, failureReason } from "../files/file-errors.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { FrameFiles, type FrameFilesOptions, isPossible, type SourceProblem } from "../files/frame-files.ts";
-import { LinkTargets } from "../files/link-targets.ts";
-import { RestingFiles, restingMax } from "../files/resting-files.ts";
-import { type SentFate, SentFiles } from "../files/sent-files.ts";
+import { Heap } from "../files/heap.ts";
 import { heldDetail, incompleteDetail, LeftFiles } from "../files/left-files.ts";
+import { LinkTargets } from "../files/link-targets.ts";
 import { type Arrival, arrivalOf, inspectFile, lookAgainMs, lookMs } from "../files/quiet-file.ts";
 import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
-import { Heap } from "../files/heap.ts";
+import { RestingFiles, restingMax } from "../files/resting-files.ts";
+import { type SentFate, SentFiles } from "../files/sent-files.ts";
 import { type NamePicture, PictureNames } from "./picture-names.ts";
 
 /** Work is done in slices of this length, so that frames are sent and acks are read in between. */

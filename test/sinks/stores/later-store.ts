@@ -3,8 +3,8 @@
  * What it does is the inner store's; when, comes from the seed and the clock that are given, so it runs in real time
  * and in virtual time.
  */
-import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../../src/frame.ts";
 import type { SinkError } from "../../../src/errors.ts";
+import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../../src/frame.ts";
 import type { Clock } from "../../../src/ports.ts";
 import type { Draft, Result, SpaceRequest, StagedItem, Store, StoreTraits } from "../../../src/sinks/store/store.ts";
 import type { Random } from "../../support/random.ts";
