@@ -26,7 +26,7 @@ import { type PictureEnd, pictureEnd } from "./picture-end.ts";
 export type Arrival = "whole" | "likely" | "unknown";
 
 /** A renamed file is believed to be one after this long, for then a report of writing would have come. */
-const reportMs = 30;
+const reportMs = 10;
 /** A file that is held open, or changes, for so long is spoken of. */
 export const patienceMs = 60_000;
 /** What is open or incomplete is looked at again after this long at the latest: not every change is reported. */

@@ -58,6 +58,8 @@ const restFactor = 100;
 const lossMs = 100;
 /** No folder is gone through while so many files wait: some MB. */
 const waitingMax = 16_384;
+/** Names that are remembered with their files: those that are written again and again are among the newest. */
+const fileNumbersMax = 1_024;
 /** So many ready files may be out of date before they are taken out of the heap. */
 const supersededMax = 1_024;
 
@@ -106,11 +108,15 @@ interface Waiting {
   before: number | Ready | undefined;
   /** It appeared, or changed, while we looked on. */
   live: boolean;
-  /** It was renamed or linked to this name, and not written to since. */
-  cameWhole: boolean;
+  /** It was told of writing, or of times or rights. */
+  written: boolean;
+  /** How often something was renamed to or from this name since then, as far as it was told. */
+  renames: number;
   /** Losses of events when it was first heard of: one more, and it may have been written to after all. */
   readonly losses: number;
   readonly file: QuietFile;
+  /** The state in which it was found to be finished while an earlier one was on its way. */
+  quietState: number | undefined;
   /** That a program holds it open was said. */
   heldReported: boolean;
   /** When to look at it. */
@@ -170,8 +176,12 @@ export class WatchedDirectory implements Source {
   #superseded = 0;
   /** Names that are listed and not settled, and whether to look at them then. Bounded by what a session has ahead. */
   readonly #underWay = new Map<string, "nothing" | "changed" | "live">();
+  /** Of those, the states in which files were found to be finished. */
+  readonly #quietStates = new Map<string, number>();
   /** Of those, what is to be looked at. */
   #changedUnderWay = 0;
+  /** Which file a name led to when it was ready, of the newest live ones. */
+  readonly #fileNumbers = new Map<string, bigint>();
   #serial = 0;
   #losses = 0;
   #state: "new" | "starting" | "watching" | "disposed" = "new";
@@ -284,6 +294,7 @@ export class WatchedDirectory implements Source {
     const fate = this.#resting.settled({ ...entry, name }, outcome, crc32);
     if (fate !== "resting") this.#afterFate(name, fate);
     if (fate !== "changed" && (news === "live" || news === "changed")) this.#lookAgain(name, news === "live");
+    this.#quietStates.delete(name);
   }
 
   #afterFate(name: string, fate: SentFate): void {
@@ -404,14 +415,16 @@ export class WatchedDirectory implements Source {
     if (isWaiting(known)) {
       waiting = known;
       waiting.live = true;
-      if (!renamed) waiting.cameWhole = false;
+      if (renamed) waiting.renames += 1;
+      else waiting.written = true;
     } else {
       const name = folder.prefix + baseName;
       // What is no frame by its name matters only if it is a folder that appears or goes.
       if (!renamed && (this.#folders.has(`${name}/`) || !this.#files.matches(name, baseName))) return;
       waiting = this.#wait(folder, baseName, known, nowMs);
       waiting.live = true;
-      waiting.cameWhole = renamed;
+      waiting.written = !renamed;
+      waiting.renames = renamed ? 1 : 0;
     }
     this.#lookAt(waiting, nowMs + lookMs);
   }
@@ -432,9 +445,11 @@ export class WatchedDirectory implements Source {
       baseName,
       before,
       live: false,
-      cameWhole: false,
+      written: false,
       losses: this.#losses,
+      renames: 0,
       file: new QuietFile(nowMs),
+      quietState: undefined,
       heldReported: false,
       dueMs: nowMs,
       ticketMs: Infinity,
@@ -465,7 +480,10 @@ export class WatchedDirectory implements Source {
       if (fingerprint === fingerprintBefore(before)) return this.#restore(folder, baseName, before);
       const finished = this.#finished(folder, baseName, waiting, before, found.stats);
       if (finished === undefined) return;
-      if (this.#isUnderWay(name, waiting?.live === true)) return this.#restore(folder, baseName, before);
+      if (this.#isUnderWay(name, waiting?.live === true)) {
+        if (finished === "whole") this.#quietStates.set(name, stateOf(found.stats));
+        return this.#restore(folder, baseName, before);
+      }
       const listed: ListedFrame = {
         ...found.entry,
         ...(waiting?.live === true && { live: true }),
@@ -473,6 +491,7 @@ export class WatchedDirectory implements Source {
       };
       if (finished === "incomplete") this.#incomplete.add(name, incompleteDetail);
       if (found.isLink && this.#options.deleteSent === true) this.#links.listed(name, found.stats);
+      if (waiting?.live === true) this.#remember(name, found.stats.ino);
       return this.#makeReady(folder, baseName, before, listed, fingerprint, found.entry.capturedNs);
     }
     if (found.kind === "folder") {
@@ -484,8 +503,16 @@ export class WatchedDirectory implements Source {
         return this.#restore(folder, baseName, before);
       return this.#makeReady(folder, baseName, before, found.failure, noFingerprint, 0n);
     }
+    this.#fileNumbers.delete(name);
     // A frame that was ready and is gone will be listed, and found missing: it is a gap, and that is said.
     this.#restore(folder, baseName, typeof before === "number" ? undefined : before);
+  }
+
+  #remember(name: string, fileNumber: bigint): void {
+    this.#fileNumbers.delete(name);
+    this.#fileNumbers.set(name, fileNumber);
+    if (this.#fileNumbers.size <= fileNumbersMax) return;
+    for (const oldest of this.#fileNumbers.keys().take(1)) this.#fileNumbers.delete(oldest);
   }
 
   /** If so, it will be looked at again when that frame is settled. */
@@ -518,6 +545,8 @@ export class WatchedDirectory implements Source {
     const nowMs = this.#clock.nowMs();
     const waiting = isWaiting(known) ? known : this.#wait(folder, baseName, known, nowMs);
     waiting.live ||= live;
+    waiting.quietState = this.#quietStates.get(name);
+    this.#quietStates.delete(name);
     this.#lookAt(waiting, nowMs);
   }
 
@@ -533,9 +562,12 @@ export class WatchedDirectory implements Source {
     const waiting = waitingBefore ?? this.#wait(folder, baseName, before, nowMs);
     const { file } = waiting;
     const name = folder.prefix + baseName;
-    file.see(stateOf(stats), nowMs);
-    const cameWhole = waiting.cameWhole && !file.changed && waiting.losses === this.#losses;
-    const arrival: Arrival = cameWhole ? arrivalOf(stats) : "unknown";
+    const state = stateOf(stats);
+    if (state === waiting.quietState) return "whole";
+    file.see(state, nowMs);
+    const isTold = waiting.renames > 0 && !waiting.written && waiting.losses === this.#losses;
+    const cameWhole = isTold && !file.changed;
+    const arrival: Arrival = cameWhole ? this.#arrival(waiting, name, stats) : "unknown";
     try {
       const waitMs = file.judge(arrival, nowMs, (end) => inspectFile(this.#files.path(name), end));
       if (waitMs === 0) return file.end === "incomplete" ? "incomplete" : "whole";
@@ -548,6 +580,14 @@ export class WatchedDirectory implements Source {
       else this.#restore(folder, baseName, before);
     }
     return undefined;
+  }
+
+  /** A name that is told of once and leads to another file than before had that file renamed over it, whole. */
+  #arrival({ renames }: Waiting, name: string, stats: BigIntStats): Arrival {
+    const before = this.#fileNumbers.get(name);
+    return renames === 1 && before !== undefined && before !== stats.ino && stats.size > 0n
+      ? "whole"
+      : arrivalOf(stats);
   }
 
   #reportHeld(waiting: Waiting, name: string, nowMs: number): void {

@@ -26,7 +26,7 @@ test("how long a file has to be quiet", () => {
     ["complete", "unknown", 0, 2_000],
     ["complete", "whole", 0, 2_000],
     ["unknown", "whole", 0, 2_000],
-    ["unknown", "likely", 30, 2_000],
+    ["unknown", "likely", 10, 2_000],
     ["unknown", "unknown", 2_000, 10_000],
     ["incomplete", "whole", 60_000, 60_000],
     ["incomplete", "unknown", 60_000, 60_000],

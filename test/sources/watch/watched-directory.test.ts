@@ -271,8 +271,8 @@ describe("what appears", () => {
       expect(watched.listed[index]).toMatchObject({ name, live: true });
       expect(watched.content(index).toString()).toBe(`whole ${name}`);
     }
-    // Right after it was written its times do not tell; a report of writing would come within 30 ms.
-    expect(Math.min(...delays)).toBeLessThan(80);
+    // Right after it was written its times do not tell; a report of writing would come within 10 ms.
+    expect(Math.min(...delays)).toBeLessThan(40);
   });
 
   test("from another directory, over an old frame, or as a link", async () => {
