@@ -203,7 +203,8 @@ test.concurrent(
     const pid = Number(running.lines.find((line) => /^\d+$/.test(line)));
     const sender = place.send(Number(String(address).split(":").at(-1)), [dir], ["--retry-for", "1s"]);
     await sender.waitFor("connected");
-    await Bun.sleep(1_000);
+    // Raw files have to be quiet for 2 s.
+    await Bun.sleep(3_500);
     const startedMs = performance.now();
     process.kill(pid, "SIGTERM");
     while (!running.lines.some((line) => line.startsWith("status"))) {
