@@ -1,9 +1,11 @@
 /** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
-import { hostname } from "node:os";
+import { homedir, hostname } from "node:os";
+import { isAbsolute, join } from "node:path";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { restMsDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
+import { ChecksumMemory } from "../sources/files/checksum-memory.ts";
 import { openSources } from "../sources/open-source.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { SendCommand } from "./command.ts";
@@ -23,6 +25,11 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   const device = values.device ?? defaultDevice();
   // Frames that nobody could list do not show in the sender's totals.
   let unlisted = false;
+  const memory = new ChecksumMemory({
+    path: checksumFile(values.spool),
+    clock: systemClock,
+    onProblem: (text) => terminal.report({ level: "detail", event: { event: "unremembered", detail: text }, text }),
+  });
   const { sources, failures, goOn } = openSources(command.inputs, {
     clock: systemClock,
     oneByOne: lockstep,
@@ -32,6 +39,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     deleteSent: values.deleteSent,
     restMs: values.unchangedFor ?? restMsDefault,
     compareAlways: values.compare === "always",
+    memory,
     watch: values.watch,
     framesPerSecond: values.fps,
     order,
@@ -67,6 +75,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     progress.start();
     result = await run.done;
   } finally {
+    memory.close();
     progress.stop();
     ignoreSignals();
   }
@@ -97,6 +106,13 @@ function reportEnd({ error }: SenderResult, { host, port }: SendCommand, { termi
   else if (error instanceof ProtocolError) {
     terminal.error(`refused by ${formatAddress(host, port)}: ${error.message}`, refusalHints(error.code));
   }
+}
+
+/** Beside the spool, which is this sender's own place, or with what else programs keep of their state for the user. */
+function checksumFile(spool: string | undefined): string {
+  if (spool !== undefined) return join(spool, ".checksums.db");
+  const { XDG_STATE_HOME: given = "" } = process.env;
+  return join(isAbsolute(given) ? given : join(homedir(), ".local", "state"), "framepipe", "checksums.db");
 }
 
 function defaultDevice(): string {

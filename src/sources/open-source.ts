@@ -14,6 +14,7 @@ import type { Clock, Source } from "../ports.ts";
 import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
 import { errorCode } from "../system/errno.ts";
 import { DirectorySource } from "./directory/directory-source.ts";
+import type { ChecksumMemory } from "./files/checksum-memory.ts";
 import { errorText, quotePath } from "./files/file-errors.ts";
 import type { SourceProblem } from "./files/frame-files.ts";
 import { PacedSource } from "./paced-source.ts";
@@ -39,6 +40,8 @@ export interface OpenSourcesOptions {
   readonly restMs: number;
   /** Compare the bytes of every file that the receiver has by name, size and time. */
   readonly compareAlways: boolean;
+  /** Of files that are compared. */
+  readonly memory: ChecksumMemory | undefined;
   /** Directories go on giving frames as they appear. */
   readonly watch: boolean;
   /** Directories give so many frames a second. */
@@ -270,9 +273,9 @@ function openSource(input: Input, streams: number, options: OpenSourcesOptions):
 }
 
 function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): Source {
-  const { clock, include, exclude, deleteSent, compareAlways, restMs, watch, order, onProblem } = options;
+  const { clock, include, exclude, deleteSent, compareAlways, memory, restMs, watch, order, onProblem } = options;
   if (kind === "directory") {
-    const common = { name, root: path, include, exclude, deleteSent, compareAlways, restMs, onProblem };
+    const common = { name, root: path, include, exclude, deleteSent, compareAlways, memory, restMs, onProblem };
     if (!watch) return new DirectorySource({ ...common, clock });
     return new WatchedDirectory({ ...common, clock, order, namePicture: pictureNames(name, options) });
   }
@@ -281,7 +284,17 @@ function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): So
   if (problem !== undefined) {
     throw new UserError(`${path}: no frame can be named ${quotePath(only)}: ${problem}`, ["rename the file"]);
   }
-  return new DirectorySource({ name, root: dirname(path), clock, only, deleteSent, compareAlways, restMs, onProblem });
+  return new DirectorySource({
+    name,
+    root: dirname(path),
+    clock,
+    only,
+    deleteSent,
+    compareAlways,
+    memory,
+    restMs,
+    onProblem,
+  });
 }
 
 /** Only where the user gave a template: without one the receiver numbers what a file was before. */

@@ -30,6 +30,7 @@ const plain: OpenSourcesOptions = {
   deleteSent: false,
   restMs: 0,
   compareAlways: false,
+  memory: undefined,
   watch: false,
   framesPerSecond: undefined,
   order: "oldest",

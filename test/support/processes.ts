@@ -26,6 +26,9 @@ export function setting(name: string, fallback: number): number {
 }
 
 /** A line of `--json`. */
+/** Where programs remember what they know of files; not in the home of whoever runs the tests. */
+const stateFolder = join(tmpdir(), "framepipe-test-state");
+
 export interface JsonEvent {
   readonly event: string;
   readonly [field: string]: unknown;
@@ -55,7 +58,7 @@ export class Running {
     this.#process = Bun.spawn([path, ...words], {
       stdio: ["ignore", "pipe", "pipe"],
       // Variables of whoever runs the tests must not reach the program.
-      env: { PATH: process.env["PATH"] ?? "", ...options.env },
+      env: { PATH: process.env["PATH"] ?? "", XDG_STATE_HOME: stateFolder, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     this.stdout = new Response(this.#process.stdout).text();

@@ -11,6 +11,7 @@ import type { FrameEntry } from "../../frame.ts";
 import { nameProblem } from "../../names.ts";
 import type { ListedGap } from "../../ports.ts";
 import { errorCode } from "../../system/errno.ts";
+import type { ChecksumMemory } from "./checksum-memory.ts";
 import { errorText, failureReason, quotePath } from "./file-errors.ts";
 import { ledToRemoved } from "./link-targets.ts";
 import { giveBack, nameBefore } from "./set-aside.ts";
@@ -62,6 +63,8 @@ export interface FrameFilesOptions {
   readonly onProblem?: ((problem: SourceProblem) => void) | undefined;
   /** Compare the bytes of every file that the receiver has by name, size and time. */
   readonly compareAlways?: boolean | undefined;
+  /** Spares reading the same bytes twice. */
+  readonly memory?: ChecksumMemory | undefined;
 }
 
 /**
@@ -103,6 +106,10 @@ export class FrameFiles {
 
   get compareAlways(): boolean {
     return this.#options.compareAlways === true;
+  }
+
+  get memory(): ChecksumMemory | undefined {
+    return this.#options.memory;
   }
 
   /** The path of a frame or folder; an empty name is the root. */

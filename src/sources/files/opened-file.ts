@@ -20,6 +20,8 @@ export interface FileState {
   readonly fileNumber: number;
   /** Also moved by new rights, links and names, which leave the bytes alone; so `sameState` does not look at it. */
   readonly changedMs: number;
+  /** The file system, as long as it is mounted. */
+  readonly device: number;
 }
 
 /** The state and checksum of a file that was read from start to end without a change. */
@@ -28,7 +30,13 @@ export interface FileProof extends FileState {
 }
 
 export function fileState(stats: Stats): FileState {
-  return { bytes: stats.size, modifiedMs: stats.mtimeMs, fileNumber: stats.ino, changedMs: stats.ctimeMs };
+  return {
+    bytes: stats.size,
+    modifiedMs: stats.mtimeMs,
+    fileNumber: stats.ino,
+    changedMs: stats.ctimeMs,
+    device: stats.dev,
+  };
 }
 
 export function sameState(a: FileState, b: FileState): boolean {
@@ -44,15 +52,22 @@ export class OpenedFile implements OpenedFrame {
   readonly #state: FileState;
   readonly #prove: ((proof: FileProof) => void) | undefined;
   readonly #failed: (() => void) | undefined;
+  readonly #finished: ((state: FileState) => void) | undefined;
   #remaining: number;
   #checked = false;
   #crc32 = 0;
 
   /**
    * Opens `path`. `prove` is called when the last byte was read and nothing had changed; the checksum is only
-   * computed for it. `failed` is called before a `read` throws. Throws SourceError.
+   * computed for it, and not for `finished`, which is called then, too. `failed` is called before a `read` throws.
+   * Throws SourceError.
    */
-  constructor(path: string, prove?: (proof: FileProof) => void, failed?: () => void) {
+  constructor(
+    path: string,
+    prove?: (proof: FileProof) => void,
+    failed?: () => void,
+    finished?: (state: FileState) => void,
+  ) {
     try {
       this.#fd = openSync(path, readFlags);
     } catch (error) {
@@ -70,6 +85,7 @@ export class OpenedFile implements OpenedFrame {
     this.#remaining = this.bytes;
     this.#prove = prove;
     this.#failed = failed;
+    this.#finished = finished;
   }
 
   read(into: Uint8Array): number {
@@ -125,6 +141,7 @@ export class OpenedFile implements OpenedFrame {
     }
     this.#checked = true;
     this.#prove?.({ ...this.#state, crc32: this.#crc32 });
+    this.#finished?.(this.#state);
   }
 }
 

@@ -16,6 +16,7 @@ import type { FrameEntry, Outcome } from "../../frame.ts";
 import { chunkBytes } from "../../limits.ts";
 import type { OpenedFrame } from "../../ports.ts";
 import { fileWriters } from "../../system/open-writers.ts";
+import type { ChecksumMemory } from "./checksum-memory.ts";
 import { errorText, failureReason } from "./file-errors.ts";
 import type { FrameFiles } from "./frame-files.ts";
 import { type FileProof, type FileState, fileState, OpenedFile, readFlags, sameState } from "./opened-file.ts";
@@ -35,6 +36,8 @@ export class SentFiles {
   readonly #failed: ((name: string) => void) | undefined;
   /** What was read of the frames that are not settled yet: bounded by the window. */
   readonly #proofs = new Map<string, FileProof>();
+  /** Of these, the states of those that are worth remembering once they are acknowledged. */
+  readonly #read = new Map<string, FileState>();
   readonly #openNames = new Set<string>();
   readonly #doubt = new TimeDoubt();
 
@@ -50,8 +53,11 @@ export class SentFiles {
     const path = this.#files.path(name);
     this.#proofs.delete(name);
     const prove = this.#delete ? (proof: FileProof): void => void this.#proofs.set(name, proof) : undefined;
+    const memory = this.#delete || !this.#mustCompare(entry) ? undefined : this.#files.memory;
+    this.#read.delete(name);
+    const finished = memory && ((state: FileState): void => this.#noteRead(name, state, memory));
     try {
-      return new OpenedFile(path, prove, () => this.#failed?.(name));
+      return new OpenedFile(path, prove, () => this.#failed?.(name), finished);
     } catch (error) {
       this.#failed?.(name);
       throw error;
@@ -65,11 +71,11 @@ export class SentFiles {
 
   /** As `Source.confirms`. */
   confirms(entry: FrameEntry, crc32: number): boolean {
-    if (!this.#delete && !this.#files.compareAlways && !this.#doubt.of(entry)) return true;
+    if (!this.#mustCompare(entry)) return true;
     const { name } = entry;
     const path = this.#files.path(name);
     try {
-      const proof = readThrough(path);
+      const proof = this.#remembered(path) ?? this.#readNow(name, path);
       if (this.#delete) this.#proofs.set(name, proof);
       return proof.crc32 === crc32 && proof.bytes === entry.bytes;
     } catch (error) {
@@ -84,10 +90,44 @@ export class SentFiles {
     }
   }
 
+  #mustCompare(entry: FrameEntry): boolean {
+    return this.#delete || this.#files.compareAlways || this.#doubt.of(entry);
+  }
+
+  #remembered(path: string): FileProof | undefined {
+    const { memory } = this.#files;
+    if (memory === undefined) return undefined;
+    let state: FileState;
+    try {
+      state = fileState(statSync(path));
+    } catch {
+      // Whoever opens it will say why.
+      return undefined;
+    }
+    const crc32 = memory.find(this.#files.path(""), state);
+    return crc32 === undefined ? undefined : { ...state, crc32 };
+  }
+
+  #readNow(name: string, path: string): FileProof {
+    const proof = readThrough(path);
+    const { memory } = this.#files;
+    if (memory !== undefined) this.#noteRead(name, proof, memory);
+    return proof;
+  }
+
+  #noteRead(name: string, state: FileState, memory: ChecksumMemory): void {
+    if (memory.isSettled(state)) this.#read.set(name, state);
+  }
+
   /** As `Source.settled`. */
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): SentFate {
-    if (!this.#delete) return "kept";
     const stored = outcome === "stored" || outcome === "duplicate" || outcome === "conflict";
+    const read = this.#read.get(entry.name);
+    if (read !== undefined) {
+      this.#read.delete(entry.name);
+      if (stored && crc32 !== undefined) this.#files.memory?.remember(this.#files.path(""), read, crc32);
+    }
+    if (!this.#delete) return "kept";
     const fate = stored ? this.#deleteSent(entry.name, crc32) : "kept";
     this.#proofs.delete(entry.name);
     return fate;
@@ -95,6 +135,7 @@ export class SentFiles {
 
   clear(): void {
     this.#proofs.clear();
+    this.#read.clear();
     this.#openNames.clear();
   }
 

@@ -20,30 +20,31 @@ const valuesMax = 4_096;
 const compressed = /\.(?:jpe?g|jpe|png|webp|avif|hei[cf]|jxl|jp2|j2k|gif)$/i;
 
 export class TimeDoubt {
-  readonly #times = new Map<bigint, number>();
+  /** As numbers, which are 256 ns apart by now: nobody takes two pictures in that. */
+  readonly #times = new Map<number, number>();
   readonly #sizes = new Map<number, number>();
 
   listed({ bytes, capturedNs }: FrameEntry): void {
-    count(this.#times, capturedNs);
+    count(this.#times, Number(capturedNs));
     count(this.#sizes, bytes);
   }
 
   /** Whether the bytes have to be compared. */
   of({ name, bytes, capturedNs }: FrameEntry): boolean {
     if (capturedNs < clocksFromNs) return true;
-    if ((this.#times.get(capturedNs) ?? 0) >= manyFiles) return true;
+    if ((this.#times.get(Number(capturedNs)) ?? 0) >= manyFiles) return true;
     return (this.#sizes.get(bytes) ?? 0) >= (compressed.test(name) ? manyFiles : 2);
   }
 }
 
 /** What is seen often stays, and if that fills it, nothing new is counted. */
-function count<Value>(counts: Map<Value, number>, value: Value): void {
+function count(counts: Map<number, number>, value: number): void {
   const before = counts.get(value);
   if (before === undefined && counts.size >= valuesMax) forgetRare(counts);
   if (before !== undefined || counts.size < valuesMax) counts.set(value, (before ?? 0) + 1);
 }
 
-function forgetRare(counts: Map<unknown, number>): void {
+function forgetRare(counts: Map<number, number>): void {
   for (const most of [1, manyFiles - 1]) {
     for (const [value, times] of counts) if (times <= most) counts.delete(value);
     if (counts.size <= valuesMax / 2) return;
