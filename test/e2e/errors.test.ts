@@ -142,7 +142,7 @@ const mistakes: readonly Mistake[] = [
     status: 4,
     says: [
       /^error: .*\/empty: no frames: there is no file in it$/,
-      "hint: hidden files and folders are skipped",
+      "hint: files and folders that are hidden, or have a temporary name, are skipped",
       /^connected to /,
       /^empty: 0 frames, 0 stored$/,
       /^sent 0 B/,
@@ -152,7 +152,7 @@ const mistakes: readonly Mistake[] = [
     words: "--send localhost:PORT --include *.png DIR/vis",
     status: 4,
     says: [
-      /^error: .*\/vis: no frames: of 1 file none matches --include$/,
+      /^error: .*\/vis: no frames: --include and --exclude leave none of 1 file$/,
       /^hint: a pattern without \//,
       /^connected to /,
       /^vis: 0 frames, 0 stored$/,
@@ -246,7 +246,7 @@ test("--help and --version are data, and need nothing else to be right", async (
   for (const word of ["usage", "examples", "exit status", "--send", "--receive", "--verify"]) {
     expect(help.stdout).toContain(word);
   }
-  expect((await place.run(["--version"])).stdout).toMatch(/^framepipe \d+\.\d+\.\d+ \([\w-]+\)\n$/);
+  expect((await place.run(["--version"])).stdout).toMatch(/^framepipe \d+\.\d+\.\d+(?:-dev)? \([\w-]+\)\n$/);
 }, 60_000);
 
 test("a receiver of another version: status 3, and both versions are said", async () => {

@@ -157,16 +157,18 @@ test.concurrent(
     expect(running.all("view-behind")).toMatchObject([{ place: "-" }]);
     writeFileSync(go, "");
     let skipped: number | undefined;
-    for (let look = 0; skipped === undefined; look += 1) {
+    let look = 0;
+    for (; skipped === undefined; look += 1) {
       expect(look).toBeLessThan(100);
       const sender = place.send(port, [`later${look}=${infrared}`]);
       expect(await sender.status()).toBe(0);
       skipped = running.all("view-resumed")[0]?.["skippedFrames"] as number | undefined;
     }
     expect(skipped).toBeGreaterThan(10);
-    expect(skipped).toBeLessThan(count);
+    // Those that came while it caught up are left out too.
+    expect(skipped).toBeLessThan(count + look * pairCount);
     expect(await stop()).toBe("status 0");
-    expect(Number(await running.stdout)).toBeGreaterThan((count - skipped) * 1_000_000);
+    expect(Number(await running.stdout)).toBeGreaterThan(16_000_000);
     expect([running.count("view-behind"), running.count("view-resumed"), running.count("held")]).toEqual([1, 1, 0]);
   },
   60_000,
