@@ -95,8 +95,6 @@ export const rateBurstMs = 50;
  * at 100 ms needs; with the program itself it stays below 100 MiB.
  */
 export const streamBytesMax: number = 32 * MiB;
-/** Largest frame found in a stream; one whose size is not known before must be held until it ends. */
-export const streamFrameBytesMax: number = 64 * MiB;
 /** How long a sent file must have been stored and unchanged before it is removed: longer than writers pause. */
 export const restMsDefault: number = 60_000;
 /** What the spools of all streams may hold together unless --spool-limit says otherwise. */

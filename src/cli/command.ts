@@ -3,7 +3,6 @@
  * with the option or the variable it is about.
  */
 import { assert, UserError } from "../errors.ts";
-import { frameBytesMaxDefault } from "../limits.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
 import type { OptionValues } from "./option-table.ts";
@@ -75,7 +74,7 @@ function sendCommand(options: ParsedOptions): SendCommand {
   return { mode: "send", values, host, port, inputs, streams: streamOptions(options) };
 }
 
-const streamKeys = ["format", "name", "whenBehind", "spool", "spoolLimit"] as const;
+const streamKeys = ["format", "captured", "name", "whenBehind", "spool", "spoolLimit"] as const;
 
 function streamOptions({ values, label }: ParsedOptions): StreamInputOptions {
   const { spool, format: formats, maxFrame } = values;
@@ -92,17 +91,16 @@ function streamOptions({ values, label }: ParsedOptions): StreamInputOptions {
   }
   if (spool === undefined && label("spoolLimit") !== undefined)
     throw new UserError(`${label("spoolLimit")} is for --spool`, ["add --spool DIR, the directory that it limits"]);
-  // A stream's frame is held in memory, so there is an end to what may be allowed.
-  const rawBytesMax = Math.min(maxFrame, frameBytesMaxDefault);
   for (const { format } of formats) {
-    if (format.kind !== "raw" || format.bytes <= rawBytesMax) continue;
-    const hint = `at most ${formatBytes(rawBytesMax)}${rawBytesMax === maxFrame ? " (--max-frame)" : ""}`;
+    if (format.kind !== "raw" || format.bytes <= maxFrame) continue;
+    const hint = `at most ${formatBytes(maxFrame)} (--max-frame)`;
     throw new UserError(`${label("format")}: a frame of ${formatBytes(format.bytes)} is too much`, [hint]);
   }
   return {
     formats,
     nameTemplate: values.name,
     nameGiven: label("name") !== undefined,
+    captured: values.captured === "header" ? "header" : "arrival",
     whenBehind,
     spool,
     spoolBytesMax: values.spoolLimit,

@@ -17,7 +17,7 @@ import type { StreamInputOptions } from "../sources/open-source.ts";
 import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
-import { compareHint, syncHint, whenBehindHint } from "./option-values.ts";
+import { capturedHint, compareHint, syncHint, whenBehindHint } from "./option-values.ts";
 import type { Address } from "./values.ts";
 
 export const modes = ["receive", "send", "verify"] as const;
@@ -36,6 +36,7 @@ export type OptionValues = Readonly<
       send: Peer | undefined;
       receive: Address | undefined;
       format: StreamInputOptions["formats"];
+      captured: "auto" | StreamInputOptions["captured"];
       name: string;
       order: SendingOrder;
       compare: "auto" | "always";
@@ -89,12 +90,19 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       repeatable: true,
       help: "leave out matching files of a directory: --exclude 'thumbs/*'",
     },
-    watch: { help: "go on: send frames as they are finished in the directories" },
+    watch: {
+      help: "go on: send frames as they are finished in directories, and what the next writer of a named pipe sends",
+    },
     format: {
       takes: ["[SOURCE=]FORMAT", streamFormat],
       repeatable: true,
       defaultText: "auto",
-      help: "how a stream is split: auto, jpeg, png, y4m or raw:BYTES; of one stream: infrared=raw:163840",
+      help: "how a stream is split: auto, jpeg, png, y4m, pnm, bmp or raw:BYTES; of one stream: infrared=raw:163840",
+    },
+    captured: {
+      takes: ["HOW", choice(["auto", "arrival", "header"], capturedHint)],
+      default: "auto",
+      help: "where the capture times of a stream come from: arrival, or header, the X-Timestamp of a multipart stream",
     },
     name: {
       takes: ["TEMPLATE", plainText],

@@ -6,6 +6,7 @@ import { UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { sizeText } from "../size-text.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
+import { pictureFormats } from "../splitters/splitter.ts";
 import { formatBytes } from "./format.ts";
 import { type Address, parseAddress, parseCount, parseDuration, parseRate, parseSize } from "./values.ts";
 
@@ -30,6 +31,8 @@ export const whenBehindHint =
   "block stops reading the stream, spool keeps frames on disk, drop-oldest forgets those that waited longest";
 export const compareHint =
   "auto reads a file only where name, size and time prove nothing, always compares the bytes of every one";
+export const capturedHint =
+  "arrival takes the time of a frame's last byte, header what a multipart stream says; auto is arrival";
 export const syncHint = "batch flushes frames in groups, each one by one, never leaves it to the system";
 
 export function choice<const Word extends string>(choices: readonly Word[], hint: string): Parser<Word> {
@@ -99,7 +102,7 @@ export function deviceName({ text, label }: RawValue): string {
   ]);
 }
 
-const formatHint = "auto, jpeg, png, y4m or raw:BYTES; for one stream of several: infrared=raw:163840";
+const formatHint = "auto, jpeg, png, y4m, pnm, bmp or raw:BYTES; for one stream of several: infrared=raw:163840";
 
 /** `[SOURCE=]FORMAT`. */
 export function streamFormat({ text, label }: RawValue): StreamInputOptions["formats"][number] {
@@ -109,7 +112,8 @@ export function streamFormat({ text, label }: RawValue): StreamInputOptions["for
     throw new UserError(`${label}: no source is named ${JSON.stringify(source)}`, [formatHint]);
   }
   const kind = text.slice(equals + 1);
-  if (kind === "auto" || kind === "jpeg" || kind === "png" || kind === "y4m") return { source, format: { kind } };
+  const picture = pictureFormats.find((known) => known === kind);
+  if (kind === "auto" || picture !== undefined) return { source, format: { kind: picture ?? "auto" } };
   if (kind.startsWith("raw:")) {
     const bytes = bytesWithin({ text: kind.slice("raw:".length), label }, 1, Number.MAX_SAFE_INTEGER);
     return { source, format: { kind: "raw", bytes } };

@@ -44,6 +44,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     framesPerSecond: values.fps,
     order,
     streams: command.streams,
+    frameBytesMax: values.maxFrame,
     onProblem: (problem) => {
       if (isLoss(problem)) unlisted = true;
       terminal.report(describeSourceProblem(problem));

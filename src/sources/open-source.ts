@@ -8,7 +8,7 @@
 import { accessSync, constants, fstatSync, statSync, type Stats } from "node:fs";
 import { basename, dirname, parse, resolve } from "node:path";
 import { ExitStatus, UserError } from "../errors.ts";
-import { sourcesMax, streamBytesMax, streamFrameBytesMax } from "../limits.ts";
+import { sourcesMax, streamBytesMax } from "../limits.ts";
 import { nameProblem } from "../names.ts";
 import type { Clock, Source } from "../ports.ts";
 import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
@@ -21,7 +21,8 @@ import { PacedSource } from "./paced-source.ts";
 import { FrameNames } from "./stream/frame-names.ts";
 import { MemoryStore } from "./stream/memory-store.ts";
 import { Spool } from "./stream/spool.ts";
-import { StreamSource } from "./stream/stream-source.ts";
+import { openLastingPipe } from "./stream/lasting-pipe.ts";
+import { type StreamCaptured, type StreamReader, StreamSource } from "./stream/stream-source.ts";
 import type { NamePicture } from "./watch/picture-names.ts";
 import { WatchedDirectory } from "./watch/watched-directory.ts";
 
@@ -48,6 +49,8 @@ export interface OpenSourcesOptions {
   readonly framesPerSecond: number | undefined;
   readonly order: "oldest" | "newest";
   readonly streams: StreamInputOptions;
+  /** The largest frame that is taken out of a stream; one is held in memory until its end is known. */
+  readonly frameBytesMax: number;
   /** Called while the sources are used, for what is not the fate of one listed frame. */
   readonly onProblem: (problem: SourceProblem) => void;
 }
@@ -59,6 +62,7 @@ export interface StreamInputOptions {
   readonly nameTemplate: string;
   /** The template is the user's, and no default. */
   readonly nameGiven: boolean;
+  readonly captured: StreamCaptured;
   readonly whenBehind: "block" | "spool" | "drop-oldest";
   /** The directory, with `spool`. */
   readonly spool: string | undefined;
@@ -139,6 +143,10 @@ function refuseSharedStreams(inputs: readonly Input[]): void {
   }
 }
 
+function isNamedPipe({ kind, path }: Input): boolean {
+  return kind === "stream" && path !== "-";
+}
+
 function refuseIdleOptions(inputs: readonly Input[], options: OpenSourcesOptions): void {
   const { streams, watch, framesPerSecond } = options;
   const kinds = new Set(inputs.map(({ kind }) => kind));
@@ -157,8 +165,10 @@ function refuseIdleOptions(inputs: readonly Input[], options: OpenSourcesOptions
     const names = inputs.filter(({ kind }) => kind === "stream").map(({ name }) => name);
     throw new UserError(`--format: no stream is named ${source}`, [`the streams are ${names.join(", ")}`]);
   }
-  if (watch && !kinds.has("directory")) {
-    throw new UserError("--watch is for directories, and no input is one", ["a stream is read until its end anyway"]);
+  if (watch && !kinds.has("directory") && !inputs.some(isNamedPipe)) {
+    throw new UserError("--watch is for directories and named pipes, and no input is one", [
+      "standard input is read until its end anyway",
+    ]);
   }
   if (options.order === "newest" && !watch && !kinds.has("stream")) {
     throw new UserError("--order newest is for frames that keep coming, and no input has any", [
@@ -306,9 +316,10 @@ function pictureNames(source: string, { streams }: OpenSourcesOptions): NamePict
 }
 
 /** `streams`: how many there are, because they share what may be kept in memory. */
-function openStream({ name, path }: Input, streams: number, options: OpenSourcesOptions): Source {
-  const { clock, order, onProblem } = options;
-  const { formats, nameTemplate, whenBehind, spool, spoolBytesMax } = options.streams;
+function openStream(input: Input, streams: number, options: OpenSourcesOptions): Source {
+  const { name, path } = input;
+  const { clock, order, onProblem, watch, frameBytesMax } = options;
+  const { formats, nameTemplate, whenBehind, spool, spoolBytesMax, captured } = options.streams;
   const own =
     formats.findLast(({ source }) => source === name) ?? formats.findLast(({ source }) => source === undefined);
   const format = own?.format ?? { kind: "auto" };
@@ -318,16 +329,23 @@ function openStream({ name, path }: Input, streams: number, options: OpenSources
   return new StreamSource({
     name,
     path,
-    // Read only when asked to, so a pipe that nobody empties stops whoever fills it.
-    reader: (path === "-" ? Bun.stdin : Bun.file(path)).stream().getReader(),
-    splitter: makeSplitter(format, format.kind === "raw" ? format.bytes : streamFrameBytesMax),
+    reader: openReader(input, watch),
+    splitter: makeSplitter(format, frameBytesMax),
     names: new FrameNames(nameTemplate, crypto.randomUUID().slice(0, 8), name),
     store: spooled ? new Spool(spool, name, onSpoolProblem) : new MemoryStore(),
     fleeting: !spooled,
     keptBytesMax: Math.floor((spooled ? spoolBytesMax : streamBytesMax) / streams),
     whenFull: whenBehind === "block" ? "block" : "drop-oldest",
     order,
+    captured,
+    endHint: isNamedPipe(input) ? "with --watch it is read on when the next writer opens it" : undefined,
     clock,
     onProblem,
   });
+}
+
+/** Read only when asked to, so a pipe that nobody empties stops whoever fills it. */
+function openReader(input: Input, watch: boolean): StreamReader {
+  if (watch && isNamedPipe(input)) return openLastingPipe(input.path);
+  return (input.path === "-" ? Bun.stdin : Bun.file(input.path)).stream().getReader();
 }

@@ -1,149 +1,310 @@
 /**
- * Where a JPEG ends (ITU-T T.81 annex B). The end is never searched for as FF D9: thumbnails and other data in APPn
- * segments hold that too. Segments are skipped by their lengths; only in entropy-coded data are markers looked for.
+ * Where a JPEG ends. The end is never searched for as FF D9: thumbnails and other data in APPn segments hold that too.
+ * Segments are skipped by their lengths; only in entropy-coded data are markers looked for.
  *
- *     SOI  [segment]*  SOS entropy-coded data  ([segment]*  SOS entropy-coded data)*  EOI
+ *     SOI  [segment]*  SOS entropy-coded data  ([table]*  SOS entropy-coded data)*  EOI
  *
  * In entropy-coded data, FF 00 (a stuffed FF), FF D0…D7 (restart) and FF 01…BF (nothing any encoder sends, except
- * JPEG-LS) are data, and before a marker any number of FF may stand.
+ * JPEG-LS) are data, before a marker any number of FF may stand, and what is neither EOI, a start nor a good table is
+ * a damaged bit of picture, which decoders can live with.
  *
- * What is damaged:
- * - Before the first scan a segment must end where a marker begins; if it does not, the image is damaged, and the next
- *   is looked for from inside that segment, because its length cannot be trusted. (So an APP1 that lost some bytes may
- *   give its thumbnail as a frame.) One that by chance ends at a marker of the next image cannot be told from an honest
- *   one: then both come out as one frame.
- * - From the first scan on, a segment that does not end at a marker was none: its marker is a damaged bit of picture.
- *   The walk goes back and reads it as data. Such an image comes out with its fault, which decoders can live with.
- * - An image without EOI ends where FF D8 FF begins, which cannot be in entropy-coded data. If it has a scan it is a
- *   frame as it is: some cameras leave out EOI, and nothing may be lost. At the end of the stream it is truncated,
- *   because there a cut is what it nearly always is.
+ * Before it, a marker that is not where it should be puts the walk out of step. As decoders do, it goes to the next
+ * marker; but only to one whose segment is good in itself, and never over the start of another picture.
  */
-import { jpegStart } from "../image-format.ts";
+import { Note } from "../frame.ts";
+import {
+  type GoodSegment,
+  isFrameHeader,
+  isRestart,
+  leadsTo,
+  marker,
+  segmentAt,
+  startsWithin,
+} from "./jpeg-segments.ts";
+import { nextMarker } from "./jpeg-scan.ts";
+import { glanceJpeg, strayBytesFirst } from "./jpeg-start.ts";
 import type { PieceQueue } from "./piece-queue.ts";
-import type { Step, Walk } from "./walk.ts";
+import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
 
-const marker = { fill: 0xff, rst0: 0xd0, soi: 0xd8, eoi: 0xd9, sos: 0xda, app1: 0xe1, tem: 0x01, first: 0xc0 } as const;
+/** Stray bytes once a segment is known that only a picture has: what is behind a length of APP data that wrapped. */
+const strayBytesMax = 65_536 + 4096;
+/** How often a length of APP data may have wrapped: previews of a quarter of a megabyte. */
+const wrapsMax = 4;
+const wrapBytes = 65_536;
+/** Pictures in APP data that is longer than it says; more are the next pictures of the stream. */
+const thumbnailsMax = 3;
+/** Starts in APP data that are remembered; there are one or two thumbnails. */
+const innerStartsMax = 16;
 
-/** FF RST0 … FF RST7. */
-function isRestart(code: number): boolean {
-  return (code & 0xf8) === marker.rst0;
-}
+/** The longest header that is compared with the last. */
+const sameHeaderBytesMax = 4096;
 
-export class JpegWalk implements Walk {
+type Phase = "header" | "lost" | "wrapped" | "scan";
+
+export class JpegWalk extends BasicWalk {
   readonly name = "JPEG";
   readonly extension = "jpg";
-  readonly padded = true;
-  readonly starts: readonly Uint8Array[] = [jpegStart];
-  readonly prefix = undefined;
-  detail = "";
-  at = 0;
-  resumeAt = 0;
-  /** In entropy-coded data; otherwise a marker is expected at `at`. */
-  #inScan = false;
-  #scanSeen = false;
-  /** The last marker that may have been none, and its code. */
+  readonly patterns: readonly Pattern[] = [{ bytes: Uint8Array.of(0xff, marker.soi), offset: 0 }];
+  #phase: Phase = "header";
+  /** The last marker whose segment may not end where it says, and whether only what follows can tell. */
   #segmentAt = 0;
-  #segmentCode = 0;
+  #segmentOpaque = false;
+  /** A segment was met that only a picture has: APP data of a known kind; a table. */
+  #applicationSeen = false;
+  #tableSeen = false;
+  #frameHeaderSeen = false;
+  #scanAt = 0;
+  #innerStarts: number[] = [];
+  #lostAt = 0;
+  #skippedAt = Infinity;
+  #startAt = 0;
+  /** All of the last picture up to its data, if nothing was wrong with it: cameras send the same again and again. */
+  #lastHeader: Uint8Array | undefined;
 
-  begin(at: number): void {
-    this.at = this.resumeAt = at + 2;
-    this.#inScan = false;
-    this.#scanSeen = false;
-    this.#segmentAt = at;
-    this.#segmentCode = marker.soi;
-  }
-
-  advance(bytes: PieceQueue): Step {
-    for (;;) {
-      if (this.#inScan && !this.#walkScan(bytes)) return "more";
-      const step = this.#walkMarker(bytes);
-      if (step === "next") continue;
-      if (step !== "damaged" || !this.#scanSeen) return step;
-      this.#inScan = true;
-      this.at = this.#segmentAt + 2;
-    }
-  }
-
-  /** Goes to the next marker in entropy-coded data. False: it is not here yet. */
-  #walkScan(bytes: PieceQueue): boolean {
-    const { end } = bytes;
-    let { at } = this;
-    while (at < end) {
-      at = bytes.indexOf(0xff, at, end);
-      if (at + 1 >= end) break;
-      const code = bytes.byteAt(at + 1);
-      if (code === marker.fill) at += 1;
-      else if (code < marker.first || isRestart(code)) at += 2;
-      else {
-        this.#inScan = false;
-        this.#segmentAt = at;
-        break;
-      }
-    }
-    this.at = at;
-    return !this.#inScan;
-  }
-
-  /** Goes over one marker, with its segment if it has one. */
-  #walkMarker(bytes: PieceQueue): Step | "next" {
-    const { at } = this;
-    if (at + 2 > bytes.end) return this.#awaitMarker(bytes);
-    const code = bytes.byteAt(at + 1);
-    const known = code === marker.tem || (code >= marker.first && !isRestart(code));
-    if (bytes.byteAt(at) !== 0xff || !known) return this.#damaged("no marker", at);
-    if (code === marker.soi && at + 2 < bytes.end && bytes.byteAt(at + 2) !== 0xff) {
-      return this.#damaged("no marker", at);
-    }
-    // What is before a marker has kept its word.
-    this.resumeAt = at;
-    switch (code) {
-      case marker.fill:
-        this.at += 1;
-        return "next";
-      case marker.tem:
-        this.at += 2;
-        return "next";
-      case marker.eoi:
-        this.at += 2;
-        return "whole";
-      case marker.soi:
-        if (at + 3 > bytes.end) return "more";
-        this.detail = "the next JPEG begins before its picture data";
-        return this.#scanSeen ? "whole" : "truncated";
-      default:
-        return this.#walkSegment(bytes, code);
-    }
-  }
-
-  #walkSegment(bytes: PieceQueue, code: number): Step | "next" {
-    const { at } = this;
-    if (at + 5 > bytes.end) return "more";
-    this.#segmentAt = at;
-    this.#segmentCode = code;
+  override begin(at: number): void {
+    super.begin(at);
+    this.at = at + 2;
+    // A length that spans the next picture may look good: if this is none, nothing of it is believed.
     this.resumeAt = at + 2;
-    const length = bytes.u16At(at + 2);
-    if (code === marker.sos) {
-      // Behind this one no marker proves the length, so the number of components has to.
-      if (length !== 6 + 2 * bytes.byteAt(at + 4)) return this.#damaged("a scan header of a wrong length", at);
-      this.#inScan = true;
-      this.#scanSeen = true;
+    this.#phase = "header";
+    this.#startAt = this.#segmentAt = at;
+    this.#segmentOpaque = false;
+    this.#applicationSeen = this.#tableSeen = this.#frameHeaderSeen = false;
+    this.#scanAt = 0;
+    this.#innerStarts = [];
+    this.#skippedAt = Infinity;
+  }
+
+  another(): JpegWalk {
+    return new JpegWalk();
+  }
+
+  glance(bytes: PieceQueue, at: number, to: number, final: boolean): Glance {
+    return glanceJpeg(bytes, at, to, final);
+  }
+
+  advance(bytes: PieceQueue, to: number, final: boolean): Step {
+    if (this.at === this.#startAt + 2) this.#skipSameHeader(bytes, to);
+    for (;;) {
+      const step = this.#walk(bytes, to, final);
+      if (step !== "next") return step;
     }
-    this.at = at + 2 + length;
+  }
+
+  #skipSameHeader(bytes: PieceQueue, to: number): void {
+    const last = this.#lastHeader;
+    const end = this.#startAt + (last?.length ?? Infinity);
+    if (last === undefined || end > to || Buffer.compare(bytes.viewOf(this.#startAt, end), last) !== 0) return;
+    this.#tableSeen = this.#frameHeaderSeen = this.began = true;
+    this.at = this.#scanAt = this.dataAt = end;
+    this.#phase = "scan";
+  }
+
+  #walk(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
+    switch (this.#phase) {
+      case "header":
+        return this.#walkHeader(bytes, to, final);
+      case "lost":
+        return this.#walkLost(bytes, to, final);
+      case "wrapped":
+        return this.#walkWrapped(bytes, to, final);
+      case "scan":
+        return this.#walkScan(bytes, to, final);
+    }
+  }
+
+  // ---- before the picture data
+
+  #walkHeader(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
+    const { at } = this;
+    if (at + 2 > to) return this.#wait(final);
+    const code = bytes.byteAt(at + 1);
+    if (bytes.byteAt(at) !== marker.fill) return this.#lose(at);
+    if (code === marker.fill || code === marker.tem || isRestart(code)) {
+      this.at += code === marker.fill ? 1 : 2;
+      return "next";
+    }
+    if (code === marker.soi) {
+      const glance = glanceJpeg(bytes, at, to, final);
+      if (glance === "more") return "more";
+      if (glance === "no") return this.#lose(at + 2);
+      // SOI again, where a segment may be: if nothing was in between, the first was none.
+      return this.#fail("the next JPEG begins before its picture data", "cut", this.#tableSeen);
+    }
+    if (code === marker.eoi) return this.#fail("it ends before its picture data", "damaged", this.#tableSeen);
+    if (code >= marker.first && this.#segmentOpaque && !this.#closeSegment(bytes, at)) {
+      return this.#fail("another JPEG begins in its application data", "cut", true);
+    }
+    const segment = segmentAt(bytes, at, to);
+    if (segment.kind === "more") return this.#wait(final);
+    if (segment.kind === "bad" || (code === marker.sos && !this.#frameHeaderSeen)) return this.#lose(at + 2);
+    return this.#take(bytes, at, code, segment);
+  }
+
+  /** APP data has ended, here where it says, or found again. False: it cannot have a start in it, and has. */
+  #closeSegment(bytes: PieceQueue, at: number): boolean {
+    const room = innerStartsMax - this.#innerStarts.length;
+    this.#innerStarts.push(...startsWithin(bytes, this.#segmentAt + 2, at + 1, room));
+    if (this.#frameHeaderSeen && this.#innerStarts.length > 0) return false;
+    this.#segmentOpaque = false;
+    return true;
+  }
+
+  /** Goes over a segment. What was before it has kept its word. */
+  #take(bytes: PieceQueue, at: number, code: number, segment: GoodSegment): Step | "next" {
+    const opaque = code >= marker.app0 && code !== 0xf7;
+    if (this.#segmentOpaque && !this.#closeSegment(bytes, at)) {
+      return this.#fail("another JPEG begins in its application data", "cut", true);
+    }
+    this.doubtful = false;
+    this.#segmentAt = at;
+    this.#segmentOpaque = opaque;
+    this.at = segment.end;
+    if (opaque) this.#applicationSeen ||= segment.known;
+    else this.#tableSeen = true;
+    this.began = this.#began;
+    if (isFrameHeader(code)) {
+      const inner = this.#innerStarts.find((start) => leadsTo(bytes, start, at));
+      if (inner !== undefined) {
+        return this.#fail("another JPEG begins in its application data", "cut", this.#applicationSeen);
+      }
+      if (this.#frameHeaderSeen) return this.#fail("it has two frame headers", "damaged", true);
+      this.#frameHeaderSeen = true;
+      // From here on APP data has no thumbnails.
+      this.#innerStarts = [];
+    }
+    if (code === marker.sos) {
+      this.#phase = "scan";
+      this.#scanAt = segment.end;
+      // Its own segment has no sign of its end but its length.
+      this.dataAt = Math.min(this.#skippedAt, at + 2);
+      const same = this.notes === 0 && segment.end - this.#startAt <= sameHeaderBytesMax;
+      this.#lastHeader = same ? Buffer.concat(bytes.views(this.#startAt, segment.end)) : undefined;
+    } else this.#phase = "header";
     return "next";
   }
 
-  /** What comes behind a segment is not here. If it never will be, the segment's length may be at fault. */
-  #awaitMarker(bytes: PieceQueue): Step {
-    if (!bytes.ended) return "more";
-    if (this.#scanSeen) return "damaged";
-    // Here an APP1 is taken at its word: what looks like an image in it is its thumbnail.
-    if (this.#segmentCode === marker.app1) this.resumeAt = bytes.end;
-    return "more";
+  /** There is no marker where one should be. */
+  #lose(from: number): "next" {
+    this.#phase = "lost";
+    this.#lostAt = this.at;
+    this.doubtful = true;
+    this.at = from;
+    return "next";
   }
 
-  #damaged(what: string, at: number): Step {
-    // Once a scan was seen nobody reads it, and damage may be found many times in one image.
-    if (!this.#scanSeen) this.detail = `${what} at byte ${at}`;
-    return "damaged";
+  /** Looks for the next segment that is good in itself. */
+  #walkLost(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
+    const known = this.#applicationSeen || this.#tableSeen;
+    const limit = this.#lostAt + (known ? strayBytesMax : strayBytesFirst);
+    for (;;) {
+      const at = bytes.indexOf(marker.fill, this.at, Math.min(to, limit));
+      this.at = at;
+      if (at >= limit) return this.#fail(`no marker at byte ${this.#lostAt}`, "damaged", this.#tableSeen);
+      if (at + 2 > to) return this.#wait(final);
+      const code = bytes.byteAt(at + 1);
+      const segment = segmentAt(bytes, at, to);
+      if (segment.kind === "more") return this.#wait(final);
+      if (segment.kind === "good" && segment.known && (code !== marker.sos || this.#frameHeaderSeen)) {
+        this.notes |= Note.damagedHeader;
+        // Another picture may be in what was skipped.
+        this.#skippedAt = Math.min(this.#skippedAt, this.#lostAt);
+        this.suspect = true;
+        return this.#take(bytes, at, code, segment);
+      }
+      const glance = code === marker.soi ? glanceJpeg(bytes, at, to, final) : "no";
+      if (glance === "more") return "more";
+      if (glance === "yes") return this.#meetStart(at);
+      this.at = at + 1;
+    }
+  }
+
+  /** Out of step, a start: that of a thumbnail in APP data that is longer than it says, or of the next picture. */
+  #meetStart(at: number): Step | "next" {
+    if (!this.#segmentOpaque || !this.#applicationSeen) {
+      return this.#fail("another JPEG begins before its picture data", "cut", this.#began);
+    }
+    this.at = Math.max(at, this.#lostAt + wrapBytes);
+    this.#phase = "wrapped";
+    return "next";
+  }
+
+  /** A length of 16 bits that wrapped is wrong by exactly so much. */
+  #walkWrapped(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
+    const wraps = (this.at - this.#lostAt) / wrapBytes;
+    if (this.at + 4 > to) return this.#wait(final);
+    const code = bytes.byteAt(this.at + 1);
+    const segment = bytes.byteAt(this.at) === marker.fill ? segmentAt(bytes, this.at, to) : undefined;
+    if (segment?.kind === "more") return this.#wait(final);
+    const starts = startsWithin(bytes, this.#segmentAt + 2, this.at, thumbnailsMax + 1).length;
+    if (segment?.kind === "good" && segment.known && code !== marker.sos && starts <= thumbnailsMax) {
+      this.notes |= Note.damagedHeader;
+      return this.#take(bytes, this.at, code, segment);
+    }
+    if (wraps < wrapsMax) {
+      this.at += wrapBytes;
+      return "next";
+    }
+    return this.#fail("another JPEG begins in its application data", "cut", this.#began);
+  }
+
+  // ---- in it
+
+  /** Goes along entropy-coded data to the next marker that is one. */
+  #walkScan(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
+    const at = nextMarker(bytes, this.at, to);
+    this.at = at;
+    if (at + 1 >= to) return final ? this.#leaveOpen(to) : "more";
+    const code = bytes.byteAt(at + 1);
+    if (code === marker.eoi) {
+      this.at = at + 2;
+      return "whole";
+    }
+    if (code === marker.soi) {
+      const glance = glanceJpeg(bytes, at, to, final);
+      if (glance === "more") return "more";
+      if (glance === "yes") return this.#leaveOpen(at);
+    }
+    const segment = segmentAt(bytes, at, to);
+    if (segment.kind === "more" && !final) return "more";
+    // Rare in a camera's picture; data of another format has it at every turn.
+    this.suspect = true;
+    const good = segment.kind === "good" && segment.known && code < marker.app0 && !isFrameHeader(code);
+    this.at = good ? segment.end : at + 2;
+    return "next";
+  }
+
+  override endBefore(at: number): boolean {
+    this.at = at;
+    this.notes |= Note.noEndMarker;
+    return at > this.#scanAt;
+  }
+
+  /** There is no EOI. */
+  #leaveOpen(at: number): Step {
+    this.at = at;
+    if (at === this.#scanAt) return this.#fail("it has no picture data", "cut", true);
+    this.resumeAt = at;
+    this.notes |= Note.noEndMarker;
+    this.suspect = true;
+    this.loss = "cut";
+    this.detail = "it has no end";
+    return "open";
+  }
+
+  // ---- when it is none
+
+  get #began(): boolean {
+    return this.#tableSeen || this.#applicationSeen;
+  }
+
+  #wait(final: boolean): Step {
+    this.began = this.#began;
+    return this.wait(final);
+  }
+
+  #fail(detail: string, loss: "cut" | "damaged", began: boolean): "none" {
+    this.began = began;
+    return this.none(detail, loss);
   }
 }

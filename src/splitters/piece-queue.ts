@@ -19,6 +19,8 @@ interface Piece {
   /** Position of its first byte. */
   readonly at: number;
   bytes: Uint8Array;
+  /** When its last byte came. */
+  arrivedMs: number;
 }
 
 export class PieceQueue {
@@ -46,14 +48,14 @@ export class PieceQueue {
   }
 
   /** Takes ownership of `piece`. */
-  push(piece: Uint8Array): void {
+  push(piece: Uint8Array, nowMs: number): void {
     assert(!this.#ended, "no push after the end");
     if (piece.length === 0) return;
     if (piece.length < smallBytes && this.#start < this.#end) {
-      this.#gather(piece);
+      this.#gather(piece, nowMs);
     } else {
       this.#crumb = undefined;
-      this.#pieces.push({ at: this.#end, bytes: piece });
+      this.#pieces.push({ at: this.#end, bytes: piece, arrivedMs: nowMs });
     }
     this.#end += piece.length;
   }
@@ -88,15 +90,70 @@ export class PieceQueue {
     return limit;
   }
 
-  /**
-   * The first position from `from` to below `limit` at which `pattern` is, or could be once more is here. Otherwise
-   * `limit`.
-   */
-  find(pattern: Uint8Array, from: number, limit: number): number {
-    const first = pattern[0] as number;
-    let at = this.indexOf(first, from, limit);
-    while (at < limit && !this.#mayMatch(pattern, at)) at = this.indexOf(first, at + 1, limit);
-    return at;
+  /** The first position from `from` at which `pattern` is whole and ends by `to`; otherwise `to`. */
+  find(pattern: Uint8Array, from: number, to: number): number {
+    const last = to - pattern.length;
+    for (let at = from; at <= last;) {
+      const piece = this.#locate(at);
+      const pieceEnd = piece.at + piece.bytes.length;
+      const found = nativeFind(piece.bytes, pattern, at - piece.at);
+      if (found !== -1) return piece.at + found <= last ? piece.at + found : to;
+      // What begins in this piece and ends in a later one.
+      at = Math.max(at, pieceEnd - pattern.length + 1);
+      for (; at < pieceEnd && at <= last; at++) if (this.has(pattern, at)) return at;
+    }
+    return to;
+  }
+
+  /** Whether `pattern` is at a position; all of it is here. */
+  has(pattern: Uint8Array, at: number): boolean {
+    for (let index = 0; index < pattern.length; index++) {
+      if (this.byteAt(at + index) !== pattern[index]) return false;
+    }
+    return true;
+  }
+
+  /** Four bytes as a number, the lowest first, as BMP has them. */
+  u32LowFirstAt(at: number): number {
+    return (
+      this.byteAt(at) + this.byteAt(at + 1) * 0x100 + this.byteAt(at + 2) * 0x1_0000 + this.byteAt(at + 3) * 0x100_0000
+    );
+  }
+
+  /** Bytes as characters of one byte each. For short texts. */
+  textAt(from: number, to: number): string {
+    return this.views(from, to)
+      .map((view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString("latin1"))
+      .join("");
+  }
+
+  /** What lies from `at` to `to` in one. For few bytes: they may be copied. */
+  viewOf(at: number, to: number): Uint8Array {
+    const view = this.viewFrom(at, to);
+    return view.length === to - at ? view : Buffer.concat(this.views(at, to));
+  }
+
+  /** What lies from `at` to `to`, or to the end of the piece that `at` is in. */
+  viewFrom(at: number, to: number): Uint8Array {
+    const piece = this.#locate(at);
+    return piece.bytes.subarray(at - piece.at, Math.min(piece.bytes.length, to - piece.at));
+  }
+
+  /** The first position from `from` to below `to` whose byte is not marked, or `to`. */
+  skip(marked: Uint8Array, from: number, to: number): number {
+    for (let at = from; at < to;) {
+      const view = this.viewFrom(at, to);
+      let index = 0;
+      while (index < view.length && marked[view[index] as number] !== 0) index++;
+      at += index;
+      if (index < view.length) return at;
+    }
+    return to;
+  }
+
+  /** When the byte at a position came. */
+  arrivedMsAt(at: number): number {
+    return this.#locate(at).arrivedMs;
   }
 
   /** What lies between two positions, as views. */
@@ -121,18 +178,19 @@ export class PieceQueue {
     this.#hint = 0;
   }
 
-  #gather(piece: Uint8Array): void {
+  #gather(piece: Uint8Array, nowMs: number): void {
     const last = this.#pieces.at(-1);
     if (this.#crumb === undefined || last === undefined || this.#crumbUsed + piece.length > crumbBytes) {
       this.#crumb = new Uint8Array(crumbBytes);
       this.#crumb.set(piece);
       this.#crumbUsed = piece.length;
-      this.#pieces.push({ at: this.#end, bytes: this.#crumb.subarray(0, piece.length) });
+      this.#pieces.push({ at: this.#end, bytes: this.#crumb.subarray(0, piece.length), arrivedMs: nowMs });
     } else {
       // Views that are out stay valid: bytes are only ever added behind them.
       this.#crumb.set(piece, this.#crumbUsed);
       this.#crumbUsed += piece.length;
       last.bytes = this.#crumb.subarray(0, this.#crumbUsed);
+      last.arrivedMs = nowMs;
     }
   }
 
@@ -149,12 +207,8 @@ export class PieceQueue {
     this.#hint = index;
     return index;
   }
+}
 
-  #mayMatch(pattern: Uint8Array, at: number): boolean {
-    for (let index = 1; index < pattern.length; index++) {
-      if (at + index >= this.#end) return !this.#ended;
-      if (this.byteAt(at + index) !== pattern[index]) return false;
-    }
-    return true;
-  }
+function nativeFind(bytes: Uint8Array, pattern: Uint8Array, from: number): number {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).indexOf(pattern, from);
 }

@@ -1,69 +1,162 @@
 /**
  * Where a PNG ends: signature, then chunks up to IEND (ISO/IEC 15948 section 5). Each chunk says its length and has a
- * CRC, so a frame that comes out whole is whole. Animated PNGs are just more chunks.
- *
- * A length that was damaged is found out when the CRC behind it does not hold, however much it spans; the search for
- * the next signature goes on from that chunk, so images that were spanned come out late but not lost.
+ * checksum. One that does not hold is data or a length that was damaged: it is data, which decoders show, if no
+ * signature is in it and behind it a chunk of a known type begins.
  */
-import { crc32 } from "../bytes/checksum.ts";
 import { pngStart } from "../image-format.ts";
+import { Note } from "../frame.ts";
+import { crc32 } from "../bytes/checksum.ts";
 import type { PieceQueue } from "./piece-queue.ts";
-import type { Step, Walk } from "./walk.ts";
+import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
 
-/** The first half of the signature, where a chunk's length should be. No length is that large. */
-const signatureStart = 0x8950_4e47;
 const chunkBytesMax = 0x7fff_ffff;
-const ihdr = 0x4948_4452;
 const ihdrBytes = 13;
-const iend = 0x4945_4e44;
+/** From the signature to the end of IHDR. */
+const headerBytes: number = pngStart.length + 12 + ihdrBytes;
 
-export class PngWalk implements Walk {
+const [ihdr, idat, iend] = ["IHDR", "IDAT", "IEND"].map(typeCode) as [number, number, number];
+const knownTypes: ReadonlySet<number> = new Set(
+  (
+    "PLTE IDAT IEND bKGD cHRM cICP cLLI mDCV gAMA gIFg gIFx hIST iCCP iTXt eXIf oFFs pCAL pHYs sBIT sCAL sPLT sRGB " +
+    "sTER tEXt tIME tRNS zTXt acTL fcTL fdAT"
+  )
+    .split(" ")
+    .map(typeCode),
+);
+
+function typeCode(type: string): number {
+  return [...type].reduce((code, letter) => code * 256 + letter.charCodeAt(0), 0);
+}
+
+export class PngWalk extends BasicWalk {
   readonly name = "PNG";
   readonly extension = "png";
-  readonly padded = true;
-  readonly starts: readonly Uint8Array[] = [pngStart];
-  readonly prefix = undefined;
-  detail = "";
-  at = 0;
-  /** The chunk at hand; everything before it is checked. */
+  readonly patterns: readonly Pattern[] = [{ bytes: pngStart, offset: 0 }];
+  /** The chunk at hand; everything before it is known. */
   #chunkAt = 0;
-  #ihdrSeen = false;
+  /** Its checksum was found wrong. */
+  #wrong = false;
+  #pictureSeen = false;
 
-  get resumeAt(): number {
-    return this.#chunkAt;
+  override begin(at: number): void {
+    super.begin(at);
+    this.at = this.resumeAt = this.#chunkAt = at + pngStart.length;
+    this.#wrong = false;
+    this.#pictureSeen = false;
   }
 
-  begin(at: number): void {
-    this.#chunkAt = this.at = at + pngStart.length;
-    this.#ihdrSeen = false;
+  another(): PngWalk {
+    return new PngWalk();
   }
 
-  advance(bytes: PieceQueue): Step {
+  glance(bytes: PieceQueue, at: number, to: number, final: boolean): Glance {
+    for (let index = 0; index < pngStart.length && at + index < to; index++) {
+      if (bytes.byteAt(at + index) !== pngStart[index]) return "no";
+    }
+    if (at + headerBytes > to) return final ? "no" : "more";
+    return isGoodHeader(bytes, at + pngStart.length) ? "yes" : "no";
+  }
+
+  advance(bytes: PieceQueue, to: number, final: boolean): Step {
+    if (!this.began) {
+      if (this.#chunkAt + 8 > to) return this.wait(final);
+      if (bytes.u32At(this.#chunkAt) !== ihdrBytes || bytes.u32At(this.#chunkAt + 4) !== ihdr) {
+        return this.none("it does not begin with IHDR");
+      }
+      if (this.#chunkAt + ihdrBytes + 8 > to) return this.wait(final);
+      if (!isGoodHeader(bytes, this.#chunkAt)) return this.none("an IHDR that cannot be");
+      this.began = true;
+    }
     for (;;) {
-      const chunkAt = this.#chunkAt;
-      if (chunkAt + 8 > bytes.end) return "more";
-      const length = bytes.u32At(chunkAt);
-      const type = bytes.u32At(chunkAt + 4);
-      if (length === signatureStart) return this.#fail("truncated", "the next PNG begins before its end");
-      if (length > chunkBytesMax) return this.#fail("damaged", `a chunk of ${length} bytes at byte ${chunkAt}`);
-      if (!this.#ihdrSeen && (type !== ihdr || length !== ihdrBytes)) {
-        return this.#fail("damaged", "it does not begin with IHDR");
-      }
-      this.#ihdrSeen = true;
-      this.at = chunkAt + 12 + length;
-      if (this.at > bytes.end) return "more";
-      let check = 0;
-      for (const view of bytes.views(chunkAt + 4, this.at - 4)) check = crc32(view, check);
-      if (check !== bytes.u32At(this.at - 4)) {
-        return this.#fail("damaged", `the CRC of the chunk at byte ${chunkAt} does not hold`);
-      }
-      if (type === iend) return "whole";
-      this.#chunkAt = this.at;
+      const step = this.#walkChunk(bytes, to, final);
+      if (step !== "next") return step;
     }
   }
 
-  #fail(step: "truncated" | "damaged", detail: string): Step {
-    this.detail = detail;
-    return step;
+  #walkChunk(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
+    const chunkAt = this.#chunkAt;
+    if (chunkAt + 8 > to) return final && chunkAt === to ? this.#leaveOpen() : this.wait(final);
+    const length = bytes.u32At(chunkAt);
+    if (!isChunkHead(bytes, chunkAt)) return this.#leaveOpen();
+    const end = chunkAt + 12 + length;
+    this.at = end;
+    if (end > to) return this.wait(final);
+    const type = bytes.u32At(chunkAt + 4);
+    this.#wrong ||= !isChecksumRight(bytes, chunkAt, end);
+    if (this.#wrong) {
+      const step = this.#judgeWrong(bytes, { chunkAt, end, type }, to, final);
+      if (step !== "next") return step;
+      this.#wrong = false;
+      this.notes |= Note.wrongAncillaryChecksum;
+    }
+    if (type === iend) return "whole";
+    this.#pictureSeen ||= type === idat;
+    this.#chunkAt = this.resumeAt = end;
+    return "next";
   }
+
+  /** Whether only the content of a chunk is damaged. */
+  #judgeWrong(
+    bytes: PieceQueue,
+    { chunkAt, end, type }: { chunkAt: number; end: number; type: number },
+    to: number,
+    final: boolean,
+  ): Step | "next" {
+    const detail = `the checksum of the chunk at byte ${chunkAt} does not hold`;
+    if (bytes.find(pngStart, chunkAt, end) < end) return this.none(detail);
+    if (type === iend) return this.#closeWrong(bytes, chunkAt, to, final);
+    if (!knownTypes.has(type) && type !== ihdr) return this.none(detail);
+    if (end + 8 > to) return final ? this.none(detail) : "more";
+    return isChunkHead(bytes, end) && knownTypes.has(bytes.u32At(end + 4)) ? "next" : this.none(detail);
+  }
+
+  /** IEND with a wrong checksum: some of its bytes may be missing, and the next picture's be there. */
+  #closeWrong(bytes: PieceQueue, chunkAt: number, to: number, final: boolean): Step {
+    this.notes |= Note.wrongAncillaryChecksum;
+    this.loss = "damaged";
+    this.detail = `the checksum of the chunk at byte ${chunkAt} does not hold`;
+    for (let at = chunkAt + 8; at < chunkAt + 12; at++) {
+      const glance = this.glance(bytes, at, to, final);
+      if (glance === "more") return "more";
+      if (glance === "no") continue;
+      this.at = at;
+      this.notes = Note.noEndMarker;
+      break;
+    }
+    return "open";
+  }
+
+  /** No chunk begins where one should. */
+  #leaveOpen(): Step {
+    this.at = this.#chunkAt;
+    if (!this.#pictureSeen) return this.none(`no chunk at byte ${this.#chunkAt}`, "cut");
+    this.notes |= Note.noEndMarker;
+    this.loss = "cut";
+    this.detail = `no chunk at byte ${this.#chunkAt}`;
+    return "open";
+  }
+}
+
+function isChunkHead(bytes: PieceQueue, at: number): boolean {
+  if (bytes.u32At(at) > chunkBytesMax) return false;
+  for (let index = 4; index < 8; index++) {
+    const letter = bytes.byteAt(at + index) | 0x20;
+    if (letter < 0x61 || letter > 0x7a) return false;
+  }
+  return true;
+}
+
+function isChecksumRight(bytes: PieceQueue, chunkAt: number, end: number): boolean {
+  let check = 0;
+  for (const view of bytes.views(chunkAt + 4, end - 4)) check = crc32(view, check);
+  return check === bytes.u32At(end - 4);
+}
+
+/** An IHDR chunk whose values a PNG may have. */
+function isGoodHeader(bytes: PieceQueue, at: number): boolean {
+  if (bytes.u32At(at) !== ihdrBytes || bytes.u32At(at + 4) !== ihdr) return false;
+  const [width, height] = [bytes.u32At(at + 8), bytes.u32At(at + 12)];
+  const [depth, colour] = [bytes.byteAt(at + 16), bytes.byteAt(at + 17)];
+  const sizes = width > 0 && width <= chunkBytesMax && height > 0 && height <= chunkBytesMax;
+  return sizes && [1, 2, 4, 8, 16].includes(depth) && [0, 2, 3, 4, 6].includes(colour) && bytes.byteAt(at + 18) === 0;
 }

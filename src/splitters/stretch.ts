@@ -1,56 +1,60 @@
 /**
- * What lies between two frames: padding that nobody misses, or garbage. It is looked at as it goes by and not kept,
- * because a camera driver may pad each frame to megabytes.
- *
- * Padding is zeros, white space, `FF` and `D9` (fill bytes and a doubled end of image) and, behind `--`, the text that
- * multipart streams put between images: boundary and header lines.
+ * What lies between two frames. It is looked at as it goes by and not kept, because a camera driver may pad each frame
+ * to megabytes.
  */
+import { isMultipartText } from "./part-head.ts";
+import type { PieceQueue } from "./piece-queue.ts";
+import type { StretchKind } from "./split.ts";
 
-/** The boundary may have 70 characters, and cameras send three or four short header lines. */
-const partHeadBytesMax = 1024;
 /** Enough to recognise a format or to read the beginning of an error message. */
 const shownBytes = 24;
+/** The heads of some parts without a picture. */
+const textBytesMax = 4096;
 
-const hyphen = 0x2d;
-const tilde = 0x7e;
+const isBlank = markedBytes(0x20, 0x09, 0x0a, 0x0d);
+const isText: Uint8Array = isBlank.map((blank, byte) => (blank !== 0 || (byte > 0x20 && byte <= 0x7e) ? 1 : 0));
+/** Zeros, white space, fill bytes, and a second FF D9: nothing that would be missed. */
+export const isPadding: Uint8Array = markedBytes(0, 0xff, 0xd9, 0x20, 0x09, 0x0a, 0x0d);
 
-export class Gap {
+function markedBytes(...bytes: number[]): Uint8Array {
+  const marked = new Uint8Array(256);
+  for (const byte of bytes) marked[byte] = 1;
+  return marked;
+}
+
+export class Stretch {
+  /** Somebody has read it as the head of a part. */
+  isHead = false;
+  /** Nothing but padding. */
   #plain = true;
-  #textBytes = 0;
+  /** Behind padding, so far: it may be text between parts. */
+  #text: string | undefined = "";
   #shown: number[] = [];
 
-  /** Nothing in it would be missed. */
   get plain(): boolean {
     return this.#plain;
   }
 
-  add(view: Uint8Array): void {
-    for (let index = 0; this.#shown.length < shownBytes && index < view.length; index++) {
-      this.#shown.push(view[index] as number);
-    }
-    for (let index = 0; this.#plain && index < view.length; index++) this.#plain = this.#mayHold(view[index] as number);
+  get kind(): StretchKind {
+    if (this.#plain) return "padding";
+    return this.isHead || (this.#text !== undefined && isMultipartText(this.#text)) ? "multipart" : "other";
+  }
+
+  add(bytes: PieceQueue, from: number, to: number): void {
+    for (let at = from; this.#shown.length < shownBytes && at < to; at++) this.#shown.push(bytes.byteAt(at));
+    const at = this.#plain ? bytes.skip(isPadding, from, to) : from;
+    this.#plain &&= at === to;
+    if (this.#text === undefined || this.#plain) return;
+    const long = this.#text.length + to - at > textBytesMax;
+    if (long || bytes.skip(isText, at, to) < to) this.#text = undefined;
+    else this.#text += bytes.textAt(at, to);
   }
 
   /** Its first bytes, as text if they are. */
   beginning(): string {
-    const text = this.#shown.every((byte) => isPrintable(byte) || isBlank(byte));
+    const text = this.#shown.every((byte) => isText[byte] !== 0);
     return text
       ? JSON.stringify(String.fromCharCode(...this.#shown))
       : this.#shown.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
   }
-
-  #mayHold(byte: number): boolean {
-    if (isBlank(byte) || byte === 0 || byte === 0xff || byte === 0xd9) return true;
-    if (!isPrintable(byte) || (this.#textBytes < 2 && byte !== hyphen)) return false;
-    this.#textBytes++;
-    return this.#textBytes <= partHeadBytesMax;
-  }
-}
-
-function isBlank(byte: number): boolean {
-  return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
-}
-
-function isPrintable(byte: number): boolean {
-  return byte > 0x20 && byte <= tilde;
 }

@@ -60,6 +60,13 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: ["gif", "not a format: gif"],
   },
+  captured: {
+    good: [
+      ["header", "header"],
+      ["arrival", "arrival"],
+    ],
+    wrong: ["exif", "found exif, expected auto, arrival or header"],
+  },
   name: {
     good: [
       ["{sequence}-{run}", "{sequence}-{run}"],

@@ -31,6 +31,7 @@ const streams = {
   nameGiven: false,
   whenBehind: "block",
   spool: undefined,
+  captured: "arrival",
   spoolBytesMax: 4_294_967_296,
   onlyForStreams: undefined,
 } as const;
@@ -51,6 +52,7 @@ function sending(values: Partial<OptionValues> = {}, rest: Partial<SendCommand> 
     compare: "auto",
     deleteSent: false,
     lockstep: false,
+    captured: "auto",
     maxFrame: 268_435_456,
     insecure: false,
   };
@@ -193,7 +195,7 @@ const usage = [
 ];
 const peers = "for example 192.168.1.20:8000, camera-store:8000 or [fd00::20]:8000";
 
-const formatHint = "hint: auto, jpeg, png, y4m or raw:BYTES; for one stream of several: infrared=raw:163840";
+const formatHint = "hint: auto, jpeg, png, y4m, pnm, bmp or raw:BYTES; for one stream of several: infrared=raw:163840";
 
 const bad: [line: string, ...said: string[]][] = [
   ["--send localhost:1 --format gif -", "error: --format: not a format: gif", formatHint],
@@ -233,11 +235,6 @@ const bad: [line: string, ...said: string[]][] = [
     "--send localhost:1 --max-frame 100K --format raw:200K -",
     "error: --format: a frame of 200 kB is too much",
     "hint: at most 100 kB (--max-frame)",
-  ],
-  [
-    "--send localhost:1 --max-frame 1Gi --format raw:1Gi -",
-    "error: --format: a frame of 1.07 GB is too much",
-    "hint: at most 268 MB",
   ],
   [
     "--send localhost:1 --order fastest d",

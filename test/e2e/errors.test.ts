@@ -136,7 +136,11 @@ const mistakes: readonly Mistake[] = [
     status: 2,
     says: [/^error: two inputs are named vis: /, /^hint: .*vis-1=.* vis-2=/],
   },
-  { words: "--send localhost:NOBODY --watch -", status: 2, says: [/^error: --watch is for directories/, /^hint: /] },
+  {
+    words: "--send localhost:NOBODY --watch -",
+    status: 2,
+    says: [/^error: --watch is for directories and named pipes/, /^hint: /],
+  },
   {
     words: "--send localhost:PORT DIR/empty",
     status: 4,

@@ -212,8 +212,8 @@ describe.skipIf(onWindows)("a stream", () => {
     expect(await sender.status()).toBe(4);
     expect(await receiver.status()).toBe(4);
     expect(sameBytes(stored(out, "visible"), camera.frames.slice(0, 2))).toBe(true);
-    expect(sender.stderr).toContain("no JPEG begins in what is at byte 10000");
-    expect(sender.all("skipped")).toMatchObject([{ reason: "unreadable", count: 1 }]);
+    expect(sender.stderr).toContain("no picture begins in what is at byte 10000");
+    expect(sender.all("skipped")).toMatchObject([{ reason: "damaged", count: 1 }]);
   });
 });
 

@@ -40,9 +40,11 @@ const plain: OpenSourcesOptions = {
     nameGiven: false,
     whenBehind: "block",
     spool: undefined,
+    captured: "arrival",
     spoolBytesMax: 1e9,
     onlyForStreams: undefined,
   },
+  frameBytesMax: 1e8,
   onProblem: () => undefined,
 };
 
@@ -209,7 +211,9 @@ describe("openSources", () => {
     expect(userErrorOf(vis, { order: "newest" }).message).toStartWith("--order newest is for frames that keep coming");
     expect(userErrorOf(["a=-", "b=-"]).message).toBe("a and b are the same stream");
     expect(userErrorOf([...vis, "a=-"], { oneByOne: true }).message).toStartWith("--lockstep sends one source after");
-    expect(userErrorOf(["-"], { watch: true }).message).toBe("--watch is for directories, and no input is one");
+    expect(userErrorOf(["-"], { watch: true }).message).toBe(
+      "--watch is for directories and named pipes, and no input is one",
+    );
     expect(userErrorOf(["-"], { framesPerSecond: 3 }).message).toBe("--fps is for directories, and no input is one");
     const formats = [{ source: "infrared", format: { kind: "jpeg" } as const }];
     expect(userErrorOf(["visible=-"], { streams: { ...plain.streams, formats } }).message).toBe(

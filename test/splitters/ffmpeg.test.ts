@@ -56,27 +56,27 @@ describe.skipIf(Bun.which("ffmpeg") === null)("from ffmpeg:", () => {
   ] as const) {
     for (const format of [kind, "auto"] as const) {
       test(`image2pipe ${options} as ${format}`, async () => {
-        const { frames, skipped } = await splitFfmpeg({ kind: format }, `${options} -f image2pipe`);
+        const { frames, stretches } = await splitFfmpeg({ kind: format }, `${options} -f image2pipe`);
         expect(hex(frames)).toEqual(hex(files(options, extension)));
-        expect(skipped).toEqual([]);
+        expect(stretches).toEqual([]);
       });
     }
   }
 
-  test("mpjpeg: the text between the images is padding", async () => {
+  test("mpjpeg: the text between the images is information", async () => {
     for (const kind of ["jpeg", "auto"] as const) {
-      const { frames, skipped } = await splitFfmpeg({ kind }, "-c:v mjpeg -f mpjpeg");
+      const { frames, stretches } = await splitFfmpeg({ kind }, "-c:v mjpeg -f mpjpeg");
       expect(hex(frames)).toEqual(hex(files("-c:v mjpeg", "jpg")));
-      expect(skipped.map(({ reason }) => reason)).toEqual(Array.from({ length: frameCount + 1 }, () => "padding"));
+      expect(stretches.map(({ of }) => of)).toEqual(Array.from({ length: frameCount + 1 }, () => "multipart"));
     }
   });
 
   for (const pixels of "gray gray10le gray16le yuv420p yuv420p10le yuv422p yuv444p16le yuv411p yuva444p".split(" ")) {
     test(`yuv4mpegpipe of ${pixels}`, async () => {
-      const { frames, skipped } = await splitFfmpeg({ kind: "y4m" }, `-pix_fmt ${pixels} -f yuv4mpegpipe`);
+      const { frames, stretches } = await splitFfmpeg({ kind: "y4m" }, `-pix_fmt ${pixels} -f yuv4mpegpipe`);
       const data = files(`-pix_fmt ${pixels} -c:v rawvideo`, "raw");
       expect(hex(frames.map((frame, index) => frame.subarray(-(data[index]?.length ?? 0))))).toEqual(hex(data));
-      expect(skipped).toEqual([]);
+      expect(stretches).toEqual([]);
       // Each is a file that ffmpeg reads, and finds that picture in.
       const path = join(folder, `${pixels}.y4m`);
       writeFileSync(path, frames[3] ?? "");
@@ -89,9 +89,9 @@ describe.skipIf(Bun.which("ffmpeg") === null)("from ffmpeg:", () => {
     test(`rawvideo of ${pixels}`, async () => {
       const data = files(`-pix_fmt ${pixels} -c:v rawvideo`, "raw");
       const bytes = data[0]?.length ?? 0;
-      const { frames, skipped } = await splitFfmpeg({ kind: "raw", bytes }, `-pix_fmt ${pixels} -f rawvideo`);
+      const { frames, stretches } = await splitFfmpeg({ kind: "raw", bytes }, `-pix_fmt ${pixels} -f rawvideo`);
       expect(hex(frames)).toEqual(hex(data));
-      expect(skipped).toEqual([]);
+      expect(stretches).toEqual([]);
     });
   }
 
@@ -100,8 +100,8 @@ describe.skipIf(Bun.which("ffmpeg") === null)("from ffmpeg:", () => {
     const withThumbnails = images.map((image, index) =>
       concat(soi, segment(0xe1, images.at(index - 1) ?? soi), image.subarray(2)),
     );
-    const { frames, skipped } = split({ kind: "jpeg" }, [concat(...withThumbnails)]);
+    const { frames, stretches } = split({ kind: "jpeg" }, [concat(...withThumbnails)]);
     expect(hex(frames)).toEqual(hex(withThumbnails));
-    expect(skipped).toEqual([]);
+    expect(stretches).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
 /** Images made by hand, with all that makes their ends hard to find, and what may lie between them. */
 import { crc32 } from "../../src/bytes/checksum.ts";
-import { makeSplitter, type Split, type StreamFormat } from "../../src/splitters/splitter.ts";
+import { makeSplitter, type Split, type SplitStretch, type StreamFormat } from "../../src/splitters/splitter.ts";
 import type { Random } from "../support/random.ts";
 
 export const text = (words: string): Uint8Array => new TextEncoder().encode(words);
@@ -25,7 +25,10 @@ export const sos: Uint8Array = segment(0xda, bytes(1, 1, 0, 0, 63, 0));
 export const tables: Uint8Array = concat(
   segment(0xdb, new Uint8Array(65)),
   segment(0xc0, bytes(8, 0, 16, 0, 16, 1, 1, 0x11, 0)),
-  segment(0xc4, new Uint8Array(29)),
+  segment(
+    0xc4,
+    Uint8Array.from({ length: 29 }, (_, at) => (at === 1 ? 12 : at < 17 ? 0 : at)),
+  ),
 );
 
 /** Entropy-coded data: any bytes, FF stuffed. */
@@ -43,7 +46,7 @@ export function randomJpeg(random: Random, scanBytesMax = 3000): Uint8Array {
   const fill = (): Uint8Array => new Uint8Array(random.chance(0.2) ? random.int(4) : 0).fill(0xff);
   if (random.chance(0.5)) parts.push(segment(0xe0, concat(text("JFIF\0"), bytes(1, 1, 0, 0, 1, 0, 1, 0, 0))));
   if (random.chance(0.3)) parts.push(fill(), segment(0xe1, concat(text("Exif\0\0"), smallJpeg(random), bytes(0, 0))));
-  if (random.chance(0.3)) parts.push(fill(), segment(0xe2, concat(eoi, random.bytes(random.int(50)), eoi, soi)));
+  if (random.chance(0.3)) parts.push(fill(), segment(0xe2, concat(eoi, random.bytes(random.int(50)), eoi)));
   if (random.chance(0.2)) parts.push(segment(0xfe, new Uint8Array(0)));
   parts.push(fill(), tables);
   if (random.chance(0.3)) parts.push(fill(), segment(0xdd, bytes(0, 4)));
@@ -53,7 +56,14 @@ export function randomJpeg(random: Random, scanBytesMax = 3000): Uint8Array {
       parts.push(fill(), bytes(0xff, 0xd0 + random.int(8)), entropy(random, random.int(200)));
     }
     if (random.chance(0.2)) parts.push(segment(0xdc, bytes(0, 16)));
-    if (scan > 1) parts.push(fill(), segment(0xc4, new Uint8Array(20)));
+    if (scan > 1)
+      parts.push(
+        fill(),
+        segment(
+          0xc4,
+          Uint8Array.from({ length: 20 }, (_, at) => (at === 3 ? 3 : 0)),
+        ),
+      );
   }
   return concat(...parts, fill(), eoi);
 }
@@ -117,34 +127,43 @@ export function randomPieces(random: Random, stream: Uint8Array): Uint8Array[] {
 export interface Outcome {
   readonly splits: readonly Split[];
   readonly frames: readonly Uint8Array[];
-  readonly skipped: readonly Skipped[];
+  readonly stretches: readonly SplitStretch[];
+  readonly losses: readonly SplitStretch[];
+  /** Of the frames, in order. */
+  readonly notes: readonly number[];
   /** The most that was held after everything that could be taken was taken. */
   readonly heldBytesMax: number;
 }
-export type Skipped = Extract<Split, { kind: "skipped" }>;
 
-/** Feeds the pieces, taking what there is after each, as a driver does. */
+/** Feeds the pieces, taking what there is after each, as a driver does. All come at once. */
 export function split(format: StreamFormat, pieces: Iterable<Uint8Array>, frameBytesMax = 1_000_000): Outcome {
   const splitter = makeSplitter(format, frameBytesMax);
   const splits: Split[] = [];
   let heldBytesMax = 0;
   const takeAll = (): void => {
-    for (let each = splitter.next(); each !== undefined; each = splitter.next()) splits.push(each);
+    for (let each = splitter.next(0); each !== undefined; each = splitter.next(0)) splits.push(each);
     heldBytesMax = Math.max(heldBytesMax, splitter.heldBytes);
   };
   for (const piece of pieces) {
-    splitter.push(piece);
+    splitter.push(piece, 0);
     takeAll();
   }
   splitter.end();
   takeAll();
   if (splitter.heldBytes !== 0) throw new Error(`${splitter.heldBytes} bytes were never handed out`);
-  const frames = splits.flatMap((each) => (each.kind === "frame" ? [concat(...each.pieces)] : []));
-  const skipped = splits.filter((each) => each.kind === "skipped");
-  return { splits, frames, skipped, heldBytesMax };
+  const framed = splits.filter((each) => each.kind === "frame");
+  const stretches = splits.filter((each) => each.kind === "stretch");
+  return {
+    splits,
+    frames: framed.map(({ pieces: views }) => concat(...views)),
+    stretches,
+    losses: stretches.filter(({ loss }) => loss),
+    notes: framed.map(({ notes }) => notes),
+    heldBytesMax,
+  };
 }
 
-/** Frames and skipped bytes together. */
+/** Frames and stretches together. */
 export function totalBytes({ splits }: Outcome): number {
   return splits.reduce((sum, each) => sum + each.bytes, 0);
 }
@@ -153,7 +172,7 @@ export function totalBytes({ splits }: Outcome): number {
 export function summary({ splits }: Outcome): string[] {
   return splits.map((each) =>
     each.kind === "frame"
-      ? `${each.extension} ${each.bytes} ${crc32(concat(...each.pieces))}`
-      : `${each.reason} ${each.bytes} ${each.detail}`,
+      ? `${each.extension} ${each.bytes} ${each.notes} ${crc32(concat(...each.pieces))}`
+      : `${each.of} ${each.loss} ${each.bytes} ${each.detail}`,
   );
 }

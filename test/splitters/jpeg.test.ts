@@ -1,5 +1,6 @@
 /** Each rule of the JPEG walk on an image made for it. */
 import { describe, expect, test } from "bun:test";
+import { Note } from "../../src/frame.ts";
 import { Random } from "../support/random.ts";
 import {
   bytes,
@@ -42,7 +43,6 @@ const wholeImages: Record<string, Uint8Array> = {
   "several scans": concat(soi, tables, sos, scan, tables, sos, scan, bytes(0xff), sos, scan, eoi),
   "DNL behind the scan": concat(soi, tables, sos, scan, segment(0xdc, bytes(0, 16)), eoi),
   "TEM, which has no length": concat(soi, bytes(0xff, 0x01), tables, sos, scan, eoi),
-  "no picture": concat(soi, tables, eoi),
   "an empty scan": concat(soi, tables, sos, eoi),
   "the largest segment": concat(soi, segment(0xe5, random.bytes(65_533)), tables, sos, scan, eoi),
   "a damaged bit of picture that looks like a segment": concat(soi, tables, sos, scan, bytes(0xff, 0xe3), scan, eoi),
@@ -63,92 +63,85 @@ describe("a whole JPEG:", () => {
 describe("a JPEG stream", () => {
   test("a picture without EOI is a frame as it is, if another begins", () => {
     const open = image.subarray(0, -2);
-    const { frames, skipped } = splitJpeg(open, open, image);
+    const { frames, stretches } = splitJpeg(open, open, image);
     expect(hex(frames)).toEqual(hex([open, open, image]));
-    expect(skipped).toEqual([]);
+    expect(stretches).toEqual([]);
   });
 
-  test("at the end of the stream it is truncated", () => {
-    const { frames, skipped } = splitJpeg(image, image.subarray(0, -2));
-    expect(hex(frames)).toEqual(hex([image]));
-    expect(skipped).toEqual([
-      {
-        kind: "skipped",
-        bytes: image.length - 2,
-        reason: "truncated",
-        detail: `the JPEG at byte ${image.length}: the stream ends before its end`,
-      },
-    ]);
+  test("so it is at the end of the stream", () => {
+    const { frames, notes, stretches } = splitJpeg(image, image.subarray(0, -2));
+    expect(hex(frames)).toEqual(hex([image, image.subarray(0, -2)]));
+    expect(notes).toEqual([0, Note.noEndMarker]);
+    expect(stretches).toEqual([]);
   });
 
   test("an image that ends before its picture begins is truncated", () => {
-    const { frames, skipped } = splitJpeg(soi, tables, image);
+    const { frames, stretches } = splitJpeg(soi, tables, image);
     expect(hex(frames)).toEqual(hex([image]));
-    expect(skipped.map(({ bytes: count, reason }) => [count, reason])).toEqual([[2 + tables.length, "truncated"]]);
+    expect(stretches.map(({ bytes: count, of }) => [count, of])).toEqual([[2 + tables.length, "cut"]]);
   });
 
-  test("wherever the stream ends, the part of an image is truncated, and its thumbnail is no frame", () => {
+  test("wherever the stream ends, a part of an image is lost or noted, and its thumbnail is no frame", () => {
     const large = wholeImages["a thumbnail in APP1"] ?? image;
+    const scanAt = large.length - scan.length - eoi.length;
+    // Cut just behind its thumbnail, a picture cannot be told from a length that was wrong.
+    const thumbnailEnd = soi.length + exif.length - 2;
     for (let length = 3; length < large.length; length++) {
-      const { frames, skipped } = split({ kind: "jpeg" }, [concat(image, large.subarray(0, length))]);
-      expect(hex(frames)).toEqual(hex([image]));
-      expect(skipped.map(({ bytes: count, reason }) => [count, reason])).toEqual([[length, "truncated"]]);
+      if (length >= thumbnailEnd && length <= thumbnailEnd + 4) continue;
+      const part = large.subarray(0, length);
+      const { frames, notes, stretches } = split({ kind: "jpeg" }, [concat(image, part)]);
+      const open = length > scanAt;
+      expect([length, hex(frames)]).toEqual([length, hex(open ? [image, part] : [image])]);
+      expect(notes).toEqual(open ? [0, Note.noEndMarker] : [0]);
+      // Before the word Exif is there it may be anything.
+      const told = `${length} ${length < 11 ? "other" : "cut"}`;
+      expect(stretches.map(({ bytes: count, of }) => `${count} ${of}`)).toEqual(open ? [] : [told]);
     }
   });
 
   test("a length that spans the following images does not swallow them", () => {
-    const broken = concat(soi, bytes(0xff, 0xdb, 0xff, 0xf0), tables, sos, scan, eoi);
     const images = Array.from({ length: 200 }, () => image);
-    expect(splitJpeg(broken, ...images).frames.length).toBe(200);
+    // Of a table: it is passed over, and the rest is the picture. Of APP data that its thumbnail is not in: it is lost.
+    const table = concat(soi, bytes(0xff, 0xdb, 0xff, 0xf0), tables, sos, scan, eoi);
+    const found = splitJpeg(table, ...images);
+    expect([found.frames.length, found.notes[0]]).toEqual([201, Note.damagedHeader]);
+    const data = concat(soi, bytes(0xff, 0xe1, 0xff, 0xf0), text("Exif\0\0"), new Uint8Array(40));
+    const { frames, losses } = splitJpeg(image, data, ...images);
+    expect([frames.length, losses.length]).toEqual([201, 1]);
     // Nor if the stream ends within it.
-    const { frames, skipped } = splitJpeg(image, broken, image, image);
-    expect(hex(frames)).toEqual(hex([image, image, image]));
-    expect(skipped.map(({ bytes: count, reason }) => [count, reason])).toEqual([[broken.length, "truncated"]]);
-  });
-
-  test("damage is said with its place", () => {
-    const { skipped } = splitJpeg(image, soi, segment(0xe0, bytes(1, 2, 3)), text("oops"), image);
-    expect(skipped.map(({ reason, detail }) => [reason, detail])).toEqual([
-      ["damaged", `the JPEG at byte ${image.length}: no marker at byte ${image.length + 9}`],
-    ]);
+    expect(splitJpeg(image, data, image, image).frames.length).toBe(3);
   });
 
   test("a scan header of a wrong length is not followed", () => {
     const broken = concat(soi, tables, bytes(0xff, 0xda, 0xff, 0, 1), scan, eoi);
-    const { frames, skipped } = splitJpeg(broken, image);
+    const { frames, losses } = splitJpeg(broken, image);
     expect(hex(frames)).toEqual(hex([image]));
-    expect(skipped[0]?.detail).toEndWith(`a scan header of a wrong length at byte ${2 + tables.length}`);
+    expect(losses.map(({ bytes: count }) => count)).toEqual([broken.length]);
   });
 
   test("what belongs between images is padding, however long", () => {
-    const part = text("\r\n--ffmpeg\r\nContent-type: image/jpeg\r\nContent-length: 2368\r\n\r\n");
-    for (const gap of [new Uint8Array(300_000), eoi, bytes(0xff, 0xff), text("\n"), part]) {
-      const { frames, skipped } = splitJpeg(gap, image, gap, image, gap);
+    for (const gap of [new Uint8Array(100_000), eoi, bytes(0xff, 0xff), text("\n")]) {
+      const { frames, stretches } = splitJpeg(gap, image, gap, image, gap);
       expect(hex(frames)).toEqual(hex([image, image]));
-      expect(skipped.map(({ bytes: count, reason }) => [count, reason])).toEqual(
+      expect(stretches.map(({ bytes: count, of }) => [count, of])).toEqual(
         [1, 2, 3].map(() => [gap.length, "padding"]),
       );
     }
   });
 
-  test("what does not is garbage: other bytes, text that is no part's head, a head that never ends", () => {
-    for (const gap of [bytes(0, 0, 1), text("error: no signal\n"), text(`--a\r\n${"X: y\r\n".repeat(400)}`)]) {
-      const { skipped } = splitJpeg(image, gap, image);
-      expect(skipped.map(({ bytes: count, reason }) => [count, reason])).toEqual([[gap.length, "garbage"]]);
+  test("other bytes, and text that is no part's head, are neither padding nor a loss", () => {
+    for (const gap of [bytes(0, 0, 1), text("error: no signal\n")]) {
+      const { stretches, losses } = splitJpeg(image, gap, image);
+      expect(stretches.map(({ bytes: count, of }) => [count, of])).toEqual([[gap.length, "other"]]);
+      expect(losses).toEqual([]);
     }
   });
 
   test("a frame of exactly the largest size is taken, one byte more is not", () => {
     expect(split({ kind: "jpeg" }, [image], image.length).frames.length).toBe(1);
-    const { frames, skipped } = split({ kind: "jpeg" }, [image, thumbnail], image.length - 1);
+    const { frames, stretches } = split({ kind: "jpeg" }, [image, thumbnail], image.length - 1);
     expect(hex(frames)).toEqual(hex([thumbnail]));
-    expect(skipped).toEqual([
-      {
-        kind: "skipped",
-        bytes: image.length,
-        reason: "too-large",
-        detail: `the JPEG at byte 0: more than ${image.length - 1} bytes`,
-      },
-    ]);
+    const detail = `the JPEG at byte 0: more than ${image.length - 1} bytes`;
+    expect(stretches).toEqual([{ kind: "stretch", at: 0, bytes: image.length, of: "too-large", loss: true, detail }]);
   });
 });

@@ -2,9 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { AssertionError } from "../../src/errors.ts";
 import { makeSplitter } from "../../src/splitters/splitter.ts";
-import { y4mFrameBytes } from "../../src/splitters/y4m.ts";
+import { readY4mHeader } from "../../src/splitters/y4m-header.ts";
 import { Random } from "../support/random.ts";
-import { concat, randomPieces, type Skipped, split, summary, text, totalBytes } from "./images.ts";
+import type { SplitStretch } from "../../src/splitters/splitter.ts";
+import { concat, randomPieces, split, summary, text, totalBytes } from "./images.ts";
 
 const random = new Random(5);
 const header = text("YUV4MPEG2 W15 H9 F25:1 Ip A1:1 C420jpeg XYSCSS=420JPEG\n");
@@ -14,7 +15,8 @@ const dataBytes = 15 * 9 + 2 * 8 * 5;
 const frame = (): Uint8Array => concat(line, random.bytes(dataBytes));
 const frameWithWords = (): Uint8Array => concat(text("FRAME Ip X=a\n"), random.bytes(dataBytes));
 const hex = (images: readonly Uint8Array[]): string[] => images.map((each) => each.toHex());
-const told = (skipped: readonly Skipped[]): unknown[] => skipped.map((each) => [each.bytes, each.reason, each.detail]);
+const told = (stretches: readonly SplitStretch[]): unknown[] =>
+  stretches.map((each) => [each.bytes, each.of, each.detail]);
 
 describe("the bytes of a y4m frame", () => {
   // Sizes as `ffmpeg -f rawvideo` writes them; y4m from ffmpeg itself is in ffmpeg.test.ts.
@@ -34,21 +36,28 @@ describe("the bytes of a y4m frame", () => {
     "W640 H480 C420p10 XYSCSS=420P10": 921_600,
     "W640 H480 C422p12": 1_228_800,
     "W640 H480 C444p16": 1_843_200,
+    "W640 H480 C422jpeg": 614_400,
+    "W640 H480 C440": 614_400,
+    "W640 H480 C410": 345_600,
+    "W640 H480 XYSCSS=422": 614_400,
+    "W640 H480 XYSCSS=420JPEG": 460_800,
+    "W640 H480 XYSCSS=444P12": 1_843_200,
+    "W640 H480 C444 XYSCSS=420": 921_600,
     "W5 H3 C420": 15 + 2 * 3 * 2,
     "W5 H3 C422": 15 + 2 * 3 * 3,
     "W5 H3 C411": 15 + 2 * 2 * 3,
   };
   for (const [words, size] of Object.entries(sizes)) {
-    test(words, () => expect(y4mFrameBytes(`YUV4MPEG2 ${words}\n`)).toBe(size));
+    test(words, () => expect(readY4mHeader(`YUV4MPEG2 ${words}\n`)).toMatchObject({ frameBytes: size }));
   }
 
   test("a header that does not tell says why", () => {
-    expect(y4mFrameBytes("YUV4MPEG2 W640 C420\n")).toBe("a stream header without width or height");
-    expect(y4mFrameBytes("YUV4MPEG2 W640 H0\n")).toBe("a stream header without width or height");
-    expect(y4mFrameBytes(`YUV4MPEG2 W${"9".repeat(400)} H2\n`)).toBe("a stream header without width or height");
-    expect(y4mFrameBytes("YUV4MPEG2 W640 Habc\n")).toBe("a stream header without width or height");
-    for (const colour of ["420p17", "420p8", "411p10", "mono8", "410", "monop9", "42010"]) {
-      expect(y4mFrameBytes(`YUV4MPEG2 W2 H2 C${colour}\n`)).toBe(`a stream of an unknown colour space, "${colour}"`);
+    expect(readY4mHeader("YUV4MPEG2 W640 C420\n")).toBe("a stream header without width or height");
+    expect(readY4mHeader("YUV4MPEG2 W640 H0\n")).toBe("a stream header without width or height");
+    expect(readY4mHeader(`YUV4MPEG2 W${"9".repeat(400)} H2\n`)).toBe("a stream header without width or height");
+    expect(readY4mHeader("YUV4MPEG2 W640 Habc\n")).toBe("a stream header without width or height");
+    for (const colour of ["420p17", "420p8", "mono8", "monop9", "42010", "413"]) {
+      expect(readY4mHeader(`YUV4MPEG2 W2 H2 C${colour}\n`)).toBe(`a stream of an unknown colour space, "${colour}"`);
     }
   });
 });
@@ -62,8 +71,9 @@ describe("a y4m stream", () => {
         randomPieces(random, concat(header, ...frames)),
       );
       expect(hex(outcome.frames)).toEqual(hex(frames.map((each) => concat(header, each))));
-      expect(outcome.skipped).toEqual([]);
-      expect(outcome.heldBytesMax).toBeLessThan(dataBytes + 20);
+      expect(outcome.stretches).toEqual([]);
+      // The header is held with the first frame, and the next line until it proves the one before.
+      expect(outcome.heldBytesMax).toBeLessThan(header.length + dataBytes + 40);
     }
   });
 
@@ -71,9 +81,9 @@ describe("a y4m stream", () => {
     const other = text("YUV4MPEG2 W4 H4 Cmono\n");
     const small = concat(line, random.bytes(16));
     const first = frame();
-    const { frames, skipped } = split({ kind: "y4m" }, [concat(header, first, other, small, header, first)]);
+    const { frames, stretches } = split({ kind: "y4m" }, [concat(header, first, other, small, header, first)]);
     expect(hex(frames)).toEqual(hex([concat(header, first), concat(other, small), concat(header, first)]));
-    expect(skipped).toEqual([]);
+    expect(stretches).toEqual([]);
   });
 
   test("after lost or added bytes the frame after the next comes out", () => {
@@ -95,33 +105,27 @@ describe("a y4m stream", () => {
     }
   });
 
-  test("the rest of a broken frame is garbage, also if it is black", () => {
+  test("a frame that no start follows is not believed: it may be another's data", () => {
     const black = concat(line, new Uint8Array(dataBytes));
-    const { frames, skipped } = split({ kind: "y4m" }, [concat(header, black, new Uint8Array(40), black)]);
-    expect(frames.length).toBe(2);
-    expect(skipped.map(({ bytes, reason }) => [bytes, reason])).toEqual([[40, "garbage"]]);
-  });
-
-  test("FRAME at the beginning of another word is none", () => {
-    const { frames, skipped } = split({ kind: "y4m" }, [concat(header, frame(), text("FRAMES\n"), frame())]);
-    expect(frames.length).toBe(2);
-    expect(skipped.map(({ bytes }) => bytes)).toEqual([7]);
+    for (const rest of [new Uint8Array(40), text("FRAMES\n")]) {
+      const { frames, losses } = split({ kind: "y4m" }, [concat(header, black, rest, black)]);
+      expect(hex(frames)).toEqual(hex([concat(header, black)]));
+      expect(losses.map(({ bytes, of }) => [bytes, of])).toEqual([[header.length + black.length + rest.length, "cut"]]);
+    }
   });
 
   test("the stream's header counts for the size of a frame", () => {
     const stream = concat(header, frame());
     expect(split({ kind: "y4m" }, [stream], stream.length).frames.length).toBe(1);
-    expect(split({ kind: "y4m" }, [stream], stream.length - 1).skipped.map(({ reason }) => reason)).toEqual([
-      "too-large",
-    ]);
+    expect(split({ kind: "y4m" }, [stream], stream.length - 1).stretches.map(({ of }) => of)).toEqual(["too-large"]);
   });
 
   test("a header that claims too much costs its own frames, which are told at once", () => {
     for (const words of ["W999999999 H999999999", "W15 H99999"]) {
       const splitter = makeSplitter({ kind: "y4m" }, 100_000);
-      splitter.push(concat(text(`YUV4MPEG2 ${words}\n`), frame(), frame(), header, frame()));
-      const splits = [splitter.next(), splitter.next(), splitter.next()];
-      expect(splits.map((each) => (each?.kind === "skipped" ? each.reason : each?.kind))).toEqual([
+      splitter.push(concat(text(`YUV4MPEG2 ${words}\n`), frame(), frame(), header, frame()), 0);
+      const splits = [splitter.next(0), splitter.next(250), splitter.next(250)];
+      expect(splits.map((each) => (each?.kind === "stretch" ? each.of : each?.kind))).toEqual([
         "too-large",
         "too-large",
         "frame",
@@ -130,42 +134,42 @@ describe("a y4m stream", () => {
   });
 
   test("a last frame that is not whole is truncated", () => {
-    const { frames, skipped } = split({ kind: "y4m" }, [concat(header, frame(), frame().subarray(0, -1))]);
+    const { frames, stretches } = split({ kind: "y4m" }, [concat(header, frame(), frame().subarray(0, -1))]);
     expect(frames.length).toBe(1);
     const at = header.length + line.length + dataBytes;
-    expect(told(skipped)).toEqual([
-      [line.length + dataBytes - 1, "truncated", `the y4m at byte ${at}: the stream ends before its end`],
+    expect(told(stretches)).toEqual([
+      [line.length + dataBytes - 1, "cut", `the y4m at byte ${at}: the stream ends before its end`],
     ]);
   });
 
-  test("a stream of an unknown colour space is skipped up to the next, saying why", () => {
+  test("a stream of an unknown colour space is passed over up to the next, saying why", () => {
     const unknown = text("YUV4MPEG2 W4 H4 C999\n");
     const last = frame();
-    const { frames, skipped } = split({ kind: "y4m" }, [concat(header, unknown, frame(), frame(), header, last)]);
+    const { frames, stretches } = split({ kind: "y4m" }, [concat(header, unknown, frame(), frame(), header, last)]);
     expect(hex(frames)).toEqual(hex([concat(header, last)]));
-    expect(skipped.map(({ reason, detail }) => [reason, detail])).toEqual([
-      ["damaged", `the y4m at byte ${header.length}: a stream of an unknown colour space, "999"`],
+    expect(stretches.map(({ of, loss, detail }) => [of, loss, detail])).toEqual([
+      ["other", false, 'no picture begins in what is at byte 0: "YUV4MPEG2 W15 H9 F25:1 I"'],
+      ["foreign", true, `the y4m at byte ${header.length}: a stream of an unknown colour space, "999"`],
     ]);
   });
 
   test("a line that never ends is given up", () => {
-    const { skipped, heldBytesMax } = split({ kind: "y4m" }, [text("YUV4MPEG2 "), ...endless(100), header]);
-    expect(skipped.map(({ bytes, reason }) => [bytes, reason])).toEqual([[10 + 100_000, "damaged"]]);
-    expect(skipped[0]?.detail).toBe("the y4m at byte 0: a line of more than 4096 bytes");
+    const { stretches, heldBytesMax } = split({ kind: "y4m" }, [text("YUV4MPEG2 "), ...endless(100), header]);
+    expect(stretches.map(({ bytes, of }) => [bytes, of])).toEqual([[10 + 100_000 + header.length, "other"]]);
     expect(heldBytesMax).toBeLessThanOrEqual(4096);
     const cut = split({ kind: "y4m" }, [header, text("FRAME "), ...endless(100), frame()]);
-    expect([cut.frames.length, cut.skipped.map(({ reason }) => reason)]).toEqual([1, ["damaged"]]);
+    expect([cut.frames.length, cut.stretches.map(({ of }) => of)]).toEqual([1, ["other"]]);
   });
 
-  test("frames that are too large are skipped one by one, and not held", () => {
+  test("frames that are too large are lost one by one, and not held", () => {
     const large = Array.from({ length: 3 }, frame);
     const small = text("YUV4MPEG2 W4 H4 Cmono\n");
     const last = concat(line, random.bytes(16));
     const pieces = randomPieces(random, concat(header, ...large, small, last));
-    const { frames, skipped, heldBytesMax } = split({ kind: "y4m" }, pieces, 100);
+    const { frames, stretches, heldBytesMax } = split({ kind: "y4m" }, pieces, 100);
     expect(hex(frames)).toEqual(hex([concat(small, last)]));
-    expect(skipped.map(({ bytes, reason }) => [bytes, reason])).toEqual(
-      large.map((each) => [each.length, "too-large"]),
+    expect(stretches.map(({ bytes, of }) => [bytes, of])).toEqual(
+      large.map((each, index) => [each.length + (index === 0 ? header.length : 0), "too-large"]),
     );
     expect(heldBytesMax).toBeLessThanOrEqual(100);
   });
@@ -187,7 +191,7 @@ describe("a raw stream", () => {
       expect(concat(...outcome.frames).toHex()).toBe(stream.subarray(0, count * size).toHex());
       const rest = stream.length - count * size;
       const detail = `the raw frame at byte ${count * size}: the stream ends before its end`;
-      expect(told(outcome.skipped)).toEqual(rest === 0 ? [] : [[rest, "truncated", detail]]);
+      expect(told(outcome.stretches)).toEqual(rest === 0 ? [] : [[rest, "cut", detail]]);
       expect(outcome.heldBytesMax).toBeLessThan(size);
     }
   });

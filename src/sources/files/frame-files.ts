@@ -29,7 +29,9 @@ export interface SourceProblem {
    * - `kept`: a file was to be deleted after its ack and was left where it is
    * - `missing`: the watched directory is not there; it is waited for
    * - `unwatched`: the system tells nothing of changes in a folder; it is looked through every few seconds instead
-   * - `skipped`: bytes of a stream that are in no frame
+   * - `skipped`: bytes of a stream that are in no frame, and were no picture
+   * - `noted`: a frame of a stream is sent as it came, with a remark
+   * - `ended`: a named pipe has ended
    * - `held`: a file has been open for writing for a minute, and is waited for
    * - `unfinished`: a file is not sent, because it is open for writing or still changes (exit status 4)
    * - `incomplete`: a file was sent as it is, and its picture ends before its end (exit status 4)
@@ -42,6 +44,8 @@ export interface SourceProblem {
     | "missing"
     | "unwatched"
     | "skipped"
+    | "noted"
+    | "ended"
     | "held"
     | "unfinished"
     | "incomplete";

@@ -1,6 +1,6 @@
 /**
  * Frames from a stream: standard input or a named pipe. A splitter cuts them out, a store keeps them until they are
- * settled. Captured is when a frame was complete here: nothing in the stream says more.
+ * settled. Captured is when a frame's last byte came, or what a multipart head says.
  *
  * When the store is full there are two ways. `block`: the stream is not read, so whoever writes it waits.
  * `drop-oldest`: the frame that has waited longest is forgotten and its number becomes a gap. What was listed already
@@ -13,12 +13,13 @@
  */
 import { assert, SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
-import type { Clock, Listed, ListedFrame, ListedGap, OpenedFrame, Source } from "../../ports.ts";
-import type { Splitter } from "../../splitters/splitter.ts";
+import type { Clock, Listed, ListedFrame, ListedGap, ListedStretch, OpenedFrame, Source } from "../../ports.ts";
+import { describeNotes, type SplitFrame, type Splitter, type SplitStretch } from "../../splitters/splitter.ts";
 import { errorText } from "../files/file-errors.ts";
 import type { SourceProblem } from "../files/frame-files.ts";
 import type { FrameNames } from "./frame-names.ts";
 import type { FrameStore } from "./frame-store.ts";
+import { type Remark, Remarks } from "./remarks.ts";
 
 /** What is needed of a `ReadableStreamDefaultReader`. Each piece is a new one. */
 export interface StreamReader {
@@ -42,10 +43,18 @@ export interface StreamSourceOptions {
   readonly whenFull: "block" | "drop-oldest";
   /** Which of the unlisted frames is listed first. */
   readonly order: "oldest" | "newest";
+  readonly captured: StreamCaptured;
+  /** What to say when the stream has ended, if its writer may come back. */
+  readonly endHint?: string | undefined;
   readonly clock: Clock;
   readonly onProblem: (problem: SourceProblem) => void;
 }
 
+/** Where capture times come from: when the last byte came, or the head of a frame's part where it has a time. */
+export type StreamCaptured = "arrival" | "header";
+
+/** 1970 … 2262: what the wire and the catalogue can hold. */
+const capturedNsMax = 2n ** 63n - 1n;
 /** What a frame takes beside its bytes: its name, its entry here and in the ledger, or a block of the disk. */
 const frameOverheadBytes = 1024;
 /** Frames in the store, at half a kilobyte of memory for each, wherever their bytes are. */
@@ -71,6 +80,17 @@ export class StreamSource implements Source {
   #next = 0;
   /** Frames that will not arrive, to be listed before all others. */
   readonly #gaps: { failure: ListedGap["failure"]; detail: string; count: number }[] = [];
+  /** Bytes in no frame, to be listed before what follows them. */
+  #stretches: ListedStretch[] = [];
+  readonly #remarks = new Remarks((remark) => this.#remark(remark));
+  #cancelTimer: (() => void) | undefined;
+  /** What a timer began to take. */
+  #taking: Promise<void> | undefined;
+  /**
+   * When the pieces came that frames may still be in, by the splitter's time and by the clock on the wall: a time that
+   * is counted back from now would differ from frame to frame.
+   */
+  readonly #arrivals: { readonly ms: number; readonly ns: bigint }[] = [];
   /** Frames that the stream has given, for their names. */
   #frames = 0;
   /** The stream has ended. */
@@ -98,7 +118,8 @@ export class StreamSource implements Source {
     return this.#options.fleeting ? this.#kept.size : undefined;
   }
 
-  list(max: number, liveOnly = false): Listed[] | undefined {
+  list(max: number, liveOnly = false): (Listed | ListedStretch)[] | undefined {
+    if (this.#stretches.length > 0) return this.#stretches.splice(0);
     const [gap] = this.#gaps;
     if (gap !== undefined) {
       const count = Math.min(gap.count, gapRunMax);
@@ -136,6 +157,8 @@ export class StreamSource implements Source {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#wake?.();
+    this.#cancelTimer?.();
+    this.#remarks.end();
     // Whoever writes the stream learns of it by a closed pipe.
     this.#options.reader.cancel().catch(() => undefined);
   }
@@ -152,9 +175,11 @@ export class StreamSource implements Source {
     try {
       for (;;) {
         const { value } = await reader.read();
+        this.#cancelTimer?.();
+        await this.#taking;
         if (this.#stopped) return;
         if (value === undefined) break;
-        splitter.push(value);
+        this.#arrived(splitter, value);
         await this.#take();
       }
     } catch (error) {
@@ -164,27 +189,53 @@ export class StreamSource implements Source {
     splitter.end();
     await this.#take();
     if (this.#stopped) return;
-    if (this.#frames === 0 && this.#kept.size === 0 && this.#gaps.length === 0) {
-      const hint = "the formats are those of --format; raw frames have to be asked for";
-      onProblem({ source: this.name, path, reason: "empty", detail: "the stream ended without a frame", hint });
-    }
+    this.#remarks.end();
+    this.#sayEnd();
     this.#over = true;
     this.onReady?.();
+  }
+
+  #arrived(splitter: Splitter, piece: Uint8Array): void {
+    const { clock } = this.#options;
+    const ms = clock.nowMs();
+    // Nothing of what came before can be in a frame.
+    if (splitter.heldBytes === 0) this.#arrivals.length = 0;
+    this.#arrivals.push({ ms, ns: clock.wallNs() });
+    splitter.push(piece, ms);
+  }
+
+  #sayEnd(): void {
+    const { onProblem, path, endHint: hint } = this.#options;
+    const about = { source: this.name, path };
+    if (this.#frames === 0 && this.#kept.size === 0 && this.#gaps.length === 0) {
+      const formats = "the formats are those of --format; raw frames have to be asked for";
+      onProblem({ ...about, reason: "empty", detail: "the stream ended without a frame", hint: hint ?? formats });
+    } else if (hint !== undefined) {
+      onProblem({ ...about, reason: "ended", detail: "its writer has closed the pipe", hint });
+    }
   }
 
   /** Takes what the splitter has, and waits while there is no room for more. */
   async #take(): Promise<void> {
     const { splitter, whenFull, clock } = this.#options;
     let sinceMs = clock.nowMs();
-    for (let split = splitter.next(); split !== undefined && !this.#stopped; split = splitter.next()) {
-      if (split.kind === "skipped") this.#skipped(split);
-      else this.#add(split.pieces, split.bytes, split.extension);
+    for (;;) {
+      const split = this.#stopped ? undefined : splitter.next(clock.nowMs());
+      if (split === undefined) break;
+      if (split.kind === "stretch") this.#stretch(split);
+      else this.#add(split);
       if (whenFull === "block") await this.#room();
       if (clock.nowMs() - sinceMs < sliceMs) continue;
       // The rest of the program has its turn, however much there is in the stream.
       await new Promise<void>((resolve) => void clock.after(0, resolve));
       sinceMs = clock.nowMs();
     }
+    const { dueMs } = splitter;
+    if (dueMs === undefined || this.#stopped) return;
+    // Silence proves a length.
+    this.#cancelTimer = clock.after(Math.max(0, dueMs - clock.nowMs()), () => {
+      this.#taking = this.#take();
+    });
   }
 
   async #room(): Promise<void> {
@@ -195,11 +246,12 @@ export class StreamSource implements Source {
     }
   }
 
-  #add(pieces: readonly Uint8Array[], bytes: number, extension: string): void {
-    const { clock, names, store, whenFull } = this.#options;
-    const capturedNs = (clock.wallNs() / 1_000n) * 1_000n;
+  #add({ pieces, bytes, extension, notes, ...times }: SplitFrame): void {
+    const { names, store, whenFull } = this.#options;
+    const capturedNs = this.#capturedNs(times);
     const name = names.name(capturedNs, this.#frames++, extension);
-    const entry = { name, bytes, capturedNs, live: true } as const;
+    const entry: ListedFrame = { name, bytes, capturedNs, live: true, ...(notes === 0 ? {} : { notes }) };
+    if (notes !== 0) this.#remarks.add("noted", bytes, `${describeNotes(notes)}: ${name}`);
     try {
       // A full disk: older frames make room for newer ones.
       while (store.put(entry, pieces) === "full") {
@@ -214,16 +266,36 @@ export class StreamSource implements Source {
     this.onReady?.();
   }
 
-  #skipped(split: Extract<ReturnType<Splitter["next"]>, { kind: "skipped" }>): void {
-    if (split.reason === "padding") return;
-    const { onProblem, path } = this.#options;
-    // Garbage is no frame; anything else was one, and is told as one.
-    if (split.reason === "garbage") {
-      onProblem({ source: this.name, path, reason: "skipped", detail: split.detail });
-      return;
+  #capturedNs({ arrivedMs, headerTimeNs }: Pick<SplitFrame, "arrivedMs" | "headerTimeNs">): bigint {
+    const { captured, clock } = this.#options;
+    if (captured === "header") {
+      if (headerTimeNs !== undefined && headerTimeNs <= capturedNsMax) return headerTimeNs;
+      this.#remarks.add("timeless", 0, "no X-Timestamp before a frame: the time of its arrival is taken");
     }
-    this.#gap("unreadable", split.detail);
+    const arrivals = this.#arrivals;
+    while ((arrivals[1]?.ms ?? Infinity) <= arrivedMs) arrivals.shift();
+    return ((arrivals[0]?.ns ?? clock.wallNs()) / 1_000n) * 1_000n;
+  }
+
+  #stretch({ of, loss, bytes, detail }: SplitStretch): void {
+    if (!loss) return this.#remarks.add(of, bytes, detail);
+    this.#stretches.push({ stretch: "loss", count: 1, bytes, text: detail });
+    this.#gap(of === "too-large" ? "refused" : "damaged", detail);
     this.onReady?.();
+  }
+
+  #remark({ kind, count, bytes, detail, total }: Remark): void {
+    const { onProblem, path } = this.#options;
+    const about = { source: this.name, path };
+    const isStretch = kind !== "noted" && kind !== "timeless";
+    if (isStretch) {
+      this.#stretches.push({ stretch: "information", count, bytes, text: detail });
+      this.onReady?.();
+    }
+    const reason = isStretch ? "skipped" : "noted";
+    if (total === 1) onProblem({ ...about, reason, detail: isStretch ? `${detail} (${bytes} bytes)` : detail });
+    else if (count > 0)
+      onProblem({ ...about, reason, detail: `${total} times by now, ${count} since the last: ${detail}` });
   }
 
   // ---- what is kept

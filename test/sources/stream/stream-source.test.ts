@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SourceError } from "../../../src/errors.ts";
 import type { FrameEntry } from "../../../src/frame.ts";
-import type { Listed, ListedFrame } from "../../../src/ports.ts";
+import type { Listed, ListedFrame, ListedStretch } from "../../../src/ports.ts";
 import type { SourceProblem } from "../../../src/sources/files/frame-files.ts";
 import { FrameNames } from "../../../src/sources/stream/frame-names.ts";
 import type { FrameStore } from "../../../src/sources/stream/frame-store.ts";
@@ -13,6 +13,7 @@ import { MemoryStore } from "../../../src/sources/stream/memory-store.ts";
 import { Spool } from "../../../src/sources/stream/spool.ts";
 import { StreamSource, type StreamSourceOptions } from "../../../src/sources/stream/stream-source.ts";
 import { makeSplitter } from "../../../src/splitters/splitter.ts";
+import { bytes, chunk, pngSignature } from "../../splitters/images.ts";
 import { SimClock } from "../../simulation/sim-clock.ts";
 import { canMount, mountSmall } from "../../support/small-disk.ts";
 
@@ -25,8 +26,8 @@ class Pipe {
   /** Bytes that were taken. */
   taken = 0;
 
-  write(text: string): void {
-    this.#waiting.push(Buffer.from(text));
+  write(text: string | Uint8Array): void {
+    this.#waiting.push(Buffer.from(text as string));
     this.#ask?.();
   }
 
@@ -82,6 +83,7 @@ function sourceOf(changes: Partial<StreamSourceOptions> = {}) {
     fleeting: true,
     whenFull: "block",
     order: "oldest",
+    captured: "arrival",
     clock,
     onProblem: (problem) => problems.push(problem),
     ...changes,
@@ -95,13 +97,16 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 30; turn++) await Promise.resolve();
 }
 
-function isFrame(listed: Listed): listed is ListedFrame {
-  return !("failure" in listed);
+function isFrame(listed: Listed | ListedStretch): listed is ListedFrame {
+  return "name" in listed && !("failure" in listed);
 }
 
 /** Frames as their bytes; gaps as what they say. */
-function contents(source: StreamSource, listed: readonly Listed[] = []): string[] {
-  return listed.map((entry) => (isFrame(entry) ? read(source, entry) : `${entry.failure} x${entry.count ?? 1}`));
+function contents(source: StreamSource, listed: readonly (Listed | ListedStretch)[] = []): string[] {
+  return listed.map((entry) => {
+    if (isFrame(entry)) return read(source, entry);
+    return `${"failure" in entry ? entry.failure : entry.stretch} x${entry.count ?? 1}`;
+  });
 }
 
 function read(source: StreamSource, entry: FrameEntry): string {
@@ -200,10 +205,67 @@ describe("a stream", () => {
     pipe.write("aaaabb");
     pipe.end();
     await settle();
-    expect(contents(source, source.list(10))).toEqual(["unreadable x1"]);
+    expect(contents(source, source.list(10))).toEqual(["loss x1"]);
+    expect(contents(source, source.list(10))).toEqual(["damaged x1"]);
     expect(contents(source, source.list(10))).toEqual(["aaaa"]);
     expect(source.list(10)).toBeUndefined();
     expect(problems).toEqual([]);
+  });
+
+  test("text between its frames is said and listed once, then in sums", async () => {
+    const png = Buffer.concat([pngSignature, chunk("IHDR", bytes(0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0))]);
+    const picture = Buffer.concat([png, chunk("IDAT", bytes(1)), chunk("IEND", bytes())]);
+    const splitter = makeSplitter({ kind: "auto" }, 1000);
+    const { source, pipe, problems } = sourceOf({ splitter, keptBytesMax: 1e6 });
+    for (let at = 0; at < 25; at++) pipe.write(Buffer.concat([Buffer.from("a word "), picture]));
+    pipe.end();
+    for (let turn = 0; turn < 20; turn++) await settle();
+    const stretches = [...(source.list(100) ?? [])];
+    expect(stretches).toMatchObject([
+      { stretch: "information", count: 1, bytes: 7 },
+      { stretch: "information", count: 9, bytes: 63 },
+      { stretch: "information", count: 15, bytes: 105 },
+    ]);
+    expect(problems.map(({ reason, detail }) => [reason, detail.slice(0, 40)])).toEqual([
+      ["skipped", "no picture begins in what is at byte 0: "],
+      ["skipped", "10 times by now, 9 since the last: no pi"],
+      ["skipped", "25 times by now, 15 since the last: no p"],
+    ]);
+    expect(source.list(100)?.length).toBe(25);
+  });
+
+  test("a length that silence proves needs no more data, and the frame keeps the time at which it came", async () => {
+    const splitter = makeSplitter({ kind: "auto" }, 1000);
+    const { source, pipe, clock } = sourceOf({ splitter });
+    const cameAtNs = clock.wallNs();
+    pipe.write("P5\n2 2\n255\naaaa");
+    await settle();
+    expect(source.list(10)).toEqual([]);
+    clock.step();
+    await settle();
+    expect(source.list(10)).toMatchObject([{ bytes: 15, capturedNs: cameAtNs }]);
+    pipe.write("P5\n2 2\n255\nbbb");
+    await settle();
+    clock.step();
+    await settle();
+    expect(source.list(10)).toEqual([]);
+  });
+
+  test("header: captured is what the part says; without a time, when it came", async () => {
+    const splitter = makeSplitter({ kind: "auto" }, 1000);
+    const { source, pipe, clock, problems } = sourceOf({ splitter, captured: "header" });
+    const part = (time: string): string => `--b\r\nContent-Type: image/x-pgm\r\n${time}\r\nP5\n2 2\n255\naaaa\r\n`;
+    pipe.write(part("X-Timestamp: 1700000000.123456\r\n") + part(""));
+    pipe.end();
+    await settle();
+    source.list(10);
+    expect(source.list(10)?.map((entry) => "capturedNs" in entry && entry.capturedNs)).toEqual([
+      1_700_000_000_123_456_000n,
+      clock.wallNs(),
+    ]);
+    expect(problems.map(({ detail }) => detail)).toContain(
+      "no X-Timestamp before a frame: the time of its arrival is taken",
+    );
   });
 
   test("one frame larger than all that may be kept gets through", async () => {

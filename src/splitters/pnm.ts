@@ -1,0 +1,67 @@
+/** PNM: `P5` (grey) and `P6` (colour), as `-c:v pgm` and `ppm` write them, and scientific cameras. */
+import type { PieceQueue } from "./piece-queue.ts";
+import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
+
+/** Comments (`# …`) may stand in a header. */
+const headerBytesMax = 1024;
+const header = /^P([56])\s(?:\s|#.*[\n\r])*(\d{1,9})\s(?:\s|#.*[\n\r])*(\d{1,9})\s(?:\s|#.*[\n\r])*(\d{1,5})\s/;
+/** What may still become one. */
+const beginning = /^(?:P?$|P[56]$|P[56]\s(?:\s|#.*(?:[\n\r]|$)|\d{1,9}(?:\s|$)){0,64}$)/;
+const encoder = new TextEncoder();
+
+interface PnmHeader {
+  readonly headerBytes: number;
+  readonly dataBytes: number;
+  readonly grey: boolean;
+}
+
+export class PnmWalk extends BasicWalk {
+  readonly name = "PNM";
+  extension: "pgm" | "ppm" = "pgm";
+  readonly patterns: readonly Pattern[] = ["P5", "P6"].map((word) => ({ bytes: encoder.encode(word), offset: 0 }));
+
+  another(): PnmWalk {
+    return new PnmWalk();
+  }
+
+  glance(bytes: PieceQueue, at: number, to: number, final: boolean): Glance {
+    const read = readHeader(bytes, at, to);
+    if (read === "more") return final ? "no" : "more";
+    return read === "no" ? "no" : "yes";
+  }
+
+  advance(bytes: PieceQueue, to: number, final: boolean): Step {
+    if (!this.began) {
+      const read = readHeader(bytes, this.at, to);
+      if (read === "no") {
+        this.resumeAt = this.at + 1;
+        return this.none("no header of a PNM");
+      }
+      if (read === "more") return this.wait(final);
+      this.began = true;
+      this.extension = read.grey ? "pgm" : "ppm";
+      this.resumeAt = this.at + read.headerBytes;
+      this.at = this.resumeAt + read.dataBytes;
+      this.openLengths = [read.dataBytes];
+    }
+    return this.at <= to ? "claimed" : this.wait(final);
+  }
+}
+
+function readHeader(bytes: PieceQueue, at: number, to: number): PnmHeader | "no" | "more" {
+  const limit = Math.min(to, at + headerBytesMax);
+  // Most headers are short, and a start that is none is seen at once.
+  for (const until of [Math.min(limit, at + 32), limit]) {
+    const text = bytes.textAt(at, until);
+    const [all, kind, width, height, largest] = header.exec(text) ?? [];
+    if (all === undefined) {
+      if (!beginning.test(text)) return "no";
+      continue;
+    }
+    const samples = Number(width) * Number(height) * (kind === "6" ? 3 : 1);
+    const deep = Number(largest) > 255;
+    if (samples === 0 || Number(largest) === 0 || Number(largest) > 65_535) return "no";
+    return { headerBytes: all.length, dataBytes: deep ? 2 * samples : samples, grey: kind === "5" };
+  }
+  return limit === at + headerBytesMax ? "no" : "more";
+}
