@@ -1,8 +1,15 @@
 import { expect, test } from "bun:test";
+import { fuzzStream } from "./stream-fuzz.ts";
 import { fuzzWire } from "./wire-fuzz.ts";
 
 test("5,000 mutants of the wire protocol", () => {
   expect(() => {
     for (let seed = 0; seed < 5000; seed++) fuzzWire(seed);
+  }).not.toThrow();
+});
+
+test("1,000 damaged streams of pictures", () => {
+  expect(() => {
+    for (let seed = 0; seed < 1000; seed++) fuzzStream(seed);
   }).not.toThrow();
 });
