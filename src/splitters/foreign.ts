@@ -50,6 +50,10 @@ const patterns: readonly Pattern[] = [
   { bytes: bytesOf("ftyp"), offset: 4 },
 ];
 
+const ftypAt = 4;
+const ftyp = "f".charCodeAt(0);
+const firstBytes: ReadonlySet<number> = new Set(known.map(({ bytes }) => bytes[0] as number));
+
 export class ForeignWalk extends BasicWalk {
   name = "picture";
   readonly extension = "raw";
@@ -87,6 +91,9 @@ export class ForeignWalk extends BasicWalk {
 }
 
 function find(bytes: PieceQueue, at: number, to: number): (typeof known)[number] | "no" | "more" {
+  // Most places are none at a glance: by their first byte, or by the first that is not a length.
+  const here = to - at;
+  if (here > ftypAt && bytes.byteAt(at + ftypAt) !== ftyp && !firstBytes.has(bytes.byteAt(at))) return "no";
   let answer: "no" | "more" = "no";
   for (const signature of known) {
     const length = Math.min(signature.bytes.length, to - at);

@@ -77,11 +77,11 @@ export class PngWalk extends BasicWalk {
     const chunkAt = this.#chunkAt;
     if (chunkAt + 8 > to) return final && chunkAt === to ? this.#leaveOpen() : this.wait(final);
     const length = bytes.u32At(chunkAt);
-    if (!isChunkHead(bytes, chunkAt)) return this.#leaveOpen();
+    const type = bytes.u32At(chunkAt + 4);
+    if (!isChunkHead(length, type)) return this.#leaveOpen();
     const end = chunkAt + 12 + length;
     this.at = end;
     if (end > to) return this.wait(final);
-    const type = bytes.u32At(chunkAt + 4);
     this.#wrong ||= !isChecksumRight(bytes, chunkAt, end);
     if (this.#wrong) {
       const step = this.#judgeWrong(bytes, { chunkAt, end, type }, to, final);
@@ -107,7 +107,9 @@ export class PngWalk extends BasicWalk {
     if (type === iend) return this.#closeWrong(bytes, chunkAt, to, final);
     if (!knownTypes.has(type) && type !== ihdr) return this.none(detail);
     if (end + 8 > to) return final ? this.none(detail) : "more";
-    return isChunkHead(bytes, end) && knownTypes.has(bytes.u32At(end + 4)) ? "next" : this.none(detail);
+    return isChunkHead(bytes.u32At(end), bytes.u32At(end + 4)) && knownTypes.has(bytes.u32At(end + 4))
+      ? "next"
+      : this.none(detail);
   }
 
   /** IEND with a wrong checksum: some of its bytes may be missing, and the next picture's be there. */
@@ -137,10 +139,11 @@ export class PngWalk extends BasicWalk {
   }
 }
 
-function isChunkHead(bytes: PieceQueue, at: number): boolean {
-  if (bytes.u32At(at) > chunkBytesMax) return false;
-  for (let index = 4; index < 8; index++) {
-    const letter = bytes.byteAt(at + index) | 0x20;
+function isChunkHead(length: number, type: number): boolean {
+  if (length > chunkBytesMax) return false;
+  if (type === idat) return true;
+  for (let shift = 0; shift < 32; shift += 8) {
+    const letter = ((type >>> shift) & 0xff) | 0x20;
     if (letter < 0x61 || letter > 0x7a) return false;
   }
   return true;
