@@ -162,7 +162,7 @@ export class StreamSplitter implements Splitter {
       if (other !== undefined) {
         if (!walk.endBefore(other)) {
           const detail = "the next picture begins before its data";
-          this.#giveUp(candidate, { of: "cut", detail }, walk.resumeAt);
+          this.#giveUp(candidate, { of: "cut", detail }, startAt + 1);
           this.#doubtTo = other;
           return true;
         }
