@@ -37,10 +37,12 @@ export class PngWalk extends BasicWalk {
   /** Its checksum was found wrong. */
   #wrong = false;
   #pictureSeen = false;
+  #startAt = 0;
 
   override begin(at: number): void {
     super.begin(at);
     this.at = this.resumeAt = this.#chunkAt = at + pngStart.length;
+    this.#startAt = at;
     this.#wrong = false;
     this.#pictureSeen = false;
   }
@@ -131,7 +133,11 @@ export class PngWalk extends BasicWalk {
   /** No chunk begins where one should. */
   #leaveOpen(): Step {
     this.at = this.#chunkAt;
-    if (!this.#pictureSeen) return this.none(`no chunk at byte ${this.#chunkAt}`, "cut");
+    if (!this.#pictureSeen) {
+      // Even a checksum that holds may have its last byte from the next picture.
+      this.resumeAt = this.#startAt + 1;
+      return this.none(`no chunk at byte ${this.#chunkAt}`, "cut");
+    }
     this.notes |= Note.noEndMarker;
     this.loss = "cut";
     this.detail = `no chunk at byte ${this.#chunkAt}`;
