@@ -164,12 +164,12 @@ function check(seed: number, pieces: readonly Piece[], stream: Buffer, splits: r
   }
 }
 
+/** The frames, and whether anything was lost: where pieces end may make one loss of two that lie side by side. */
 function told(splits: readonly Split[]): string {
-  return splits
-    .map((each) =>
-      each.kind === "frame" ? `${each.extension} ${each.bytes} ${each.notes}` : `${each.of} ${each.bytes}`,
-    )
-    .join("\n");
+  const frames = splits.flatMap((each) =>
+    each.kind === "frame" ? [`${each.extension} ${each.bytes} ${each.notes}`] : [],
+  );
+  return [...frames, splits.some((each) => each.kind === "stretch" && each.loss)].join("\n");
 }
 
 /** A whole picture follows, or nothing. */
