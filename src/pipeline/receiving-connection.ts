@@ -295,8 +295,7 @@ export class ReceivingConnection implements LinkHandlers {
         sink.gap(gap, (result) => {
           this.#stagedCount--;
           if (result !== "recorded") return this.#breakOff(storageFailed);
-          // What was refused has been counted as that.
-          if (gap.reason !== "refused") this.#progressOf(gap.origin).gapFrames += gap.count;
+          this.#progressOf(gap.origin).gapFrames += gap.count;
           this.#incomplete = true;
           const { device, source } = gap.origin;
           const { name, count, reason, detail } = gap;

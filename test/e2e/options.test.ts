@@ -116,7 +116,9 @@ test("--max-frame at the sender: a larger frame is not sent, is named at both en
   const pipe = `cat ${images.map(([folder]) => `'${folder}'/*`).join(" ")} | '${place.executable}' ${words}`;
   const stream = place.startOther("bash", ["-c", pipe]);
   expect(await stream.status()).toBe(4);
-  expect(stream.all("refused")).toMatchObject([{ name: expect.stringMatching(/^0*1-/), reason: "too-large" }]);
+  const beyond = expect.stringMatching(/^the JPEG at byte \d+: more than 10000 bytes$/);
+  expect(stream.all("skipped")).toMatchObject([{ source: "stream", count: 1, reason: "refused", detail: beyond }]);
+  expect(receiver.all("gap").at(-1)).toMatchObject({ source: "stream", reason: "refused", detail: beyond });
   expect(stream.all("summary")).toMatchObject([{ frames: 3, stored: 2, refused: 1 }]);
   receiver.signal("SIGTERM");
   expect(await receiver.status()).toBe(0);
