@@ -61,6 +61,80 @@ export interface LinkHandlers {
   closed(reason: string): void;
 }
 
+/** What an end shows and proves of itself in TLS. A *fingerprint* is the text of a public key: `fp1…`. */
+export interface Identity {
+  readonly fingerprint: string;
+  /** PEM. */
+  readonly certificate: string;
+  /** PEM. Secret: never in an event, an error or a message. */
+  readonly privateKey: string;
+}
+
+/** A sender's key, and whom it sends to. */
+export interface SenderTrust {
+  readonly identity: Identity;
+  /** Fingerprints that the receiver may prove, the present key first. Changes with `pinned`. */
+  readonly pins: readonly string[];
+  /**
+   * What HELLO carries to a receiver that proved `receiver`; empty without an invitation. `exporter`: what TLS exported
+   * for the label of joins.
+   */
+  joinProof(exporter: Uint8Array, receiver: string): Uint8Array;
+  /**
+   * A receiver that proved `receiver`, one of `pins`, welcomed us and says that its keys are `announced`. What is new
+   * is kept in the key file, so that neither an invitation nor a change of the receiver's key is needed twice.
+   */
+  pinned(receiver: string, announced: readonly string[]): void;
+}
+
+/** A receiver's key, and who may do what. */
+export interface ReceiverTrust {
+  readonly identity: Identity;
+  /** For WELCOME: fingerprints of this receiver, the present key and the spare. */
+  readonly pins: readonly string[];
+  /** What a proven key may do at all. Undefined: it may only join. */
+  grantOf(fingerprint: string): Grant | undefined;
+  /** Whether a proven key may write as `device`; an empty name asks for its own. */
+  admit(fingerprint: string, device: string): Admission;
+  /**
+   * Takes up an invitation for the key `fingerprint`, which was proven on the connection that exported `exporter`, or
+   * refuses it. It is durable when the promise resolves, and `grantOf` knows the key. Of a key that has a grant already
+   * the invitation is used up. Never rejects.
+   */
+  join(request: {
+    readonly proof: Uint8Array;
+    readonly exporter: Uint8Array;
+    readonly fingerprint: string;
+  }): Promise<Admission>;
+  /**
+   * `lost` is called with a key whose grant is gone or has become another: its connections must end. Within a second of
+   * the change.
+   */
+  watch(lost: (fingerprint: string) => void): void;
+  /** Why the grants are not known now, for a person and for health checks. Undefined: all is well. */
+  readonly trouble: string | undefined;
+  dispose(): void;
+}
+
+/** What a key may do. */
+export interface Grant {
+  readonly fingerprint: string;
+  /** The device that it writes as: one segment. */
+  readonly device: string;
+  /** Only these sources. Undefined: any. */
+  readonly sources?: readonly string[] | undefined;
+  /** Bytes per millisecond. */
+  readonly maxRate?: number | undefined;
+  /** Bytes kept at the destination. */
+  readonly quota?: number | undefined;
+  /** It hands on for other devices: those that match one of these, with `*` for any characters. */
+  readonly gateway?: readonly string[] | undefined;
+}
+
+/** The device that a connection writes as and what it may do, or why not: a line for a person that names the key. */
+export type Admission =
+  { readonly device: string; readonly grant: Grant; readonly refused?: never } | { readonly refused: string };
+
 /** Starts one connection attempt. Exactly one `closed` follows, whatever happens. */
 export type Dial = (handlers: LinkHandlers) => void;
 

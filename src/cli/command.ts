@@ -7,7 +7,7 @@ import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
 import type { OptionValues } from "./option-table.ts";
 import { type Environment, type ParsedOptions, parseOptions, wordsBeforeEnd } from "./parsed-options.ts";
-import { formatAddress, isLoopback } from "./values.ts";
+import { formatAddress, isLoopback } from "../address.ts";
 
 export interface SendCommand {
   readonly mode: "send";

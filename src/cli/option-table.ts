@@ -18,7 +18,7 @@ import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
 import { capturedHint, compareHint, syncHint, whenBehindHint } from "./option-values.ts";
-import type { Address } from "./values.ts";
+import type { Address } from "../address.ts";
 
 export const modes = ["receive", "send", "verify"] as const;
 export type Mode = (typeof modes)[number];

@@ -2,13 +2,14 @@
  * What the texts of options mean. Each function gives the value, or says in a UserError which option or variable holds
  * something else, and what would be right.
  */
+import { type Address, parseAddress } from "../address.ts";
 import { UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { sizeText } from "../size-text.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { pictureFormats } from "../splitters/splitter.ts";
 import { formatBytes } from "./format.ts";
-import { type Address, parseAddress, parseCount, parseDuration, parseRate, parseSize } from "./values.ts";
+import { parseCount, parseDuration, parseRate, parseSize } from "../quantities.ts";
 
 /** A text, and where it came from: `--out`, or `FRAMEPIPE_OUT`. */
 export interface RawValue {

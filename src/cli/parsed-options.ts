@@ -7,7 +7,7 @@ import { Command as CommandLine, CommanderError } from "@commander-js/extra-typi
 import { UserError } from "../errors.ts";
 import { entryOf, flagOf, helpHint, makeOption, type Mode, modes } from "./option-table.ts";
 import { type OptionKey, optionKeys, type OptionValues, usage, variableOf } from "./option-table.ts";
-import { parseSwitch } from "./values.ts";
+import { parseSwitch } from "../quantities.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -7,7 +7,7 @@ import type { OptionValues } from "./option-table.ts";
 import type { Environment } from "./parsed-options.ts";
 import type { Shell } from "./shell.ts";
 import { type Output, OutputClosed, Terminal } from "./terminal.ts";
-import { parseSwitch } from "./values.ts";
+import { parseSwitch } from "../quantities.ts";
 import { commit, version } from "./version.ts";
 
 export interface ProgramOptions {

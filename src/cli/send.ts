@@ -14,7 +14,7 @@ import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeSent } from "./summary.ts";
 import { isTerminal } from "./terminal.ts";
-import { formatAddress } from "./values.ts";
+import { formatAddress } from "../address.ts";
 import { programName } from "./version.ts";
 
 /** Resolves when the run is over. Throws UserError for what cannot even be started. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as format from "../../src/cli/format.ts";
-import { parseCount, parseDuration, parseSize, parseSwitch } from "../../src/cli/values.ts";
+import { parseCount, parseDuration, parseSize, parseSwitch } from "../../src/quantities.ts";
 
 describe("values", () => {
   test.each<[string, number | undefined]>([

@@ -1,9 +1,7 @@
 /**
- * The kinds of values that options take: sizes, durations, counts, addresses. Each function reads one text and gives
- * `undefined` if it is none of its kind, so that the caller can say which option or variable held it.
+ * Sizes, durations, rates and counts as people write them, in options and in files. Each function reads one text and
+ * gives `undefined` if it is none of its kind, so that the caller can say where it stood.
  */
-
-export { type Address, formatAddress, isLoopback, parseAddress } from "../address.ts";
 
 const sizeUnits: Readonly<Record<string, number>> = {
   "": 1,

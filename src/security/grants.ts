@@ -1,0 +1,130 @@
+/**
+ * Who may do what: the table made of all device files and of the list of revoked keys. A key has at most one grant.
+ * What is in doubt grants nothing and is named: a bad line, one key in two files.
+ */
+import type { Admission, Grant } from "../ports.ts";
+import { matchesDevice, parseDeviceFile, parseDeviceFileName } from "./device-file.ts";
+import { FormatError } from "./format-error.ts";
+import { hashOfFingerprint } from "./key-pair.ts";
+
+/** The file in the devices folder that lists revoked keys. */
+export const revokedFileName = "revoked";
+
+/** A file that grants nothing, or a line that is not heeded, and why. */
+export interface GrantProblem {
+  readonly file: string;
+  readonly problem: string;
+}
+
+/** Name and text of a file in the devices folder. */
+export interface DeviceFileText {
+  readonly name: string;
+  readonly text: string;
+}
+
+export class Grants {
+  readonly problems: readonly GrantProblem[];
+  readonly #grants = new Map<string, Grant>();
+  /** By device: the keys that write as it. */
+  readonly #keys = new Map<string, string[]>();
+  readonly #revoked: ReadonlySet<string>;
+
+  /** Files that are no device files are passed over. Of `revoked` one key a line; what follows it is a remark. */
+  constructor(files: Iterable<DeviceFileText>, revoked = "") {
+    const list = parseRevoked(revoked);
+    this.#revoked = list.keys;
+    const problems: GrantProblem[] = [...list.problems];
+    const fileOf = new Map<string, string>();
+    for (const { name, text } of files) {
+      try {
+        const named = parseDeviceFileName(name);
+        if (named === undefined) continue;
+        const { device, fingerprint } = named;
+        const other = fileOf.get(fingerprint);
+        if (other !== undefined) {
+          // Also for a third one: whichever of them is read first must not count.
+          this.#grants.delete(fingerprint);
+          problems.push({ file: name, problem: `the same key as ${other}: neither counts` });
+          continue;
+        }
+        // Before it is read: a second file with this key is one too many even if the first is bad.
+        fileOf.set(fingerprint, name);
+        const grant = parseDeviceFile(text, fingerprint);
+        // As people read it: some file systems compose letters anew.
+        if (grant.device.normalize() !== device.normalize()) {
+          throw new FormatError(`its name says ${device}, its line device=${grant.device}`);
+        }
+        this.#grants.set(fingerprint, grant);
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        problems.push({ file: name, problem: error.message });
+      }
+    }
+    for (const fingerprint of this.#revoked) this.#grants.delete(fingerprint);
+    for (const { device, fingerprint } of this.#grants.values()) {
+      this.#keys.set(device, [...(this.#keys.get(device) ?? []), fingerprint]);
+    }
+    this.problems = problems;
+  }
+
+  get size(): number {
+    return this.#grants.size;
+  }
+
+  grantOf(fingerprint: string): Grant | undefined {
+    return this.#grants.get(fingerprint);
+  }
+
+  isRevoked(fingerprint: string): boolean {
+    return this.#revoked.has(fingerprint);
+  }
+
+  /** The keys that write as this device. */
+  keysOf(device: string): readonly string[] {
+    return this.#keys.get(device) ?? [];
+  }
+
+  /** Whether the key may write as `device`; an empty name asks for the key's own. */
+  admit(fingerprint: string, device: string): Admission {
+    const grant = this.#grants.get(fingerprint);
+    if (grant === undefined) {
+      const why = this.#revoked.has(fingerprint) ? "is revoked" : "is not known here";
+      return { refused: `the key ${fingerprint} ${why}` };
+    }
+    if (device === "" || device === grant.device) return { device: grant.device, grant };
+    const via = `${fingerprint}, which is ${grant.device},`;
+    if (grant.gateway?.some((pattern) => matchesDevice(pattern, device)) !== true) {
+      return { refused: `the key ${via} may not write as ${device}` };
+    }
+    // Who has a key of its own speaks for itself.
+    if (this.#keys.has(device)) return { refused: `the gateway ${via} may not write as ${device}, which has a key` };
+    return { device, grant };
+  }
+
+  /**
+   * The keys for which `before` held something else that no longer holds: their connections have to end. A key that had
+   * no grant before is not among them.
+   */
+  lostSince(before: Grants): string[] {
+    const madeExact = [...this.#keys.keys()].filter((device) => !before.#keys.has(device));
+    return [...before.#grants.values()]
+      .filter((grant) => {
+        const now = this.#grants.get(grant.fingerprint);
+        if (now === undefined || JSON.stringify(now) !== JSON.stringify(grant)) return true;
+        return madeExact.some((device) => grant.gateway?.some((pattern) => matchesDevice(pattern, device)));
+      })
+      .map(({ fingerprint }) => fingerprint);
+  }
+}
+
+function parseRevoked(text: string): { keys: ReadonlySet<string>; problems: GrantProblem[] } {
+  const keys = new Set<string>();
+  const problems: GrantProblem[] = [];
+  for (const [index, line] of text.split("\n").entries()) {
+    const [word = ""] = line.trim().split(/\s+/);
+    if (word === "" || word.startsWith("#")) continue;
+    if (hashOfFingerprint(word) !== undefined) keys.add(word);
+    else problems.push({ file: revokedFileName, problem: `line ${index + 1} does not begin with a public key: fp1…` });
+  }
+  return { keys, problems };
+}
