@@ -5,8 +5,9 @@
  */
 import { ProtocolCode, ProtocolError } from "../errors.ts";
 
-const decoder = new TextDecoder();
-const strictDecoder = new TextDecoder("utf-8", { fatal: true });
+/** A byte order mark is a character as any other: names are compared byte by byte. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const scratchBytes = new Uint8Array(8);
 const scratch = new DataView(scratchBytes.buffer);
 

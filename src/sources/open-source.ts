@@ -15,6 +15,7 @@ import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
 import { errorCode } from "../system/errno.ts";
 import { DirectorySource } from "./directory/directory-source.ts";
 import type { ChecksumMemory } from "./files/checksum-memory.ts";
+import { escapedName } from "./files/escaped-names.ts";
 import { errorText, quotePath } from "./files/file-errors.ts";
 import type { SourceProblem } from "./files/frame-files.ts";
 import { PacedSource } from "./paced-source.ts";
@@ -231,6 +232,10 @@ function inputIsDirectory(): boolean {
 }
 
 function missingHints(input: NamedInput, text: string): string[] {
+  // What is said to us is text already; the bytes are gone.
+  if (input.path.includes("\ufffd")) {
+    return ["a path on the command line has to be valid UTF-8: give the folder above, or a link to it (ln -s)"];
+  }
   if (input.source !== undefined && exists(text))
     return [`to send the path that contains =, write ${shown(`./${text}`)}`];
   const equals = text.indexOf("=");
@@ -289,10 +294,10 @@ function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): So
     if (!watch) return new DirectorySource({ ...common, clock });
     return new WatchedDirectory({ ...common, clock, order, namePicture: pictureNames(name, options) });
   }
-  const only = basename(path);
+  const only = escapedName(basename(path));
   const problem = nameProblem(only);
   if (problem !== undefined) {
-    throw new UserError(`${path}: no frame can be named ${quotePath(only)}: ${problem}`, ["rename the file"]);
+    throw new UserError(`${path}: no frame can be named ${quotePath(basename(path))}: ${problem}`, ["rename the file"]);
   }
   return new DirectorySource({
     name,

@@ -8,25 +8,26 @@
 import { ptr } from "bun:ffi";
 import { linkSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import { errorCode } from "./errno.ts";
+import type { FilePath } from "./file-path.ts";
 import { openLibc } from "./libc.ts";
 
 const currentDirectory = -100; // AT_FDCWD
 const noReplace = 1; // RENAME_NOREPLACE
 const pathBytesMax = 8192;
 
-type Rename = (from: string, to: string) => boolean;
+type Rename = (from: FilePath, to: FilePath) => boolean;
 
 let systemRename: Rename | undefined | "untried" = "untried";
 
 /** Moves `from` to `to` and returns true, or returns false because something is there. Throws what rename throws. */
-export function renameNew(from: string, to: string): boolean {
+export function renameNew(from: FilePath, to: FilePath): boolean {
   if (systemRename === "untried") systemRename = openSystemRename();
   // If not, something is there, or the call failed for a reason that the other way will tell.
   return systemRename?.(from, to) === true || renameByLink(from, to);
 }
 
 /** The same without the system's call. For its test too: Linux comes here only if something is wrong. */
-export function renameByLink(from: string, to: string): boolean {
+export function renameByLink(from: FilePath, to: FilePath): boolean {
   try {
     linkSync(from, to);
   } catch (error) {
@@ -46,10 +47,14 @@ function openSystemRename(): Rename | undefined {
   const fromBytes = new Uint8Array(pathBytesMax);
   const toBytes = new Uint8Array(pathBytesMax);
   const [fromPointer, toPointer] = [ptr(fromBytes), ptr(toBytes)];
-  const put = (path: string, bytes: Uint8Array): boolean => {
+  const put = (path: FilePath, bytes: Uint8Array): boolean => {
     // Three bytes are the most that one unit of a string takes.
     if (path.length * 3 >= pathBytesMax) return false;
-    bytes[encoder.encodeInto(path, bytes).written] = 0;
+    if (typeof path === "string") bytes[encoder.encodeInto(path, bytes).written] = 0;
+    else {
+      bytes.set(path);
+      bytes[path.length] = 0;
+    }
     return true;
   };
   return (from, to) =>

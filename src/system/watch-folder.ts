@@ -13,16 +13,17 @@
  * under the same name is watched where it is now. All share one inotify descriptor; 300 watchers are set up in 6 ms.
  */
 import { watch } from "node:fs";
+import type { FilePath } from "./file-path.ts";
 
 /** `renamed`: something appeared under `name`, or is gone. Without a name: some events are lost. */
-export type OnFolderEvent = (kind: "renamed" | "changed", name: string | undefined) => void;
+export type OnFolderEvent = (kind: "renamed" | "changed", name: FilePath | undefined) => void;
 
 /** Begins; returns what ends it. Throws what `node:fs` throws if the folder cannot be watched. */
-export type WatchFolder = (path: string, onEvent: OnFolderEvent) => () => void;
+export type WatchFolder = (path: FilePath, onEvent: OnFolderEvent) => () => void;
 
 export const watchFolder: WatchFolder = (path, onEvent) => {
-  const watcher = watch(path, (kind, name) => {
-    onEvent(kind === "rename" ? "renamed" : "changed", typeof name === "string" ? name : undefined);
+  const watcher = watch(path, { encoding: "buffer" }, (kind, name) => {
+    onEvent(kind === "rename" ? "renamed" : "changed", name ?? undefined);
   });
   // Whatever it is, it may have cost us events. The folder is looked through, and found to be gone if it is.
   watcher.on("error", () => onEvent("changed", undefined));

@@ -83,6 +83,25 @@ test("two directories go over one connection and arrive whole; a second run send
   expect((await place.run(["--verify", out])).status).toBe(0);
 }, 60_000);
 
+test("files whose names are no text, or look like an escape, arrive, and are removed by their bytes", async () => {
+  await using place = await openPlace();
+  const [dir, out] = [place.path("camera"), place.path("captures")];
+  mkdirSync(dir);
+  const names = ["caf\xe9.raw", "caf\xe8.raw", "caf%E9.raw", "a\\b.raw", "plain.raw"];
+  for (const name of names) writeFileSync(Buffer.from(`${dir}/${name}`, "latin1"), name);
+  const receiver = await place.receive(out, { words: ["--once"] });
+  const sender = place.send(receiver.port, ["--delete-sent", "--unchanged-for", "0", `visible=${dir}`]);
+  expect(await sender.status()).toBe(0);
+  expect(await receiver.status()).toBe(0);
+  const arrived = ["caf%E9.raw", "caf%E8.raw", "caf%25E9.raw", "a%5Cb.raw", "plain.raw"];
+  for (const [index, name] of arrived.entries()) {
+    expect(readFileSync(join(out, "camera", "visible", name), "utf8")).toBe(names[index] ?? "");
+  }
+  expect(filesBelow(out)).toHaveLength(names.length);
+  expect(filesBelow(dir)).toEqual([]);
+  expect(sender.all("problem").map(({ reason }) => reason)).toEqual(["escaped"]);
+});
+
 test("many small frames; a second run is quick and sends no payload", async () => {
   const count = setting("E2E_SMALL_FRAMES", 5_000);
   await using place = await openPlace();

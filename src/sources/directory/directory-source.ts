@@ -252,7 +252,7 @@ export class DirectorySource implements Source {
     const count = files === 1 ? "1 file" : `${files} files`;
     if (files === 0) {
       this.#files.report(
-        this.#files.path(""),
+        "",
         "empty",
         "no frames: there is no file in it",
         "files and folders that are hidden, or have a temporary name, are skipped",
@@ -260,7 +260,7 @@ export class DirectorySource implements Source {
     } else {
       const hint = "a pattern without / is compared with the name of a file, one with / with its path below the input";
       const detail = `no frames: --include and --exclude leave none of ${count}`;
-      this.#files.report(this.#files.path(""), "empty", detail, hint);
+      this.#files.report("", "empty", detail, hint);
     }
   }
 }

@@ -6,12 +6,13 @@
  * may lead back to where we are, or make thousands of frames arrive twice. Pipes, sockets and devices are no frames.
  */
 import { lstatSync, readdirSync, statSync, type BigIntStats } from "node:fs";
-import { basename } from "node:path";
 import type { FrameEntry } from "../../frame.ts";
 import { nameProblem } from "../../names.ts";
 import type { ListedGap } from "../../ports.ts";
 import { errorCode } from "../../system/errno.ts";
+import type { FilePath } from "../../system/file-path.ts";
 import type { ChecksumMemory } from "./checksum-memory.ts";
+import { escapedName, fileName, mayNeedEscape, readableName, shownName } from "./escaped-names.ts";
 import { errorText, failureReason, quotePath } from "./file-errors.ts";
 import { ledToRemoved } from "./link-targets.ts";
 import { giveBack, nameBefore } from "./set-aside.ts";
@@ -35,6 +36,7 @@ export interface SourceProblem {
    * - `held`: a file has been open for writing for a minute, and is waited for
    * - `unfinished`: a file is not sent, because it is open for writing or still changes (exit status 4)
    * - `incomplete`: a file was sent as it is, and its picture ends before its end (exit status 4)
+   * - `escaped`: the name of a file is not that of its frame; said of the first
    */
   readonly reason:
     | "unreadable"
@@ -48,7 +50,8 @@ export interface SourceProblem {
     | "ended"
     | "held"
     | "unfinished"
-    | "incomplete";
+    | "incomplete"
+    | "escaped";
   /** One line, without the path. */
   readonly detail: string;
   /** What the user can do, if anything. */
@@ -100,6 +103,7 @@ export class FrameFiles {
   readonly #exclude: readonly Pattern[];
   /** A folder may be read again and again. */
   readonly #asideReported = new Set<string>();
+  #escapeReported = false;
 
   constructor(options: FrameFilesOptions) {
     this.#options = options;
@@ -116,9 +120,14 @@ export class FrameFiles {
     return this.#options.memory;
   }
 
-  /** The path of a frame or folder; an empty name is the root. */
-  path(name: string): string {
-    return `${this.#base}/${name}`;
+  get root(): string {
+    return `${this.#base}/`;
+  }
+
+  /** Where the file or folder of this name is; an empty name is the root. */
+  path(name: string): FilePath {
+    const below = fileName(name);
+    return typeof below === "string" ? `${this.#base}/${below}` : Buffer.concat([Buffer.from(this.root), below]);
   }
 
   /**
@@ -126,7 +135,7 @@ export class FrameFiles {
    * given back first. Throws what `node:fs` throws.
    */
   names(prefix: string): string[] {
-    const all = readdirSync(this.path(prefix));
+    const all = this.#allNames(this.path(prefix));
     const names = all.filter(isPossible);
     if (names.length === all.length) return names;
     for (const aside of all) {
@@ -137,20 +146,25 @@ export class FrameFiles {
     return names;
   }
 
-  #giveBack(prefix: string, aside: string, name: string): string | undefined {
-    const path = this.path(prefix + aside);
+  #allNames(path: FilePath): string[] {
+    const names = readdirSync(path);
+    return names.some(mayNeedEscape) ? readdirSync(path, { encoding: "buffer" }).map(escapedName) : names;
+  }
+
+  #giveBack(prefix: string, aside: string, before: string): string | undefined {
+    const name = prefix + aside;
     try {
-      return basename(giveBack(path, this.path(prefix + name)));
+      return giveBack(this, name, prefix + before).slice(prefix.length);
     } catch (error) {
-      if (failureReason(error) === "vanished" || this.#asideReported.has(path)) return undefined;
-      this.#asideReported.add(path);
-      this.report(path, "unreadable", `left by a crash, and cannot be given its name back: ${errorText(error)}`);
+      if (failureReason(error) === "vanished" || this.#asideReported.has(name)) return undefined;
+      this.#asideReported.add(name);
+      this.report(name, "unreadable", `left by a crash, and cannot be given its name back: ${errorText(error)}`);
       return undefined;
     }
   }
 
   matches(name: string, baseName: string): boolean {
-    const isMatch = ({ glob, wholePath }: Pattern): boolean => glob.match(wholePath ? name : baseName);
+    const isMatch = ({ glob, wholePath }: Pattern): boolean => glob.match(readableName(wholePath ? name : baseName));
     return (this.#include.length === 0 || this.#include.some(isMatch)) && !this.#exclude.some(isMatch);
   }
 
@@ -164,7 +178,7 @@ export class FrameFiles {
       if (isLink) {
         stats = statSync(path, { bigint: true });
         if (stats.isDirectory()) {
-          this.report(path, "symlink", "a link to a folder is not followed", "give that folder as an input of its own");
+          this.report(name, "symlink", "a link to a folder is not followed", "give that folder as an input of its own");
           return other;
         }
       }
@@ -177,6 +191,7 @@ export class FrameFiles {
     if (!this.matches(name, baseName)) return unmatched;
     const problem = nameProblem(name);
     if (problem !== undefined) return nameless(name, problem);
+    if (!this.#escapeReported && readableName(name) !== name) this.#reportEscape(name);
     return {
       kind: "frame",
       entry: { name, bytes: Number(stats.size), capturedNs: clampCaptured(stats.mtimeNs) },
@@ -185,13 +200,22 @@ export class FrameFiles {
     };
   }
 
-  report(path: string, reason: SourceProblem["reason"], detail: string, hint?: string): void {
+  #reportEscape(name: string): void {
+    this.#escapeReported = true;
+    const why = typeof fileName(name) === "string" ? "has a \\ or a % with two digits" : "is not valid UTF-8";
+    const detail = `its name ${why}: sent as ${name}, and others like it in the same way`;
+    this.report(name, "escaped", detail);
+  }
+
+  /** `name`: of a file or folder; empty: the root. */
+  report(name: string, reason: SourceProblem["reason"], detail: string, hint?: string): void {
+    const path = this.root + shownName(name);
     const problem = { source: this.#options.name, path: path.replace(/(?<=.)\/$/, ""), reason, detail };
     this.#options.onProblem?.(hint === undefined ? problem : { ...problem, hint });
   }
 
   reportUnreadable(prefix: string, error: unknown): void {
-    this.report(this.path(prefix), "unreadable", `the folder cannot be read: ${errorText(error)}`);
+    this.report(prefix, "unreadable", `the folder cannot be read: ${errorText(error)}`);
   }
 }
 
@@ -206,19 +230,16 @@ function patternsOf(texts: readonly string[] = []): Pattern[] {
 
 function failed(name: string, error: unknown, isLink: boolean): Found {
   const missing = errorCode(error) === "ENOENT";
-  // Bun decodes names as UTF-8; bytes that are not cannot be turned back into the path they came from.
-  const undecoded = name.includes("\ufffd");
-  const gone = failureReason(error) === "vanished" && !isLink && !undecoded;
+  const gone = failureReason(error) === "vanished" && !isLink;
   const problem = nameProblem(name);
   if (problem !== undefined) return nameless(name, problem, gone);
   if (isLink && missing) return unreadable(name, "a link to a file that is not there");
-  if (undecoded && missing) return unreadable(name, "its name is not valid UTF-8");
   return { kind: "failure", failure: { name, failure: failureReason(error), detail: errorText(error) }, gone };
 }
 
 /** A file whose name no receiver would take has no frame name: the detail says which it is. */
 function nameless(name: string, problem: string, gone = false): Found {
-  return unreadable("", `the file ${quotePath(name)} cannot keep its name: ${problem}`, gone);
+  return unreadable("", `the file ${quotePath(shownName(name))} cannot keep its name: ${problem}`, gone);
 }
 
 function unreadable(name: string, detail: string, gone = false): Found {

@@ -37,13 +37,12 @@ export class LeftFiles {
     }
     this.#named += 1;
     if (this.#named > namedMax) this.#unnamed += 1;
-    else this.#files.report(this.#files.path(name), this.#reason, detail);
+    else this.#files.report(name, this.#reason, detail);
   }
 
   /** Says how many were not named. */
   close(): void {
-    if (this.#unnamed > 0)
-      this.#files.report(this.#files.path(""), this.#reason, `${this.#unnamed} more ${this.#many}`);
+    if (this.#unnamed > 0) this.#files.report("", this.#reason, `${this.#unnamed} more ${this.#many}`);
     this.#unnamed = 0;
   }
 }

@@ -7,6 +7,7 @@
  */
 import { readlinkSync, realpathSync, type BigIntStats } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import type { FilePath } from "../../system/file-path.ts";
 
 /** Removed files that are remembered, the newest: some MB. */
 const removedMax = 100_000;
@@ -18,6 +19,8 @@ const pending = new Map<string, number>();
 /** Checksums of paths. */
 const removed = new Set<number | bigint>();
 
+/** Paths are compared with one character for each byte: their names need not be text. */
+let workingFolder: string | undefined;
 let lastFolder = "";
 let lastReal = "";
 
@@ -53,22 +56,22 @@ export function isLinkTarget(stats: BigIntStats): boolean {
 }
 
 /** A file has been removed by us. */
-export function noteRemoved(path: string): void {
+export function noteRemoved(path: FilePath): void {
   if (removed.size >= removedMax) {
     for (const oldest of removed) {
       removed.delete(oldest);
       break;
     }
   }
-  removed.add(Bun.hash(realPath(path)));
+  removed.add(Bun.hash(realPath(toCharacters(path))));
 }
 
 /** Whether the link at `path`, which leads nowhere, led to a file that we have removed. */
-export function ledToRemoved(path: string): boolean {
-  let at = path;
+export function ledToRemoved(path: FilePath): boolean {
+  let at = toCharacters(path);
   for (let steps = 0; steps < stepsMax && removed.size > 0; steps += 1) {
     try {
-      at = resolve(dirname(at), readlinkSync(at));
+      at = resolve(dirname(at), toCharacters(readlinkSync(toBytes(at), { encoding: "buffer" })));
     } catch {
       return false;
     }
@@ -83,14 +86,23 @@ function keyOf({ dev, ino }: BigIntStats): string {
 
 /** Links among the folders are followed; the last name is left, whether it is there or not. */
 function realPath(path: string): string {
-  const folder = dirname(resolve(path));
+  workingFolder ??= toCharacters(process.cwd());
+  const folder = dirname(resolve(workingFolder, path));
   if (folder !== lastFolder) {
     lastFolder = folder;
     try {
-      lastReal = realpathSync(folder);
+      lastReal = toCharacters(realpathSync(toBytes(folder), { encoding: "buffer" }));
     } catch {
       lastReal = folder;
     }
   }
   return join(lastReal, basename(path));
+}
+
+function toCharacters(path: FilePath): string {
+  return Buffer.from(path).toString("latin1");
+}
+
+function toBytes(characters: string): Buffer {
+  return Buffer.from(characters, "latin1");
 }

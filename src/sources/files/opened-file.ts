@@ -9,6 +9,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { SourceError } from "../../errors.ts";
 import type { OpenedFrame } from "../../ports.ts";
+import type { FilePath } from "../../system/file-path.ts";
 import { toSourceError } from "./file-errors.ts";
 
 /** What tells one state of a file from another without reading it. */
@@ -63,7 +64,7 @@ export class OpenedFile implements OpenedFrame {
    * Throws SourceError.
    */
   constructor(
-    path: string,
+    path: FilePath,
     prove?: (proof: FileProof) => void,
     failed?: () => void,
     finished?: (state: FileState) => void,

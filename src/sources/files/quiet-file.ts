@@ -15,6 +15,7 @@
  * and a picture that is complete, or got its name when it was, needs no more.
  */
 import { closeSync, fstatSync, openSync, type BigIntStats } from "node:fs";
+import type { FilePath } from "../../system/file-path.ts";
 import { type FileWriters, fileWriters } from "../../system/open-writers.ts";
 import { readFlags } from "./opened-file.ts";
 import { type PictureEnd, pictureEnd } from "./picture-end.ts";
@@ -140,7 +141,7 @@ export function stateOf(stats: BigIntStats): number {
  * Throws what `node:fs` throws. `end`: what an earlier look at the same state has found. A file that is being written
  * to is not looked into: it will be another one.
  */
-export function inspectFile(path: string, end?: PictureEnd): FileEvidence {
+export function inspectFile(path: FilePath, end?: PictureEnd): FileEvidence {
   const fd = openSync(path, readFlags);
   try {
     // In this order: when nobody writes any more, what is read then is what was written last.
@@ -148,7 +149,7 @@ export function inspectFile(path: string, end?: PictureEnd): FileEvidence {
     const stats = fstatSync(fd, { bigint: true });
     const state = stateOf(stats);
     if (writers === "open") return { writers, end: "unknown", state };
-    return { writers, end: end ?? pictureEnd(fd, Number(stats.size), path), state };
+    return { writers, end: end ?? pictureEnd(fd, Number(stats.size), `${path}`), state };
   } finally {
     closeSync(fd);
   }

@@ -97,7 +97,7 @@ export class RestingFiles {
     if (size > 0) {
       const files = size === 1 ? "1 file is stored and was" : `${size} files are stored and were`;
       const { files: of } = this.#options;
-      of.report(of.path(""), "kept", `${files} not removed: stopped before --unchanged-for; the next run does it`);
+      of.report("", "kept", `${files} not removed: stopped before --unchanged-for; the next run does it`);
     }
     this.#resting.clear();
   }

@@ -15,6 +15,7 @@ import { assert, SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
 import { chunkBytes } from "../../limits.ts";
 import type { OpenedFrame } from "../../ports.ts";
+import type { FilePath } from "../../system/file-path.ts";
 import { fileWriters } from "../../system/open-writers.ts";
 import type { ChecksumMemory } from "./checksum-memory.ts";
 import { errorText, failureReason } from "./file-errors.ts";
@@ -85,7 +86,7 @@ export class SentFiles {
       if (error.reason === "changing") return false;
       if (error.reason === "vanished") return true;
       const detail = `not compared with what the receiver has under its name: ${error.message}`;
-      this.#files.report(path, "unreadable", detail);
+      this.#files.report(name, "unreadable", detail);
       return true;
     }
   }
@@ -94,7 +95,7 @@ export class SentFiles {
     return this.#delete || this.#files.compareAlways || this.#doubt.of(entry);
   }
 
-  #remembered(path: string): FileProof | undefined {
+  #remembered(path: FilePath): FileProof | undefined {
     const { memory } = this.#files;
     if (memory === undefined) return undefined;
     let state: FileState;
@@ -104,11 +105,11 @@ export class SentFiles {
       // Whoever opens it will say why.
       return undefined;
     }
-    const crc32 = memory.find(this.#files.path(""), state);
+    const crc32 = memory.find(this.#files.root, state);
     return crc32 === undefined ? undefined : { ...state, crc32 };
   }
 
-  #readNow(name: string, path: string): FileProof {
+  #readNow(name: string, path: FilePath): FileProof {
     const proof = readThrough(path);
     const { memory } = this.#files;
     if (memory !== undefined) this.#noteRead(name, proof, memory);
@@ -125,7 +126,7 @@ export class SentFiles {
     const read = this.#read.get(entry.name);
     if (read !== undefined) {
       this.#read.delete(entry.name);
-      if (stored && crc32 !== undefined) this.#files.memory?.remember(this.#files.path(""), read, crc32);
+      if (stored && crc32 !== undefined) this.#files.memory?.remember(this.#files.root, read, crc32);
     }
     if (!this.#delete) return "kept";
     const fate = stored ? this.#deleteSent(entry.name, crc32) : "kept";
@@ -151,56 +152,56 @@ export class SentFiles {
     } catch (error) {
       const reason = error instanceof SourceError ? error.reason : failureReason(error);
       if (reason === "vanished") return "gone";
-      return this.#keep(path, error instanceof SourceError ? error.message : errorText(error));
+      return this.#keep(name, error instanceof SourceError ? error.message : errorText(error));
     }
   }
 
   /** `fd` is `path`, open for reading: it holds on to the file while its name changes. */
-  #deleteOpened(name: string, path: string, fd: number, crc32: number | undefined): SentFate {
-    if (fileWriters(fd) === "open") return this.#keepOpen(name, path);
+  #deleteOpened(name: string, path: FilePath, fd: number, crc32: number | undefined): SentFate {
+    if (fileWriters(fd) === "open") return this.#keepOpen(name);
     const sent = this.#proofs.get(name) ?? (crc32 === undefined ? undefined : readThrough(path));
-    if (sent === undefined) return this.#keep(path, "it was not read here, and the receiver did not say its checksum");
+    if (sent === undefined) return this.#keep(name, "it was not read here, and the receiver did not say its checksum");
     if (crc32 !== undefined && sent.crc32 !== crc32) {
-      return this.#keep(path, "the receiver holds other bytes under this name");
+      return this.#keep(name, "the receiver holds other bytes under this name");
     }
-    if (!isStill(sent, fileState(fstatSync(fd)), path)) return this.#keepChanged(path);
-    const aside = setAside(path);
+    if (!isStill(sent, fileState(fstatSync(fd)), path)) return this.#keepChanged(name);
+    const aside = setAside(this.#files, name);
     let isOpen = false;
     try {
       isOpen = fileWriters(fd) === "open";
-      if (!isOpen && sameState(sent, fileState(statSync(aside)))) {
-        unlinkSync(aside);
+      if (!isOpen && sameState(sent, fileState(statSync(this.#files.path(aside))))) {
+        unlinkSync(this.#files.path(aside));
         this.#openNames.delete(name);
         return "gone";
       }
     } catch (error) {
-      giveBack(aside, path);
+      giveBack(this.#files, aside, name);
       throw error;
     }
-    giveBack(aside, path);
-    return isOpen ? this.#keepOpen(name, path) : this.#keepChanged(path);
+    giveBack(this.#files, aside, name);
+    return isOpen ? this.#keepOpen(name) : this.#keepChanged(name);
   }
 
-  #keepOpen(name: string, path: string): "kept" {
+  #keepOpen(name: string): "kept" {
     if (this.#openNames.has(name)) return "kept";
     if (this.#openNames.size >= openNamesMax) this.#openNames.clear();
     this.#openNames.add(name);
-    return this.#keep(path, "a program still has it open for writing");
+    return this.#keep(name, "a program still has it open for writing");
   }
 
-  #keepChanged(path: string): "changed" {
-    this.#keep(path, "it has changed since it was sent");
+  #keepChanged(name: string): "changed" {
+    this.#keep(name, "it has changed since it was sent");
     return "changed";
   }
 
-  #keep(path: string, detail: string): "kept" {
-    this.#files.report(path, "kept", `stored by the receiver and not deleted here: ${detail}`);
+  #keep(name: string, detail: string): "kept" {
+    this.#files.report(name, "kept", `stored by the receiver and not deleted here: ${detail}`);
     return "kept";
   }
 }
 
 /** Whether a file in the state `now` has the bytes that were sent; it is read if its states leave that open. */
-function isStill(sent: FileProof, now: FileState, path: string): boolean {
+function isStill(sent: FileProof, now: FileState, path: FilePath): boolean {
   if (!sameState(sent, now)) return false;
   if (sent.changedMs === now.changedMs) return true;
   const proof = readThrough(path);
@@ -208,7 +209,7 @@ function isStill(sent: FileProof, now: FileState, path: string): boolean {
 }
 
 /** Reads a whole file for its proof. Synchronous, so a large one holds up everything else; it is rarely needed. */
-function readThrough(path: string): FileProof {
+function readThrough(path: FilePath): FileProof {
   let proof: FileProof | undefined;
   const file = new OpenedFile(path, (complete) => {
     proof = complete;

@@ -7,7 +7,8 @@
  * is a frame again at the next start; the receiver may have it already, and says so.
  */
 import { lstatSync, renameSync, unlinkSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { posix } from "node:path";
+import type { FilePath } from "../../system/file-path.ts";
 import { renameNew } from "../../system/rename-noreplace.ts";
 
 const mark = ".framepipe-sent-";
@@ -20,29 +21,38 @@ let serial = 0;
 const wholeNameBytesMax = 200;
 const tailCharacters = 50;
 
-/** Returns the path that the file has now. Throws what rename throws; then it has its own. */
-export function setAside(path: string): string {
+/** Where the file of a name is. */
+export interface Paths {
+  path(name: string): FilePath;
+}
+
+/** Returns the name that the file has now. Throws what rename throws; then it has its own. */
+export function setAside(paths: Paths, name: string): string {
   serial += 1;
-  const aside = `${dirname(path)}/${mark}${program}-${serial}-${shortened(basename(path))}`;
-  renameSync(path, aside);
+  const aside = beside(name, `${mark}${program}-${serial}-${shortened(posix.basename(name))}`);
+  renameSync(paths.path(name), paths.path(aside));
   return aside;
 }
 
-/** The name that a hidden file of this kind had; undefined for every other name. */
-export function nameBefore(name: string): string | undefined {
-  return name.startsWith(mark) ? asidePattern.exec(name)?.groups?.["name"] : undefined;
+/** The name that a hidden file of this kind had; undefined for every other one. Of names within their folder. */
+export function nameBefore(baseName: string): string | undefined {
+  return baseName.startsWith(mark) ? asidePattern.exec(baseName)?.groups?.["name"] : undefined;
 }
 
-/** Returns the path that the file has now: `path`, or one beside it. Throws what `node:fs` throws. */
-export function giveBack(aside: string, path: string): string {
+/** Returns the name that the file has now: `name`, or one beside it. Throws what `node:fs` throws. */
+export function giveBack(paths: Paths, aside: string, name: string): string {
   for (let number = 0; ; number += 1) {
-    const to = number === 0 ? path : `${dirname(path)}/${numbered(basename(path), number)}`;
-    if (moveNew(aside, to)) return to;
+    const to = number === 0 ? name : beside(name, numbered(posix.basename(name), number));
+    if (moveNew(paths.path(aside), paths.path(to))) return to;
   }
 }
 
+function beside(name: string, baseName: string): string {
+  return name.slice(0, name.lastIndexOf("/") + 1) + baseName;
+}
+
 /** Returns false if another file has that name. */
-function moveNew(from: string, to: string): boolean {
+function moveNew(from: FilePath, to: FilePath): boolean {
   if (renameNew(from, to)) return true;
   // The same file: a crash came when it had both names.
   if (lstatSync(to, { throwIfNoEntry: false })?.ino !== lstatSync(from).ino) return false;

@@ -27,7 +27,9 @@ import { type FrameEntry, Note, type Outcome } from "../../frame.ts";
 import { inNaturalOrder } from "../../names.ts";
 import type { Clock, Listed, ListedFrame, OpenedFrame, Source } from "../../ports.ts";
 import { describe, errorCode } from "../../system/errno.ts";
+import type { FilePath } from "../../system/file-path.ts";
 import { type OnFolderEvent, watchFolder, type WatchFolder } from "../../system/watch-folder.ts";
+import { escapedName } from "../files/escaped-names.ts";
 import { errorText, failureReason } from "../files/file-errors.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { FrameFiles, type FrameFilesOptions, isPossible, type SourceProblem } from "../files/frame-files.ts";
@@ -404,10 +406,11 @@ export class WatchedDirectory implements Source {
 
   // ---- events
 
-  #event(folder: Folder, kind: Parameters<OnFolderEvent>[0], baseName: string | undefined): void {
+  #event(folder: Folder, kind: Parameters<OnFolderEvent>[0], told: FilePath | undefined): void {
     if (!this.#isCurrent(folder)) return;
     const nowMs = this.#clock.nowMs();
-    if (baseName === undefined) return this.#eventsLost(nowMs);
+    if (told === undefined) return this.#eventsLost(nowMs);
+    const baseName = escapedName(told);
     if (!isPossible(baseName)) return;
     const renamed = kind === "renamed";
     const known = folder.files.get(baseName);
@@ -712,7 +715,7 @@ export class WatchedDirectory implements Source {
     } catch (error) {
       if (prefix === "" && !this.#missing) {
         this.#missing = true;
-        this.#files.report(path, "missing", `${errorText(error)}; waiting until the directory is there`);
+        this.#files.report("", "missing", `${errorText(error)}; waiting until the directory is there`);
       }
       return undefined;
     }
@@ -793,7 +796,7 @@ export class WatchedDirectory implements Source {
         this.#unwatched = true;
         const why = describe(error, { ENOSPC: "too many folders are watched" }, "it cannot be watched");
         const detail = `the system does not report changes: ${why}; looking every few seconds`;
-        this.#files.report(path, "unwatched", detail, "on Linux, see: sysctl fs.inotify.max_user_watches");
+        this.#files.report(folder.prefix, "unwatched", detail, "on Linux, see: sysctl fs.inotify.max_user_watches");
       }
       return undefined;
     }

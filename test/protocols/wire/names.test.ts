@@ -33,6 +33,10 @@ describe("a name on the wire", () => {
     expect(read(Buffer.from(name))).toBe(name);
   });
 
+  test("so is a byte order mark, which would make two names one", () => {
+    expect(read(Buffer.from("\ufeff1.jpg"))).toBe("\ufeff1.jpg");
+  });
+
   test("of a longer one there is the beginning, up to a character", () => {
     expect(read(Buffer.from("n".repeat(5000)))).toBe("n".repeat(nameBytesMax));
     expect(read(Buffer.from(`n${"é".repeat(2000)}`))).toBe(`n${"é".repeat(511)}`);

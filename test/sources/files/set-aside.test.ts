@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { linkSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { DirectorySource } from "../../../src/sources/directory/directory-source.ts";
 import { giveBack, nameBefore, setAside } from "../../../src/sources/files/set-aside.ts";
 import { SimClock } from "../../simulation/sim-clock.ts";
@@ -18,31 +18,33 @@ function put(name: string, content = name): string {
   return path;
 }
 
+const paths = { path: (name: string): string => join(root, name) };
+
 function contents(): Record<string, string> {
   return Object.fromEntries(readdirSync(root).map((name) => [name, readFileSync(join(root, name), "utf8")]));
 }
 
 test("there and back, a link too", () => {
-  const path = put("1.jpg");
+  put("1.jpg");
   symlinkSync("1.jpg", join(root, "2.jpg"));
   const before = contents();
   for (const name of ["1.jpg", "2.jpg"]) {
-    const aside = setAside(join(root, name));
-    expect(nameBefore(basename(aside))).toBe(name);
-    expect(giveBack(aside, join(root, name))).toBe(join(root, name));
+    const aside = setAside(paths, name);
+    expect(nameBefore(aside)).toBe(name);
+    expect(giveBack(paths, aside, name)).toBe(name);
   }
   expect(contents()).toEqual(before);
-  expect(nameBefore(basename(path))).toBeUndefined();
+  expect(nameBefore("1.jpg")).toBeUndefined();
 });
 
 test("back beside what has come meanwhile, again and again", () => {
   for (const name of ["1.jpg", "none"]) {
-    const path = put(name, "old 1");
-    const first = setAside(path);
+    put(name, "old 1");
+    const first = setAside(paths, name);
     put(name, "old 2");
-    const second = setAside(path);
+    const second = setAside(paths, name);
     put(name, "new");
-    expect([giveBack(first, path), giveBack(second, path)].map((given) => basename(given))).toEqual(
+    expect([giveBack(paths, first, name), giveBack(paths, second, name)]).toEqual(
       name === "none" ? ["none-1", "none-2"] : ["1-1.jpg", "1-2.jpg"],
     );
   }
@@ -58,23 +60,25 @@ test("back beside what has come meanwhile, again and again", () => {
 
 test("the longest names, and those of any writing", () => {
   for (const name of [`${"x".repeat(251)}.jpg`, `${"é".repeat(125)}.jpg`, `${"x".repeat(200)}${".".repeat(48)}.jpg`]) {
-    const path = put(name, "old");
-    const aside = setAside(path);
+    put(name, "old");
+    const aside = setAside(paths, name);
     put(name, "new");
-    const given = basename(giveBack(aside, path));
+    const given = giveBack(paths, aside, name);
     expect(given).toEndWith("-1.jpg");
     expect(given).not.toStartWith(".");
     rmSync(join(root, given));
-    expect(nameBefore(basename(setAside(path)))).toEndWith("jpg");
+    expect(nameBefore(setAside(paths, name))).toEndWith("jpg");
   }
 });
 
 test("what a crash left is a frame again, once, whatever step it had come to", () => {
   put("1.jpg");
-  setAside(join(root, "1.jpg"));
+  setAside(paths, "1.jpg");
   // Given back, and not yet removed.
-  linkSync(setAside(put("2.jpg")), join(root, "2.jpg"));
-  setAside(put("3.jpg", "old"));
+  put("2.jpg");
+  linkSync(paths.path(setAside(paths, "2.jpg")), join(root, "2.jpg"));
+  put("3.jpg", "old");
+  setAside(paths, "3.jpg");
   put("3.jpg", "new");
   const clock = new SimClock();
   const source = new DirectorySource({ name: "visible", root, clock });

@@ -201,8 +201,9 @@ async function watching(options: ConstructorParameters<typeof Watched>[0] = {}):
 function silent(): { readonly watchFolder: WatchFolder; readonly tell: Map<string, OnFolderEvent> } {
   const tell = new Map<string, OnFolderEvent>();
   const watchFolder: WatchFolder = (path, onEvent) => {
-    tell.set(path.slice(root.length), onEvent);
-    return () => tell.delete(path.slice(root.length));
+    const below = `${path}`.slice(root.length);
+    tell.set(below, onEvent);
+    return () => tell.delete(below);
   };
   return { watchFolder, tell };
 }
