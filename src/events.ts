@@ -89,6 +89,15 @@ export type ReceiverEvent =
       readonly bytes: number;
     }
   | { readonly event: "conflict"; readonly device: string; readonly source: string; readonly name: string }
+  /** A frame was stored that is not as it should be: the words of its notes, as in the catalogue. */
+  | {
+      readonly event: "noted";
+      readonly device: string;
+      readonly source: string;
+      readonly name: string;
+      readonly notes: readonly string[];
+      readonly detail: string;
+    }
   | {
       readonly event: "gap";
       readonly device: string;

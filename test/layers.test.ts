@@ -20,6 +20,7 @@ const layers: readonly (readonly string[])[] = [
     "errors.ts",
     "ports.ts",
     "names.ts",
+    "notes.ts",
     "events.ts",
     "size-text.ts",
     "address.ts",

@@ -123,6 +123,8 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     }
     case "conflict":
       return { level: "info", event, text: `conflict ${origin(event)}/${event.name}: ${conflict}` };
+    case "noted":
+      return { level: "frame", event, text: `noted ${origin(event)}/${event.name}: ${event.detail}` };
     case "gap": {
       const what =
         event.count === 1 && event.name !== ""

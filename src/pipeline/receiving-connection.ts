@@ -9,6 +9,7 @@ import { assert, ProtocolCode, ProtocolError, SinkError, unreachable } from "../
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Frame, Origin, RefusalReason, Verdict } from "../frame.ts";
 import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
+import { describeNotes, noteWords } from "../notes.ts";
 import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
 import { detectProtocol } from "../protocols/detect.ts";
 import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
@@ -419,6 +420,7 @@ export class ReceivingConnection implements LinkHandlers {
           this.#storedFrames++;
           this.#storedBytes += frame.bytes;
           this.#reportStored(frame);
+          if (frame.notes !== undefined) this.#reportNoted(frame, frame.notes);
           if (result === "conflict") {
             progress.conflictFrames++;
             const { device, source } = frame.origin;
@@ -445,6 +447,12 @@ export class ReceivingConnection implements LinkHandlers {
   #reportStored({ origin: { device, source }, name, bytes }: Frame): void {
     const { eachFrame = false, onEvent } = this.#hub.options;
     if (eachFrame) onEvent({ event: "stored", device, source, name, bytes });
+  }
+
+  #reportNoted({ origin: { device, source }, name }: Frame, bits: number): void {
+    const notes = noteWords(bits);
+    if (notes.length === 0) return;
+    this.#hub.options.onEvent({ event: "noted", device, source, name, notes, detail: describeNotes(bits) });
   }
 
   /** A write failed in the middle: this frame is sent again, and everybody waits for the destination. */

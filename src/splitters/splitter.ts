@@ -4,7 +4,6 @@
  * each format knows where a picture ends. STREAMS.md is the rule.
  */
 import { assert } from "../errors.ts";
-import { Note } from "../frame.ts";
 import { BmpWalk } from "./bmp.ts";
 import { JpegWalk } from "./jpeg.ts";
 import { PngWalk } from "./png.ts";
@@ -46,13 +45,4 @@ export function makeSplitter(format: StreamFormat, frameBytesMax: number): Split
   const all = walks.map(([kind, make]) => ({ kind, walk: make() }));
   const only = all.find(({ kind }) => kind === format.kind)?.walk;
   return new StreamSplitter({ walks: all.map(({ walk }) => walk), only, frameBytesMax });
-}
-
-/** The notes of a frame, for a person. */
-export function describeNotes(notes: number): string {
-  const words: string[] = [];
-  if ((notes & Note.damagedHeader) !== 0) words.push("a damaged header");
-  if ((notes & Note.noEndMarker) !== 0) words.push("no end marker");
-  if ((notes & Note.wrongAncillaryChecksum) !== 0) words.push("a wrong checksum");
-  return `stored as it came, with ${words.join(" and ")}`;
 }

@@ -153,6 +153,18 @@ const receiver: [ReceiverEvent, Level, string][] = [
     "conflict rig/visible/a/1.jpg: the name held another frame, so it was stored beside it under a numbered name",
   ],
   [
+    {
+      event: "noted",
+      device,
+      source,
+      name,
+      notes: ["damaged-header"],
+      detail: "stored as it came, with a damaged header",
+    },
+    "frame",
+    "noted rig/visible/a/1.jpg: stored as it came, with a damaged header",
+  ],
+  [
     { event: "gap", device, source, name, count: 1, reason: "vanished", detail: "" },
     "frame",
     "missing rig/visible/a/1.jpg: no longer there",

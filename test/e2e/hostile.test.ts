@@ -450,6 +450,7 @@ test("wire: notes, metadata and a stretch of a sender that knows more are taken"
   await endSession(peer, 1, []);
   expect(filesBelow(out)).toEqual(["camera/visible/1.jpg"]);
   expect(receiver.all("stretch")).toMatchObject([{ class: "information", before: 0, count: 2, bytes: 900 }]);
+  expect(receiver.all("noted")).toMatchObject([{ name: "1.jpg", notes: ["incomplete", "note-15"] }]);
 }, 60_000);
 
 test("lockstep: the same names are passed over, frames between them are stored", async () => {

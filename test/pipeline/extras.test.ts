@@ -78,4 +78,8 @@ test("notes, metadata and stretches travel from a source to the sink", async () 
     { class: "loss", sequence: 2, count: 1, bytes: 900, text: "a TIFF" },
   ]);
   expect(events.filter(({ event }) => event === "stretch")).toHaveLength(2);
+  expect(events.filter(({ event }) => event === "noted")).toMatchObject([
+    { name: "1.jpg", notes: ["incomplete"], detail: "stored as it came, with the rest of its picture missing" },
+    { name: "3.jpg", notes: ["no-end-marker"], detail: "stored as it came, with no end marker" },
+  ]);
 });

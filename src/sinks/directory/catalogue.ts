@@ -117,14 +117,6 @@ export const catalogueFile = ".framepipe/catalogue.db";
 export const lockFile = ".framepipe/lock";
 export const temporaryFolder = ".framepipe/tmp";
 
-/** Of the bits of `Frame.notes`, the lowest first. */
-export const noteWords: readonly string[] = [
-  "incomplete",
-  "damaged-header",
-  "no-end-marker",
-  "wrong-ancillary-checksum",
-];
-
 /** Counts of numbers by outcome, as totals. */
 export function totalsOf(counts: ReadonlyMap<AccountOutcome, number>): SourceTotals {
   const count = (outcome: AccountOutcome): number => counts.get(outcome) ?? 0;

@@ -8,6 +8,7 @@ import { join, resolve } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
 import type { Frame, Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
+import { noteWords } from "../../notes.ts";
 import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
@@ -19,7 +20,6 @@ import {
   catalogueFile,
   type FrameRow,
   lockFile,
-  noteWords,
   type StoredFrame,
   totalsOf,
 } from "./catalogue.ts";
@@ -268,7 +268,7 @@ class SqliteCatalogue implements Catalogue {
       crc32,
       capturedNs,
       receivedNs,
-      frame.notes === undefined ? null : notesText(frame.notes),
+      frame.notes === undefined ? null : noteWords(frame.notes).join(",") || null,
       frame.metadata === undefined ? null : metadataText(frame.metadata),
     );
   }
@@ -392,13 +392,6 @@ const nameHashBytes = 16;
 
 function nameHash(name: string): Uint8Array {
   return new Bun.CryptoHasher("sha256").update(name).digest().subarray(0, nameHashBytes);
-}
-
-/** A bit that has no word here, of a newer sender, is told by its position. */
-function notesText(notes: number): string | null {
-  const words: string[] = [];
-  for (let bit = 0; bit < 31; bit += 1) if ((notes & (1 << bit)) !== 0) words.push(noteWords[bit] ?? `note-${bit}`);
-  return words.length === 0 ? null : words.join(",");
 }
 
 function metadataText(metadata: Metadata | undefined): string | null {

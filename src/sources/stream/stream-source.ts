@@ -13,8 +13,9 @@
  */
 import { assert, SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
+import { describeNotes } from "../../notes.ts";
 import type { Clock, Listed, ListedFrame, ListedGap, ListedStretch, OpenedFrame, Source } from "../../ports.ts";
-import { describeNotes, type SplitFrame, type Splitter, type SplitStretch } from "../../splitters/splitter.ts";
+import type { SplitFrame, Splitter, SplitStretch } from "../../splitters/splitter.ts";
 import { errorText } from "../files/file-errors.ts";
 import type { SourceProblem } from "../files/frame-files.ts";
 import type { FrameNames } from "./frame-names.ts";

@@ -1,0 +1,23 @@
+/** The notes of a frame (`Note`), the lowest bit first: in the catalogue and events as words, and for a person. */
+
+const notes: readonly (readonly [word: string, text: string])[] = [
+  ["incomplete", "the rest of its picture missing"],
+  ["damaged-header", "a damaged header"],
+  ["no-end-marker", "no end marker"],
+  ["wrong-ancillary-checksum", "a wrong checksum"],
+];
+
+/** A bit that has no word here, of a newer sender, is told by its position. */
+export function noteWords(bits: number): string[] {
+  return bitsOf(bits).map((bit) => notes[bit]?.[0] ?? `note-${bit}`);
+}
+
+export function describeNotes(bits: number): string {
+  const texts = bitsOf(bits).map((bit) => notes[bit]?.[1] ?? "a remark that this version does not know");
+  return `stored as it came, with ${texts.join(" and ")}`;
+}
+
+/** The wire has 16. */
+function bitsOf(bits: number): number[] {
+  return Array.from({ length: 16 }, (_, bit) => bit).filter((bit) => (bits & (1 << bit)) !== 0);
+}
