@@ -172,3 +172,14 @@ export interface OriginProgress {
   /** Payload bytes received, stored or not. */
   receivedBytes: number;
 }
+
+/** Of keys and of who may send. `key` is a fingerprint. */
+export type TrustEvent =
+  | { readonly event: "key-made" | "spare-made"; readonly path: string; readonly key: string }
+  | { readonly event: "no-devices"; readonly folder: string }
+  | { readonly event: "granted" | "withdrawn"; readonly device: string; readonly key: string }
+  | { readonly event: "bad-device-file"; readonly path: string; readonly problem: string }
+  | { readonly event: "grants-unknown"; readonly problem: string }
+  | { readonly event: "grants-known"; readonly folder: string }
+  | { readonly event: "invitation-passed-over"; readonly reason: string }
+  | { readonly event: "pins-not-kept"; readonly problem: string };

@@ -31,7 +31,7 @@ const layers: readonly (readonly string[])[] = [
   ["bytes/"],
   ["protocols/", "splitters/", "security/"],
   ["system/", "archive-formats/"],
-  ["sources/", "sinks/", "transport/"],
+  ["sources/", "sinks/", "transport/", "trust/"],
   ["pipeline/"],
   ["live/"],
   ["cli/"],
@@ -63,6 +63,12 @@ const unreachable: Readonly<Record<string, string>> = {
     ["bech32", "certificate", "device-file", "format-error", "grants", "invitation", "join-proof", "key-file"]
       .concat("key-pair", "pins")
       .map((name) => [`security/${name}.ts`, "until the handshake is connected"]),
+  ),
+  ...Object.fromEntries(
+    ["devices-folder", "invite", "key-files", "receiver-trust", "sender-trust"]
+      .map((name) => `trust/${name}.ts`)
+      .concat("system/small-file.ts")
+      .map((path) => [path, "until the handshake is connected"]),
   ),
 };
 

@@ -16,10 +16,11 @@ export interface GrantProblem {
   readonly problem: string;
 }
 
-/** Name and text of a file in the devices folder. */
+/** A file in the devices folder. */
 export interface DeviceFileText {
   readonly name: string;
-  readonly text: string;
+  /** Or why it could not be read. */
+  readonly text: string | FormatError;
 }
 
 export class Grants {
@@ -49,6 +50,8 @@ export class Grants {
         }
         // Before it is read: a second file with this key is one too many even if the first is bad.
         fileOf.set(fingerprint, name);
+        if (text instanceof FormatError) throw text;
+        if (!text.endsWith("\n")) throw new FormatError("it does not end with a line break, so it may be cut off");
         const grant = parseDeviceFile(text, fingerprint);
         // As people read it: some file systems compose letters anew.
         if (grant.device.normalize() !== device.normalize()) {
@@ -99,6 +102,11 @@ export class Grants {
     // Who has a key of its own speaks for itself.
     if (this.#keys.has(device)) return { refused: `the gateway ${via} may not write as ${device}, which has a key` };
     return { device, grant };
+  }
+
+  /** What `before` did not grant to a key at all. */
+  newSince(before: Grants): Grant[] {
+    return [...this.#grants.values()].filter(({ fingerprint }) => !before.#grants.has(fingerprint));
   }
 
   /**

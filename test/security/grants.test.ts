@@ -18,7 +18,7 @@ const [one, two, three, four] = [keyZero, keyOne, keyTwo, keyLast].map(({ finger
   string,
 ];
 
-const file = (device: string, key: string, words = ""): DeviceFileText => ({
+const file = (device: string, key: string, words = ""): DeviceFileText & { text: string } => ({
   name: deviceFileName(device, key),
   text: `device=${encodeWord(device)} ${words}\n`,
 });

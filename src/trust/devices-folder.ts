@@ -1,0 +1,222 @@
+/**
+ * The devices folder, `FILE.devices` beside a receiver's key, as a table of grants that follows it. The folder is
+ * watched, and looked at once a second, because a network file system tells nothing of what other machines do.
+ *
+ * A new file that is good counts at once. What changed or went away counts when two looks in a row see the same, so
+ * that neither a file half written nor an editor that replaces one takes a grant away for a moment.
+ */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { KiB, MiB } from "../limits.ts";
+import type { Clock } from "../ports.ts";
+import { deviceFileEnd } from "../security/device-file.ts";
+import { FormatError } from "../security/format-error.ts";
+import { Grants, revokedFileName } from "../security/grants.ts";
+import { describe, errorCode, isExhaustion } from "../system/errno.ts";
+import { nodeDisk } from "../system/file-system.ts";
+import { readSmallFile } from "../system/small-file.ts";
+import type { WatchFolder } from "../system/watch-folder.ts";
+
+export const lookMs = 1_000;
+/** Between the two looks that have to agree. */
+export const agreeMs = 200;
+/** From a change that the system tells of to the look. */
+const eventMs = 20;
+
+/** A line that lists a thousand sources. */
+const deviceFileBytesMax = 64 * KiB;
+/** Fifty thousand keys. */
+const revokedBytesMax = 4 * MiB;
+
+export interface DevicesFolderOptions {
+  readonly path: string;
+  readonly clock: Pick<Clock, "nowMs" | "after">;
+  readonly watch: WatchFolder;
+  /** The grants are others now. */
+  readonly onGrants: (now: Grants, before: Grants) => void;
+  /** They cannot be looked up, for a reason that a person can do something about; undefined: they can again. */
+  readonly onTrouble: (trouble: string | undefined) => void;
+}
+
+/** A file as it was seen. */
+interface Content {
+  readonly state: string;
+  readonly text: string | FormatError;
+}
+
+export class DevicesFolder {
+  readonly #options: DevicesFolderOptions;
+  /** What counts. */
+  readonly #files = new Map<string, Content>();
+  /** What was seen last and differs from it: the state, or that it is gone, and since when. */
+  readonly #pending = new Map<string, { readonly state: string | undefined; readonly sinceMs: number }>();
+  #grants = new Grants([]);
+  #trouble: string | undefined;
+  #lookedMs = Number.NEGATIVE_INFINITY;
+  #cancelLook: (() => void) | undefined;
+  #unwatch: (() => void) | undefined;
+  /** Which folder is watched. */
+  #watched: string | undefined;
+  /** The next look is the one after an event. */
+  #soon = false;
+  #disposed = false;
+
+  constructor(options: DevicesFolderOptions) {
+    this.#options = options;
+    this.look();
+  }
+
+  get grants(): Grants {
+    return this.#grants;
+  }
+
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** For somebody who has no grant: looks, unless that was done just now. */
+  lookAgain(): void {
+    if (this.#options.clock.nowMs() - this.#lookedMs >= agreeMs) this.look();
+  }
+
+  look(): void {
+    if (this.#disposed) return;
+    this.#lookedMs = this.#options.clock.nowMs();
+    this.#soon = false;
+    try {
+      if (this.#takeIn(this.#list())) this.#rebuild();
+      this.#setTrouble(undefined);
+    } catch (error) {
+      // The last grants stay: a disk that fails for a moment must not stop five hundred cameras.
+      this.#setTrouble(`${this.#options.path}: ${describe(error)}`);
+    }
+    this.#watchFolder();
+    this.#lookIn(this.#pending.size > 0 ? agreeMs : lookMs);
+  }
+
+  #lookIn(delayMs: number): void {
+    this.#cancelLook?.();
+    this.#cancelLook = this.#options.clock.after(delayMs, () => this.look());
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#cancelLook?.();
+    this.#unwatch?.();
+  }
+
+  /** The files that count, with their state. No folder: none. Throws what the system throws. */
+  #list(): Map<string, string> {
+    const { path } = this.#options;
+    const found = new Map<string, string>();
+    let names: string[];
+    try {
+      names = readdirSync(path);
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return found;
+      throw error;
+    }
+    for (const name of names) {
+      if (name !== revokedFileName && (!name.endsWith(deviceFileEnd) || name.startsWith("."))) continue;
+      // Through links: a configuration that is mounted may consist of them.
+      const status = statSync(join(path, name), { throwIfNoEntry: false });
+      if (status === undefined) continue;
+      found.set(name, `${status.ino} ${status.size} ${status.mtimeMs} ${status.ctimeMs}`);
+    }
+    return found;
+  }
+
+  /** Whether something else counts now. */
+  #takeIn(found: ReadonlyMap<string, string>): boolean {
+    const names = new Set([...found.keys(), ...this.#files.keys(), ...this.#pending.keys()]);
+    let changed = false;
+    for (const name of names) {
+      const state = found.get(name);
+      const counts = this.#files.get(name);
+      if (state === counts?.state) this.#pending.delete(name);
+      else if (this.#agrees(name, state) || (counts === undefined && this.#isComplete(name, state))) {
+        this.#pending.delete(name);
+        if (state === undefined) this.#files.delete(name);
+        else this.#files.set(name, this.#read(name, state));
+        changed = true;
+      }
+    }
+    return changed;
+  }
+
+  /** Whether an earlier look saw the same. */
+  #agrees(name: string, state: string | undefined): boolean {
+    const nowMs = this.#options.clock.nowMs();
+    const pending = this.#pending.get(name);
+    if (pending !== undefined && pending.state === state) return nowMs - pending.sinceMs >= agreeMs;
+    this.#pending.set(name, { state, sinceMs: nowMs });
+    return false;
+  }
+
+  /** A line that ends was written to its end. */
+  #isComplete(name: string, state: string | undefined): boolean {
+    if (state === undefined) return false;
+    const { text } = this.#read(name, state);
+    return typeof text === "string" && text.endsWith("\n");
+  }
+
+  #read(name: string, state: string): Content {
+    const bytesMax = name === revokedFileName ? revokedBytesMax : deviceFileBytesMax;
+    try {
+      const { text } = readSmallFile(join(this.#options.path, name), bytesMax);
+      // Part of a list must not bring back a key that is further down.
+      const cutOff = name === revokedFileName && !text.endsWith("\n");
+      return { state, text: cutOff ? `${this.#textOf(name)}\n${text}` : text };
+    } catch (error) {
+      // Without a list of revoked keys, or without file handles, nothing is known: then the last grants stay.
+      if (name === revokedFileName || isExhaustion(error)) throw error;
+      return { state, text: new FormatError(describe(error, { EFBIG: "it is too large", EINVAL: "it is no file" })) };
+    }
+  }
+
+  #rebuild(): void {
+    const before = this.#grants;
+    const files = [...this.#files].map(([name, { text }]) => ({ name, text }));
+    this.#grants = new Grants(files, this.#textOf(revokedFileName));
+    this.#options.onGrants(this.#grants, before);
+  }
+
+  #textOf(name: string): string {
+    const text = this.#files.get(name)?.text;
+    return typeof text === "string" ? text : "";
+  }
+
+  #setTrouble(trouble: string | undefined): void {
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#options.onTrouble(trouble);
+  }
+
+  #identity(): string | undefined {
+    try {
+      return nodeDisk.identity(this.#options.path);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The folder that is there now: it may have been made again under its name. */
+  #watchFolder(): void {
+    const { path, watch } = this.#options;
+    const identity = this.#identity();
+    if (identity === this.#watched) return;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    this.#watched = identity;
+    if (identity === undefined) return;
+    try {
+      this.#unwatch = watch(path, () => {
+        // Once for a burst of events: those that follow find the look that is due.
+        if (!this.#soon) this.#lookIn(eventMs);
+        this.#soon = true;
+      });
+    } catch {
+      // Too many watches, or a file system that has none: the look once a second is left.
+    }
+  }
+}
