@@ -29,7 +29,8 @@ export function readKey(path: string): OpenedKey | undefined {
       throw new UserError(
         `other users can read the key ${path}`,
         [
-          `chmod 600 ${path}; if somebody may have read it, make a new key: whoever has a copy is this machine to others`,
+          `chmod 600 ${path}`,
+          "if somebody may have read it, make a new key: to others, whoever has a copy is this machine",
         ],
         ExitStatus.failure,
       );
