@@ -36,6 +36,22 @@ function isIPv4(host: string): boolean {
   return /^(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/.test(host);
 }
 
+/**
+ * Whose an address is, as far as it says so: an IPv4 address is somebody's, of IPv6 a network of 64 bits is. An IPv4
+ * peer of a socket for both kinds is what it is.
+ */
+export function addressGroup(host: string): string {
+  const v4 = host.replace(/^::ffff:(?=[0-9.]+$)/i, "");
+  if (!isIPv6(v4)) return v4;
+  const groupsOf = (part: string): string[] => (part === "" ? [] : part.split(":"));
+  const [start = "", end = ""] = v4.replace(/%.*$/, "").toLowerCase().split("::");
+  const [before, after] = [groupsOf(start), groupsOf(end)];
+  // The last of them may be an IPv4 address, which stands for two.
+  const zeros = Array.from({ length: 8 - before.length - after.length - (v4.includes(".") ? 1 : 0) }, () => "0");
+  const network = [...before, ...zeros, ...after].slice(0, 4);
+  return network.map((group) => group.replace(/^0+(?=.)/, "")).join(":");
+}
+
 /** As `node:net` has it, which brings streams and sockets with it: 2 ms of the start. */
 function isIPv6(host: string): boolean {
   const [, numbers] = /^([^%]*)(?:%[a-z\d.:-]+)?$/i.exec(host) ?? [];

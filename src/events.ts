@@ -6,7 +6,8 @@ import type { GapReason, RefusalReason, SourceTotals, StretchClass } from "./fra
 
 export type SenderEvent =
   | { readonly event: "connecting"; readonly peer: string }
-  | { readonly event: "connected"; readonly peer: string; readonly agent: string }
+  /** `device`: what the receiver calls us, where keys say so. */
+  | { readonly event: "connected"; readonly peer: string; readonly agent: string; readonly device?: string }
   /** The connection is gone and will be tried again in `retryMs`. Emitted once per outage, not per attempt. */
   | { readonly event: "disconnected"; readonly peer: string; readonly reason: string; readonly retryMs: number }
   /** The receiver cannot store for now (disk full, gone): one source, or all if none is named. */
@@ -58,6 +59,8 @@ export type ReceiverEvent =
       readonly peer: string;
       readonly device: string;
       readonly protocol: "wire" | "lockstep";
+      /** That the peer has proven. */
+      readonly key?: string;
       /** This session had a connection before: the sender came back. */
       readonly again: boolean;
     }
@@ -72,6 +75,15 @@ export type ReceiverEvent =
   | { readonly event: "connection-lost"; readonly peer: string; readonly device: string; readonly reason: string }
   /** Not one of our peers, or one that broke the protocol: closed. */
   | { readonly event: "connection-refused"; readonly peer: string; readonly reason: string }
+  /** More of them in this minute than were named. */
+  | { readonly event: "connections-refused"; readonly count: number }
+  /** Two machines have one key: it was copied, or one of them has just changed its address. */
+  | {
+      readonly event: "key-shared";
+      readonly device: string;
+      readonly key: string;
+      readonly peers: readonly [string, string];
+    }
   | {
       readonly event: "rejected";
       readonly device: string;
@@ -127,8 +139,9 @@ export type ReceiverEvent =
       readonly claimed: SourceTotals;
       readonly found: SourceTotals;
     }
-  | { readonly event: "held"; readonly reason: string }
-  | { readonly event: "resumed" }
+  /** The destination takes nothing, or no more of this device. */
+  | { readonly event: "held"; readonly reason: string; readonly device?: string }
+  | { readonly event: "resumed"; readonly device?: string }
   | ViewEvent;
 
 /** Of a destination that is shown the frames beside those that keep them, and never waited for. */

@@ -164,6 +164,31 @@ export const holdProbeMs = 1_000;
 /** After the first signal: how long a sender waits for its acks, and a receiver for its last commit. */
 export const stopMs = 5_000;
 
+// ---- Keys. wire/PROTOCOL.md section 11.
+
+/** Connections whose peers are not admitted, at a time; and at most this part of the files that may be open. */
+export const strangersMax = 256;
+export const strangersShare = 8;
+/** Of them from one address, unless --per-address says otherwise: a site behind one address has some cameras. */
+export const strangersPerAddressDefault = 64;
+/** Connections of one key and device at a time: one, the one that it replaces, and room for two programs. */
+export const keyConnectionsMax = 4;
+/** Sources of a device, unless its grant lists more. */
+export const keySourcesMax = 64;
+/** What has not arrived in full of all frames of a key: temporary files. Four of the largest frames. */
+export const keyOpenBytesMax: number = GiB;
+/** What a row of the catalogue costs against a device's rate, beside the frame's bytes. */
+export const rowBytes: number = 4 * KiB;
+/** Gaps and stretches of a key, per millisecond: a row each. Frames have files, which take their time. */
+export const keyRowsPerMs = 1;
+/** Joins that come to nothing and are looked at in a minute: of one address, in all, and of how many addresses. */
+export const joinsPerAddressMax = 10;
+export const joinsMax = 60;
+export const joinAddressesMax = 4096;
+/** After REFUSE `unauthorized`, while there is more to send: doubles from the first to the last. */
+export const unauthorizedFirstMs = 30_000;
+export const unauthorizedLastMs = 300_000;
+
 // ---- Lockstep, whose peers know nothing of ours. lockstep/PROTOCOL.md section 7.
 
 /** The largest lockstep header that is looked at: a name of `nameBytesMax`, 16 digits, a bar, and some room. */

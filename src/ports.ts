@@ -30,6 +30,14 @@ export interface Clock {
   after(delayMs: number, run: () => void): () => void;
 }
 
+/** What the other end of an encrypted connection has proven: that it holds this key, on this very connection. */
+export interface ProvenKey {
+  /** `fp1…` */
+  readonly fingerprint: string;
+  /** What TLS exported for the label of joins: 32 bytes that only the two ends of this connection know. */
+  readonly exporter: Uint8Array;
+}
+
 /**
  * One connection's outgoing half. Bytes come in through `LinkHandlers`.
  * `write` takes what fits and says how much; after a short count `drain` is called when more fits.
@@ -37,6 +45,10 @@ export interface Clock {
 export interface Link {
   /** For messages: `127.0.0.1:41234`. */
   readonly peer: string;
+  /** Undefined: nothing is encrypted, and the peer may be anybody. */
+  readonly proven?: ProvenKey | undefined;
+  /** The peer may send: it does not count as a stranger any more. */
+  admit?(): void;
   /** Returns how many of `view`'s bytes were taken (0 … length). The caller may reuse the memory at once. */
   write(view: Uint8Array): number;
   /** No more `data` until `resume`. At most one more chunk may still arrive. */

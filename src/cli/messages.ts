@@ -34,7 +34,11 @@ export function describeSenderEvent(event: SenderEvent): Report {
     case "connecting":
       return { level: "detail", event, text: `connecting to ${event.peer}` };
     case "connected":
-      return { level: "info", event, text: `connected to ${event.peer}` };
+      return {
+        level: "info",
+        event,
+        text: `connected to ${event.peer}${event.device === undefined ? "" : ` as ${event.device}`}`,
+      };
     case "disconnected":
       return {
         level: "info",
@@ -114,6 +118,15 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     }
     case "connection-refused":
       return { level: "info", event, text: `closed a connection from ${event.peer}: ${event.reason}` };
+    case "connections-refused": {
+      const text = `closed ${formatCount(event.count)} more connections in the last minute that were not let in`;
+      return { level: "info", event, text };
+    }
+    case "key-shared": {
+      const text = `the key of ${event.device} is used from ${event.peers.join(" and ")} at once`;
+      const hint = "if that is not one machine that has just changed its address, the key was copied: revoke it";
+      return { level: "warning", event, text, hints: [hint] };
+    }
     case "stored":
       return { level: "detail", event, text: `stored ${origin(event)}/${event.name}` };
     case "rejected": {
@@ -147,9 +160,13 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
       return { level: "warning", event, text };
     }
     case "held":
-      return { level: "warning", event, text: `waiting: cannot store now: ${event.reason}` };
+      return { level: "warning", event, text: `waiting: cannot store ${sentBy(event)}now: ${event.reason}` };
     case "resumed":
-      return { level: "info", event, text: "storing again" };
+      return {
+        level: "info",
+        event,
+        text: event.device === undefined ? "storing again" : `storing ${event.device} again`,
+      };
     case "view-behind":
       return {
         level: "info",
@@ -176,6 +193,10 @@ export function gapWords({ reason, detail }: { readonly reason: GapReason; reado
 
 function ofSource({ source }: { readonly source?: string }): string {
   return source === undefined ? "" : ` ${source}`;
+}
+
+function sentBy({ device }: { readonly device?: string }): string {
+  return device === undefined ? "" : `what ${device} sends `;
 }
 
 function origin({ device, source }: { readonly device: string; readonly source: string }): string {
@@ -210,7 +231,7 @@ export function refusalHints(code: number): readonly string[] {
     case ProtocolCode.version:
       return ["use the same version of framepipe on both machines: framepipe --version"];
     case ProtocolCode.unauthorized:
-      return ["the receiver asks for a key or a certificate, which this version cannot give"];
+      return ["a new key needs an invitation (--invite at the receiver, --join here), or a device file there by hand"];
     default:
       return [];
   }

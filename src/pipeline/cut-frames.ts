@@ -81,9 +81,10 @@ export class CutFrames {
   }
 
   /** Those of a session that is over; without one, all. */
-  clear(session?: string): void {
+  clear(of?: Pick<Origin, "device" | "session">): void {
     for (const { frame } of this.#kept.values()) {
-      if (session === undefined || frame.origin.session === session) this.drop(frame.origin, frame.sequence);
+      const { device, session } = frame.origin;
+      if (of === undefined || (session === of.session && device === of.device)) this.drop(frame.origin, frame.sequence);
     }
   }
 

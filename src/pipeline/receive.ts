@@ -4,8 +4,8 @@
  */
 import { ExitStatus, SinkError } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
-import { spareFiles, stopMs } from "../limits.ts";
-import type { Sink } from "../ports.ts";
+import { spareFiles, stopMs, strangersMax, strangersPerAddressDefault, strangersShare } from "../limits.ts";
+import type { ReceiverTrust, Sink } from "../ports.ts";
 import { openFilesMax } from "../system/open-files.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { listen } from "../transport/listen.ts";
@@ -22,6 +22,10 @@ export interface ReceiverRunOptions {
   readonly agent: string;
   readonly frameBytesMax: number;
   readonly connectionsMax: number;
+  /** With a key: only peers that prove one are let in. Absent: plain TCP. Disposed of when the run is done. */
+  readonly trust?: ReceiverTrust | undefined;
+  /** Of peers that are not let in yet, from one address; 0: any. */
+  readonly perAddressMax?: number;
   /** Exit when the first session has ended. */
   readonly once: boolean;
   /** Frames that are stored are events, too, which costs a little for each. */
@@ -47,6 +51,7 @@ export interface ReceiverRun {
 /** Throws UserError when the port cannot be had. The sink is disposed of when the run is done. */
 export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
   const { hostname, port, sink, out, agent, frameBytesMax, connectionsMax, once, eachFrame = false, onEvent } = options;
+  const { trust, perAddressMax = strangersPerAddressDefault } = options;
   let finish!: (result: ReceiverResult) => void;
   const done = new Promise<ReceiverResult>((resolve) => {
     finish = resolve;
@@ -59,19 +64,26 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     hub.stop((unstoredFrames) => {
       drain(sink, () => {
         sink.dispose();
+        trust?.dispose();
         if (unstoredFrames === 0) return finish({ status, error });
         const message = `${sink.place}: takes nothing; gave up after ${stopMs / 1000} s, ${unstoredFrames} not stored`;
         finish({ status: ExitStatus.failure, error: error ?? new SinkError(message, { retryable: false }) });
       });
     });
   };
+  const filesMax = openFilesMax() ?? Number.POSITIVE_INFINITY;
+  // Who waits at the door has files as well.
+  const strangers =
+    trust === undefined ? 0 : Math.max(1, Math.min(strangersMax, Math.floor(filesMax / strangersShare)));
   const hub = new ReceiverHub({
     sink,
     clock: systemClock,
     agent,
     frameBytesMax,
     // Without a file to write to, a connection is of no use to anybody. Every destination may have one for each frame.
-    connectionsMax: Math.min(connectionsMax, Math.max(1, (openFilesMax() ?? Infinity) - spareFiles * out.length)),
+    connectionsMax: Math.min(connectionsMax, Math.max(1, filesMax - strangers - spareFiles * out.length)),
+    trust,
+    perAddress: perAddressMax > 0,
     newSession: () => crypto.randomUUID().replaceAll("-", ""),
     eachFrame,
     onEvent,
@@ -80,7 +92,13 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     },
     onFailure: (error) => end(ExitStatus.failure, error),
   });
-  const listener = listen({ hostname, port, accept: () => hub.accept() });
+  const door = trust && {
+    identity: trust.identity,
+    strangersMax: strangers,
+    perAddressMax,
+    onStranger: (peer: string, reason: string) => hub.refused(peer, reason),
+  };
+  const listener = listen({ hostname, port, accept: () => hub.accept() }, door);
   const { keepsNothing = false } = sink.traits;
   onEvent({ event: "listening", address: listener.address, out, keepsNothing });
   return { address: listener.address, progress: hub.progress, stop: () => end(ExitStatus.ok), done };

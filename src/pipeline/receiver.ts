@@ -13,10 +13,13 @@ import type { SinkError } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
 import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
-import type { Clock, LinkHandlers, Sink } from "../ports.ts";
+import type { Clock, LinkHandlers, ReceiverTrust, Sink } from "../ports.ts";
+import { Admissions } from "./admission.ts";
 import { CutFrames } from "./cut-frames.ts";
+import { KeyAccounts } from "./key-accounts.ts";
 import { NumberSet } from "./number-set.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
+import { StrangerLog } from "./stranger-log.ts";
 
 export interface HubOptions {
   readonly sink: Sink;
@@ -28,6 +31,10 @@ export interface HubOptions {
   readonly newSession: () => string;
   /** Frames that are stored are events, too, which costs a little for each. */
   readonly eachFrame?: boolean;
+  /** Every link is of a peer that has proven a key, and this says what keys may do. Absent: all links are plain. */
+  readonly trust?: ReceiverTrust | undefined;
+  /** Addresses say who somebody is; not behind a balancer. Absent: they do. */
+  readonly perAddress?: boolean;
   readonly onEvent: (event: ReceiverEvent) => void;
   /** A session has ended and its connection is gone. `complete`: every frame of it was stored. */
   readonly onSessionEnd?: (complete: boolean) => void;
@@ -43,6 +50,9 @@ const originsMax = 1024;
 export class ReceiverHub implements ConnectionHub {
   readonly options: HubOptions;
   readonly cutFrames: CutFrames;
+  readonly admissions: Admissions | undefined;
+  readonly accounts: KeyAccounts<ReceivingConnection>;
+  readonly #strangers: StrangerLog | undefined;
   /** Per device and source, for the progress display. */
   readonly progress: Map<string, OriginProgress> = new Map<string, OriginProgress>();
   /** Counts for all origins beyond the limit together. */
@@ -68,16 +78,43 @@ export class ReceiverHub implements ConnectionHub {
   constructor(options: HubOptions) {
     this.options = options;
     this.cutFrames = new CutFrames(options.clock);
+    this.accounts = new KeyAccounts(options.clock);
+    const { trust, clock, perAddress = true, onEvent } = options;
+    if (trust === undefined) return;
+    this.admissions = new Admissions(trust, clock, perAddress);
+    this.#strangers = new StrangerLog(clock, onEvent);
+    trust.watch((fingerprint) => this.#lost(fingerprint));
+  }
+
+  /** The grant of a key is gone, or has become another: its connections end. */
+  #lost(fingerprint: string): void {
+    const gone = this.options.trust?.grantOf(fingerprint) === undefined;
+    if (gone) this.accounts.forget(fingerprint);
+    for (const connection of this.#connections) if (connection.key === fingerprint) connection.grantLost(gone);
+  }
+
+  /** Somebody was not let in. */
+  refused(peer: string, reason: string): void {
+    if (this.#strangers !== undefined) this.#strangers.refused(peer, reason);
+    else this.options.onEvent({ event: "connection-refused", peer, reason });
   }
 
   /** A connection was accepted: who listens to it. */
   accept(): LinkHandlers {
     const connection = new ReceivingConnection(this);
-    const busy = this.#connections.size >= this.options.connectionsMax;
+    // With keys, who has only proven one takes no place of those who send.
+    const busy = this.options.trust === undefined && this.#connections.size >= this.options.connectionsMax;
     this.#connections.add(connection);
-    if (busy) connection.refuseBusy(this.options.connectionsMax);
+    if (busy) connection.refuseBusy();
     else if (this.#stopping) connection.refuseStopping();
     return connection;
+  }
+
+  /** As many send as may. */
+  get busy(): boolean {
+    let sending = 0;
+    for (const { session } of this.#connections) if (session !== undefined) sending++;
+    return sending >= this.options.connectionsMax;
   }
 
   /** Frames of any connection may be taken now. */
@@ -96,10 +133,11 @@ export class ReceiverHub implements ConnectionHub {
   }
 
   /**
-   * This connection speaks for `session` from now on; the one before it, dead or not, is closed. True if it was
+   * This connection speaks for its session from now on; the one before it, dead or not, is closed. True if it was
    * known.
    */
-  adopt(session: string, connection: ReceivingConnection): boolean {
+  adopt(connection: ReceivingConnection): boolean {
+    const session = connection.sessionKey;
     const known = this.#sessions.has(session);
     this.#sessions.get(session)?.replace();
     this.#sessions.delete(session);
@@ -118,22 +156,22 @@ export class ReceiverHub implements ConnectionHub {
   /** The connection is gone. */
   remove(connection: ReceivingConnection): void {
     this.#connections.delete(connection);
-    const { session } = connection;
-    if (session !== undefined && this.#sessions.get(session) === connection) {
-      if (connection.ended === undefined) this.#sessions.set(session, undefined);
+    const { session, sessionKey, device } = connection;
+    if (session !== undefined && this.#sessions.get(sessionKey) === connection) {
+      if (connection.ended === undefined) this.#sessions.set(sessionKey, undefined);
       else {
-        this.#sessions.delete(session);
-        this.#counted.delete(session);
-        this.cutFrames.clear(session);
+        this.#sessions.delete(sessionKey);
+        this.#counted.delete(sessionKey);
+        this.cutFrames.clear({ device, session });
       }
     }
     if (connection.ended !== undefined) this.options.onSessionEnd?.(connection.ended === "complete");
     this.#maybeStopped();
   }
 
-  countedOf({ session, source }: Origin): NumberSet {
-    let sources = this.#counted.get(session);
-    if (sources === undefined) this.#counted.set(session, (sources = new Map()));
+  countedOf(sessionKey: string, { source }: Origin): NumberSet {
+    let sources = this.#counted.get(sessionKey);
+    if (sources === undefined) this.#counted.set(sessionKey, (sources = new Map()));
     let counted = sources.get(source);
     if (counted === undefined) sources.set(source, (counted = new NumberSet()));
     return counted;
@@ -239,6 +277,7 @@ export class ReceiverHub implements ConnectionHub {
    */
   stop(stopped: (unstoredFrames: number) => void): void {
     this.#stopping = true;
+    this.#strangers?.sum();
     this.#stopped = stopped;
     this.#dontGiveUp = this.options.clock.after(stopMs, () => {
       this.#givenUp = true;

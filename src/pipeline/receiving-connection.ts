@@ -8,17 +8,28 @@
 import { assert, ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Frame, Origin, RefusalReason, Verdict } from "../frame.ts";
-import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax } from "../limits.ts";
+import {
+  handshakeMs,
+  holdProbeMs,
+  idleMs,
+  keyOpenBytesMax,
+  lockstepHeaderBytesMax,
+  nameBytesMax,
+  payloadBytesMax,
+  rowBytes,
+} from "../limits.ts";
 import { describeNotes, noteWords } from "../notes.ts";
-import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
+import type { Clock, FrameWriter, Link, LinkHandlers, ReceiverTrust, Settle, Sink } from "../ports.ts";
 import { detectProtocol } from "../protocols/detect.ts";
 import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
-import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
+import type { HelloEvent, IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
 import { shownStart } from "../protocols/stranger.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
+import type { Admissions, Granted } from "./admission.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import type { CutFrames } from "./cut-frames.ts";
 import { Deadline } from "./deadline.ts";
+import type { KeyAccount, KeyAccounts } from "./key-accounts.ts";
 import { NumberSet } from "./number-set.ts";
 
 /** What a connection knows of the hub that all connections share. */
@@ -28,24 +39,33 @@ export interface ConnectionHub {
     readonly clock: Clock;
     readonly agent: string;
     readonly frameBytesMax: number;
+    readonly connectionsMax: number;
     readonly newSession: () => string;
     readonly eachFrame?: boolean;
+    readonly trust?: ReceiverTrust | undefined;
     readonly onEvent: (event: ReceiverEvent) => void;
   };
   readonly cutFrames: CutFrames;
+  /** Of peers that have proven a key. Undefined: nobody proves any. */
+  readonly admissions: Admissions | undefined;
+  readonly accounts: KeyAccounts<ReceivingConnection>;
+  /** As many send as may. */
+  readonly busy: boolean;
   /** Frames of any connection may be taken now. */
   readonly open: boolean;
   /** A group is written and not yet committed. */
   readonly full: boolean;
   /** Why the destination cannot take anything, if so. */
   readonly heldFor: SinkError | undefined;
-  /** This connection speaks for `session` from now on. True if the session was known. */
-  adopt(session: string, connection: ReceivingConnection): boolean;
+  /** This connection speaks for its session from now on. True if the session was known. */
+  adopt(connection: ReceivingConnection): boolean;
+  /** Somebody was not let in. */
+  refused(peer: string, reason: string): void;
   /** The connection is gone. */
   remove(connection: ReceivingConnection): void;
   progressOf(origin: Origin): OriginProgress;
   /** The numbers of a session's source that are counted there. */
-  countedOf(origin: Origin): NumberSet;
+  countedOf(sessionKey: string, origin: Origin): NumberSet;
   commit(): void;
   commitSoon(): void;
   hold(failure: SinkError): void;
@@ -65,6 +85,7 @@ export class ReceivingConnection implements LinkHandlers {
   #link: Link | undefined;
   /** For messages, also when the link is gone. */
   #peer = "";
+  #key: string | undefined;
   #protocol: "wire" | "lockstep" = "wire";
   #receiving: ReceivingSession<FrameWriter> | undefined;
   readonly #deadline: Deadline;
@@ -94,9 +115,17 @@ export class ReceivingConnection implements LinkHandlers {
   readonly #counted = new Map<Origin, NumberSet>();
   /** Of these, what was counted as already there when it was offered on this connection. */
   readonly #answered = new Map<Origin, NumberSet>();
-  #device = "";
+  /** An invitation is being taken up: nothing is parsed until it is known what comes of it. */
+  #joining = false;
+  /** Of the key that the peer has proven, once it may send. */
+  #account: KeyAccount<ReceivingConnection> | undefined;
+  /** When more may be read, as the key's account has it; undefined: now. */
+  #opensAtMs: number | undefined;
+  /** Why only this connection waits: there is room, but not for its frame. */
+  #lacking: SinkError | undefined;
 
-  /** Once the peer has introduced itself. */
+  device = "";
+  /** Once the peer has introduced itself, and may send. */
   session: string | undefined;
   /** The session has come to its end, by its own word. */
   ended: "complete" | "incomplete" | undefined;
@@ -124,11 +153,22 @@ export class ReceivingConnection implements LinkHandlers {
     return this.#hub.options.clock;
   }
 
+  /** That the peer has proven: its fingerprint. */
+  get key(): string | undefined {
+    return this.#key;
+  }
+
+  /** What tells sessions apart: an id that was read in a log is nothing without the key it belongs to. */
+  get sessionKey(): string {
+    return `${this.#key ?? ""}\0${this.device}\0${this.session ?? ""}`;
+  }
+
   // ---- the link
 
   opened(link: Link): void {
     this.#link = link;
     this.#peer = link.peer;
+    this.#key = link.proven?.fingerprint;
     if (this.#refusal !== undefined) this.#refuse(this.#refusal.code, this.#refusal.text);
     else this.#deadline.arm();
   }
@@ -151,6 +191,7 @@ export class ReceivingConnection implements LinkHandlers {
   closed(reason: string): void {
     this.#deadline.clear();
     this.#link = undefined;
+    this.#leaveAccount();
     this.#abortFrames();
     const why = reason === "" ? "closed by the peer" : reason;
     if (!this.#closing) this.#reportLost(this.session === undefined ? `no greeting: ${why}` : why);
@@ -161,8 +202,8 @@ export class ReceivingConnection implements LinkHandlers {
   #reportLost(reason: string): void {
     const { onEvent } = this.#hub.options;
     const peer = this.#peer;
-    if (this.session === undefined) onEvent({ event: "connection-refused", peer, reason });
-    else onEvent({ event: "connection-lost", peer, device: this.#device, reason });
+    if (this.session === undefined) this.#hub.refused(peer, reason);
+    else onEvent({ event: "connection-lost", peer, device: this.device, reason });
   }
 
   /** Returns whether the session is there and has been given the bytes. */
@@ -177,7 +218,7 @@ export class ReceivingConnection implements LinkHandlers {
     const nowMs = this.#clock.nowMs();
     if (found === "wire") {
       this.#receiving = this.#wireReceiver();
-    } else if (found === "lockstep") {
+    } else if (found === "lockstep" && this.#key === undefined) {
       this.#protocol = "lockstep";
       const { newSession, clock } = this.#hub.options;
       this.#receiving = new LockstepReceiver<FrameWriter>({ session: newSession(), nowMs, wallNs: clock.wallNs });
@@ -196,7 +237,8 @@ export class ReceivingConnection implements LinkHandlers {
     const keepsNothing = sink.traits.keepsNothing === true;
     const acceptedAtMs = this.#handshakeAtMs - handshakeMs;
     const nowMs = acceptedAtMs;
-    return new WireReceiver<FrameWriter>({ agent, frameBytesMax, keepsNothing, resume: true, wallNs, nowMs });
+    const keyed = this.#key !== undefined;
+    return new WireReceiver<FrameWriter>({ agent, frameBytesMax, keepsNothing, resume: true, keyed, wallNs, nowMs });
   }
 
   // ---- the session
@@ -224,7 +266,7 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   #drainEvents(receiving: ReceivingSession<FrameWriter>): void {
-    while (!this.#closing) {
+    while (!this.#closing && !this.#joining && this.#lacking === undefined && !this.#throttled) {
       if (this.session !== undefined && !this.#hub.open) {
         // A full group is committed at once if it can be; then there is room again.
         if (this.#hub.full) this.#hub.commit();
@@ -240,7 +282,7 @@ export class ReceivingConnection implements LinkHandlers {
         if (!(error instanceof SinkError)) throw error;
         if (error.exhausted) throw new ProtocolError(ProtocolCode.busy, error.message);
         this.#waiting = event;
-        this.#hub.hold(error);
+        if (this.#lacking === undefined) this.#hub.hold(error);
         return;
       }
     }
@@ -250,23 +292,18 @@ export class ReceivingConnection implements LinkHandlers {
   #handle(receiving: ReceivingSession<FrameWriter>, event: Event): void {
     const { sink, onEvent, clock } = this.#hub.options;
     switch (event.type) {
-      case "hello": {
-        this.session = event.session;
-        this.#device = event.device;
-        const again = this.#hub.adopt(event.session, this);
-        const { session, device } = event;
-        onEvent({ event: "session-started", session, peer: this.#peer, device, protocol: this.#protocol, again });
-        receiving.welcome(clock.wallNs());
-        if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
-        return;
-      }
+      case "hello":
+        return this.#introduce(receiving, event);
       case "offer":
         return this.#answers.take(event);
       case "frame":
-        return this.#open(receiving, event.incoming);
+        this.#open(receiving, event.incoming);
+        this.#account?.spend(rowBytes, clock.nowMs());
+        return;
       case "payload": {
         const { incoming, view } = event;
         this.#progressOf(incoming.frame.origin).receivedBytes += view.length;
+        this.#account?.spend(view.length, clock.nowMs());
         try {
           incoming.writer?.write(view);
         } catch (error) {
@@ -292,6 +329,7 @@ export class ReceivingConnection implements LinkHandlers {
         return;
       case "gap": {
         const { sourceIndex, gap } = event;
+        this.#account?.spendRow(clock.nowMs());
         this.#hub.cutFrames.drop(gap.origin, gap.firstSequence);
         sink.gap(gap, (result) => {
           this.#stagedCount--;
@@ -309,6 +347,7 @@ export class ReceivingConnection implements LinkHandlers {
       case "stretch": {
         const { origin, class: found, sequence: before, count, bytes, text: detail } = event.stretch;
         const { device, source } = origin;
+        this.#account?.spendRow(clock.nowMs());
         onEvent({ event: "stretch", device, source, class: found, before, count, bytes, detail });
         sink.stretch(event.stretch, (result) => {
           this.#stagedCount--;
@@ -347,6 +386,132 @@ export class ReceivingConnection implements LinkHandlers {
     }
   }
 
+  /** Throws ProtocolError when the peer may not send. */
+  #introduce(receiving: ReceivingSession<FrameWriter>, hello: HelloEvent): void {
+    const link = this.#link;
+    const { proven } = link ?? {};
+    const { admissions } = this.#hub;
+    if (link === undefined || proven === undefined || admissions === undefined) {
+      // Where keys are used nobody comes this far without one; should it be otherwise one day, it ends here.
+      assert(admissions === undefined, "a receiver with keys has no plain links");
+      return this.#welcome(receiving, hello, undefined);
+    }
+    const granted = admissions.admit({ peer: link.peer, proven }, hello);
+    if (!(granted instanceof Promise)) return this.#welcome(receiving, hello, granted);
+    this.#joining = true;
+    void granted.then(
+      (found) => this.#joined(() => this.#welcome(receiving, hello, found)),
+      (error: unknown) =>
+        this.#joined(() => {
+          throw error;
+        }),
+    );
+  }
+
+  #joined(goOn: () => void): void {
+    this.#joining = false;
+    if (this.#closing) return;
+    try {
+      goOn();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      return this.#breakOff(error);
+    }
+    this.#pump();
+  }
+
+  #welcome(receiving: ReceivingSession<FrameWriter>, hello: HelloEvent, granted: Granted | undefined): void {
+    const { clock, onEvent, trust } = this.#hub.options;
+    const { session } = hello;
+    if (granted !== undefined && this.#hub.busy) throw busyError(this.#hub.options.connectionsMax);
+    this.device = granted?.device ?? hello.device;
+    this.session = session;
+    const again = this.#hub.adopt(this);
+    this.#enterAccount(granted);
+    const { device, protocol, peer } = { device: this.device, protocol: this.#protocol, peer: this.#peer };
+    const key = this.#key === undefined ? {} : { key: this.#key };
+    onEvent({ event: "session-started", session, peer, device, protocol, again, ...key });
+    const account = this.#account;
+    if (granted === undefined || account === undefined) receiving.welcome(clock.wallNs());
+    else {
+      const sourceProblem = (source: string): string | undefined => account.sourceProblem(source, granted.grant);
+      receiving.welcome(clock.wallNs(), { device, pins: trust?.pins ?? [], sourceProblem });
+    }
+    if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
+  }
+
+  /** What the key may have at a time. Throws ProtocolError. */
+  #enterAccount(granted: Granted | undefined): void {
+    const key = this.#key;
+    if (granted === undefined || key === undefined) return;
+    const account = this.#hub.accounts.of(key);
+    account.enter(this, granted.grant, this.#clock.nowMs());
+    this.#account = account;
+    this.#link?.admit?.();
+    for (const other of account.connections) {
+      if (hostOf(other.#peer) === hostOf(this.#peer)) continue;
+      const { device } = this;
+      this.#hub.options.onEvent({ event: "key-shared", device, key, peers: [other.#peer, this.#peer] });
+      return;
+    }
+  }
+
+  #leaveAccount(): void {
+    this.#account?.connections.delete(this);
+  }
+
+  /** The grant of its key is gone, or has become another. */
+  grantLost(gone: boolean): void {
+    if (this.#closing) return;
+    const whose = this.device === "" ? this.#key : `${this.device} (${this.#key})`;
+    this.#breakOff(
+      gone
+        ? new ProtocolError(ProtocolCode.unauthorized, `the grant of ${whose} was taken back`)
+        : new ProtocolError(ProtocolCode.stopping, `the grant of ${whose} has changed: come back`),
+    );
+    this.#hub.commitSoon();
+  }
+
+  /** Bytes of its frames that have begun and not ended. */
+  get openBytes(): number {
+    let bytes = 0;
+    for (const { frame, writer } of this.#receiving?.openFrames() ?? []) if (writer !== undefined) bytes += frame.bytes;
+    return bytes;
+  }
+
+  /** The key's account is overdrawn: nothing is parsed until it is not. */
+  get #throttled(): boolean {
+    if (this.#account === undefined) return false;
+    const nowMs = this.#clock.nowMs();
+    const opensAtMs = this.#account.openAtMs(nowMs);
+    this.#opensAtMs = opensAtMs > nowMs ? opensAtMs : undefined;
+    return this.#opensAtMs !== undefined;
+  }
+
+  /** There is room, but not for the frame of this connection: it waits, and nobody else. */
+  #holdAlone(lacking: SinkError): void {
+    const { onEvent } = this.#hub.options;
+    const { device, session = "" } = this;
+    this.#lacking = lacking;
+    // It may be its own frames that take the room.
+    this.#hub.cutFrames.clear({ device, session });
+    this.#receiving?.hold(lacking.message);
+    onEvent({ event: "held", reason: lacking.message, device });
+    this.#probeLater();
+  }
+
+  #probeLater(): void {
+    this.#clock.after(holdProbeMs, () => {
+      if (this.#closing || this.#lacking === undefined) return;
+      const { sink, onEvent } = this.#hub.options;
+      if (this.#hub.heldFor !== undefined || sink.ready(this.waitingBytes) !== undefined) return this.#probeLater();
+      this.#lacking = undefined;
+      this.#receiving?.resume();
+      onEvent({ event: "resumed", device: this.device });
+      this.#pump();
+    });
+  }
+
   #answer({ origin, entries, sourceIndex, firstSequence }: Offer, verdicts: readonly Verdict[]): void {
     for (const [index, verdict] of verdicts.entries()) {
       const entry = entries[index];
@@ -376,7 +541,13 @@ export class ReceivingConnection implements LinkHandlers {
     const { sink, frameBytesMax } = this.#hub.options;
     // A frame that will be refused anyway must not make everybody wait for the space it claims.
     const notReady = incoming.frame.bytes <= frameBytesMax ? sink.ready(incoming.frame.bytes) : undefined;
-    if (notReady !== undefined) throw notReady;
+    if (notReady !== undefined) {
+      if (notReady.retryable && sink.ready(0) === undefined) this.#holdAlone(notReady);
+      throw notReady;
+    }
+    if (this.#opensTooMuch(incoming)) {
+      return receiving.reject(incoming, "storage", "too many large frames of this device are in progress", true);
+    }
     // Also where it begins at 0: then what there was of it is not needed.
     const cut = this.#hub.cutFrames.take(incoming.frame, incoming.offset);
     if (cut !== undefined) {
@@ -393,6 +564,14 @@ export class ReceivingConnection implements LinkHandlers {
     const detail = this.#refusalText(incoming.frame, writer);
     receiving.reject(incoming, writer, detail, false);
     this.#reportRejected(incoming.frame, writer, detail);
+  }
+
+  /** Temporary files of a key are bounded in all. What fits one message is not worth the sum. */
+  #opensTooMuch({ frame: { bytes } }: Incoming): boolean {
+    if (this.#account === undefined || bytes <= payloadBytesMax) return false;
+    let openBytes = 0;
+    for (const connection of this.#account.connections) openBytes += connection.openBytes;
+    return openBytes > 0 && openBytes + bytes > keyOpenBytesMax;
   }
 
   #settle(incoming: Incoming): Settle {
@@ -503,7 +682,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   release(): void {
     if (this.#receiving === undefined || this.session === undefined || this.#closing) return;
-    if (this.#heldTold) this.#receiving.resume();
+    if (this.#heldTold && this.#lacking === undefined) this.#receiving.resume();
     this.#heldTold = false;
     this.#answers.askAgain();
     this.#pump();
@@ -514,11 +693,9 @@ export class ReceivingConnection implements LinkHandlers {
     return this.#waiting?.type === "frame" ? this.#waiting.incoming.frame.bytes : 0;
   }
 
-  refuseBusy(connectionsMax: number): void {
-    this.#refusal = {
-      code: ProtocolCode.busy,
-      text: `${connectionsMax} connections are open (--max-connections, or the files the system allows)`,
-    };
+  refuseBusy(): void {
+    const { code, message: text } = busyError(this.#hub.options.connectionsMax);
+    this.#refusal = { code: code as ProtocolCode, text };
   }
 
   refuseStopping(): void {
@@ -541,7 +718,7 @@ export class ReceivingConnection implements LinkHandlers {
     this.#hub.options.onEvent({
       event: "session-ended",
       session: this.session ?? "",
-      device: this.#device,
+      device: this.device,
       interrupted,
       storedFrames: this.#storedFrames,
       storedBytes: this.#storedBytes,
@@ -567,15 +744,20 @@ export class ReceivingConnection implements LinkHandlers {
   #drop(reason: string): void {
     this.#reportLost(reason);
     this.#closing = true;
+    this.#leaveAccount();
     this.#link?.close();
   }
 
   #lastWord(): void {
     this.#closing = true;
+    this.#leaveAccount();
     this.#abortFrames();
     this.#deadline.clear();
     if (this.#paused) this.#link?.resume();
-    this.#clock.after(lastWordMs, () => this.#link?.close());
+    // A stranger with a key is not waited for.
+    this.#clock.after(this.#key !== undefined && this.session === undefined ? lingerMs : lastWordMs, () =>
+      this.#link?.close(),
+    );
     this.#finishOutput();
   }
 
@@ -637,6 +819,8 @@ export class ReceivingConnection implements LinkHandlers {
     const pause =
       receiving.full ||
       this.#waiting !== undefined ||
+      this.#joining ||
+      this.#opensAtMs !== undefined ||
       this.#answers.full ||
       (this.session !== undefined && !this.#hub.open);
     if (pause === this.#paused) return;
@@ -648,7 +832,8 @@ export class ReceivingConnection implements LinkHandlers {
 
   #dueAtMs(): number {
     const stuckAtMs = (this.#stuckSinceMs ?? Number.POSITIVE_INFINITY) + idleMs;
-    return Math.min(this.#receiving?.tickAtMs ?? this.#handshakeAtMs, stuckAtMs);
+    const opensAtMs = this.#opensAtMs ?? Number.POSITIVE_INFINITY;
+    return Math.min(this.#receiving?.tickAtMs ?? this.#handshakeAtMs, stuckAtMs, opensAtMs);
   }
 
   #tick(): void {
@@ -673,7 +858,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   /** Each number is counted once in a session. */
   #isNew(origin: Origin, sequence: number): boolean {
-    return this.#setOf(this.#counted, origin, () => this.#hub.countedOf(origin)).add(sequence);
+    return this.#setOf(this.#counted, origin, () => this.#hub.countedOf(this.sessionKey, origin)).add(sequence);
   }
 
   #setOf(sets: Map<Origin, NumberSet>, origin: Origin, make: () => NumberSet): NumberSet {
@@ -690,6 +875,16 @@ export class ReceivingConnection implements LinkHandlers {
     }
     return progress;
   }
+}
+
+function busyError(connectionsMax: number): ProtocolError {
+  const text = `${connectionsMax} connections are open (--max-connections, or the files the system allows)`;
+  return new ProtocolError(ProtocolCode.busy, text);
+}
+
+/** Without the port, which is another for each connection. */
+function hostOf(peer: string): string {
+  return peer.slice(0, peer.lastIndexOf(":"));
 }
 
 /** A gap or an end could not be recorded: the sender says it again on its next connection. */

@@ -7,7 +7,7 @@
 import type { Outbox } from "../bytes/outbox.ts";
 import { ExitStatus, UserError } from "../errors.ts";
 import type { SenderEvent } from "../events.ts";
-import { backoffFirstMs, backoffLastMs, steadyMs } from "../limits.ts";
+import { backoffFirstMs, backoffLastMs, steadyMs, unauthorizedFirstMs, unauthorizedLastMs } from "../limits.ts";
 import type { Clock, Dial, Link, LinkHandlers } from "../ports.ts";
 
 export interface ReconnectingOptions {
@@ -33,6 +33,8 @@ export class Reconnecting {
   /** Counts connections, so that a late call of an old one is recognised. */
   #attempt = 0;
   #backoffMs = backoffFirstMs;
+  /** The next pause after we were told that we may not send. */
+  #unauthorizedMs = unauthorizedFirstMs;
   /** Since when there has been no working connection; undefined: there is one. */
   #lostAtMs: number | undefined;
   #outageTold = false;
@@ -105,6 +107,7 @@ export class Reconnecting {
   working(): void {
     this.#lostAtMs = undefined;
     this.#backoffMs = backoffFirstMs;
+    this.#unauthorizedMs = unauthorizedFirstMs;
     this.#outageTold = false;
   }
 
@@ -112,6 +115,14 @@ export class Reconnecting {
   drop(reason: string): void {
     this.#detach()?.close();
     this.#closed(reason);
+  }
+
+  /** We may not send, and ask again after a pause that a person needs to change that. */
+  dropUnauthorized(reason: string): void {
+    this.#detach()?.close();
+    const pauseMs = this.#unauthorizedMs;
+    this.#unauthorizedMs = Math.min(unauthorizedLastMs, pauseMs * 2);
+    this.#closed(reason, pauseMs);
   }
 
   /** The conversation is complete: sends FIN, and connects again at once, for the next one. */
@@ -137,7 +148,7 @@ export class Reconnecting {
     return link;
   }
 
-  #closed(reason: string): void {
+  #closed(reason: string, leastMs = 0): void {
     const { clock, handlers, onEvent, onGaveUp, peer, random, retryForMs } = this.#options;
     const nowMs = clock.nowMs();
     this.#link = undefined;
@@ -148,7 +159,7 @@ export class Reconnecting {
     this.#welcomedAtMs = undefined;
     this.#lostAtMs ??= nowMs;
     // Half of the pause is chance, so that many senders do not come back at the same moment.
-    const pauseMs = this.#backoffMs * (0.5 + random() / 2);
+    const pauseMs = Math.max(leastMs, this.#backoffMs) * (0.5 + random() / 2) + leastMs / 2;
     this.#backoffMs = Math.min(backoffLastMs, this.#backoffMs * 2);
     const shown = reason === "" ? "closed by the receiver" : reason;
     const leftMs = (retryForMs ?? Number.POSITIVE_INFINITY) - (nowMs - this.#lostAtMs);

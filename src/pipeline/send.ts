@@ -3,7 +3,7 @@
  */
 import { formatAddress } from "../address.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
-import type { Source } from "../ports.ts";
+import type { SenderTrust, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { dialer } from "../transport/connect.ts";
@@ -15,7 +15,12 @@ export type { SenderResult } from "./sending.ts";
 export interface SenderRunOptions {
   readonly host: string;
   readonly port: number;
+  /** Empty, with `trust` only: as the receiver calls it. */
   readonly device: string;
+  /** With a key, and keys that the receiver may have. Absent: plain TCP. */
+  readonly trust?: SenderTrust | undefined;
+  /** There will be more to send: who is refused tries again. */
+  readonly goesOn?: boolean;
   /** Program and version, for the peer's log. */
   readonly agent: string;
   readonly sources: readonly Source[];
@@ -56,10 +61,12 @@ export function runSender(options: SenderRunOptions): SenderRun {
     frameBytesMax,
     retryForMs,
     eachFrame = false,
+    trust,
+    goesOn = false,
     onEvent,
   } = options;
   const peer = formatAddress(host, port);
-  const dial = dialer(host, port);
+  const dial = dialer(host, port, trust);
   const { promise: done, resolve: onDone } = Promise.withResolvers<SenderResult>();
   const common = {
     peer,
@@ -82,6 +89,8 @@ export function runSender(options: SenderRunOptions): SenderRun {
         ifNothingIsKept,
         session: crypto.randomUUID().replaceAll("-", ""),
         device,
+        trust,
+        goesOn,
         agent,
       });
   sending.start();

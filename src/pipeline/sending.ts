@@ -6,11 +6,11 @@
  *
  * Knows ports only (Source, Dial, Clock): the simulation runs this very file.
  */
-import { ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
+import { assert, ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
 import type { FrameEntry, GapReason, RefusalReason, SourceTotals } from "../frame.ts";
 import { chunkBytes, stopMs } from "../limits.ts";
-import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
+import type { Clock, Dial, OpenedFrame, ProvenKey, SenderTrust, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
 import { SenderSession, type SenderStep } from "../protocols/wire/sender.ts";
 import { Deadline } from "./deadline.ts";
@@ -25,7 +25,12 @@ export interface SendingOptions {
   readonly random: () => number;
   /** 32 hexadecimal digits. */
   readonly session: string;
+  /** Empty, with a key only: as the receiver calls it. */
   readonly device: string;
+  /** Every link is of a receiver that has proven a key which is wanted. Absent: all links are plain. */
+  readonly trust?: SenderTrust | undefined;
+  /** There will be more to send: a refusal of the receiver is waited for to pass. */
+  readonly goesOn?: boolean;
   readonly agent: string;
   readonly sources: readonly Source[];
   readonly order: SendingOrder;
@@ -101,9 +106,9 @@ export class Sending {
     this.#connection = new Reconnecting({
       ...options,
       handlers: {
-        opened: () => {
+        opened: ({ proven }) => {
           this.#paused = false;
-          this.#session.connected(clock.nowMs());
+          this.#session.connected(clock.nowMs(), proven && { proof: this.#joinProof(proven) });
           this.#pump();
         },
         data: (chunk) => {
@@ -165,8 +170,10 @@ export class Sending {
 
   #fail(error: ProtocolError): void {
     if (error.side === "refused") {
-      if (error.code === ProtocolCode.version || error.code === ProtocolCode.unauthorized) this.#finish(error);
-      else this.#connection.drop(`the receiver ended the connection: ${error.message}`);
+      const text = `the receiver ended the connection: ${error.message}`;
+      if (error.code === ProtocolCode.version) this.#finish(error);
+      else if (error.code === ProtocolCode.unauthorized) this.#unauthorized(error, text);
+      else this.#connection.drop(text);
     } else if (error.side === "stranger") {
       this.#connection.drop(`${this.#options.peer} does not speak framepipe: ${error.message}`);
     } else if (error.code === ProtocolCode.damaged) {
@@ -176,6 +183,19 @@ export class Sending {
     } else {
       this.#connection.drop(error.message);
     }
+  }
+
+  /** Believed for good only of a receiver that has proven its key, and only where nothing more comes. */
+  #unauthorized(error: ProtocolError, text: string): void {
+    const { goesOn = false } = this.#options;
+    if (goesOn || this.#connection.link?.proven === undefined) this.#connection.dropUnauthorized(text);
+    else this.#finish(error);
+  }
+
+  #joinProof({ exporter, fingerprint }: ProvenKey): Uint8Array {
+    const { trust } = this.#options;
+    assert(trust !== undefined, "only with a key does a link prove one");
+    return trust.joinProof(exporter, fingerprint);
   }
 
   #tick(): void {
@@ -267,7 +287,8 @@ export class Sending {
         this.#close(step.sourceIndex);
         return true;
       case "welcomed":
-        if (this.#connection.welcomed()) onEvent({ event: "connected", peer, agent: step.agent });
+        this.#pinned(step.pins);
+        if (this.#connection.welcomed()) onEvent({ event: "connected", peer, agent: step.agent, ...deviceOf(step) });
         this.#checkKeeping(step.keepsNothing);
         return true;
       case "settled":
@@ -313,6 +334,12 @@ export class Sending {
       default:
         unreachable(step);
     }
+  }
+
+  /** The receiver has welcomed us: what it says of its keys is kept. */
+  #pinned(announced: readonly string[]): void {
+    const proven = this.#connection.link?.proven;
+    if (proven !== undefined) this.#options.trust?.pinned(proven.fingerprint, announced);
   }
 
   /** A receiver keeps what it is sent or not for as long as it runs, so it is not asked again on this connection. */
@@ -492,6 +519,11 @@ export class Sending {
     });
     this.#options.onDone({ status, totals, unsettledFrames, unlisted, lost, error });
   }
+}
+
+/** Only where the receiver says it. */
+function deviceOf({ device }: { readonly device: string }): { device?: string } {
+  return device === "" ? {} : { device };
 }
 
 const nothingKeptHints = [

@@ -32,9 +32,29 @@ export interface IncomingFrame<Writer = unknown> {
   writer: Writer | undefined;
 }
 
+export interface HelloEvent {
+  readonly type: "hello";
+  readonly session: string;
+  /** Empty, which only a peer with a key may say: as its key is called. */
+  readonly device: string;
+  /** Of an invitation; empty without. */
+  readonly proof?: Uint8Array;
+  /** Keys of the receivers that the frames came through. */
+  readonly via?: readonly string[];
+}
+
+/** What a peer with a key is called, and what it may do. */
+export interface Admitted {
+  readonly device: string;
+  /** For WELCOME: the receiver's keys, the present one first. */
+  readonly pins: readonly string[];
+  /** Why the peer may not send this source, for its user; undefined: it may. */
+  readonly sourceProblem: (source: string) => string | undefined;
+}
+
 export type ReceivingEvent<Writer = unknown> =
-  /** The peer has introduced itself. Answer with `welcome` or `refuse`. */
-  | { readonly type: "hello"; readonly session: string; readonly device: string }
+  /** The peer has introduced itself. Answer with `welcome` or `refuse` before anything else is asked for. */
+  | HelloEvent
   /** Answer with `answer`, one verdict per entry. */
   | {
       readonly type: "offer";
@@ -89,7 +109,8 @@ export interface ReceivingSession<Writer = unknown> {
   reading: boolean;
   /** When `tick` is due, in monotonic milliseconds. */
   readonly tickAtMs: number;
-  welcome(wallNs: bigint): void;
+  /** `admitted`: of a peer that has proven a key. */
+  welcome(wallNs: bigint, admitted?: Admitted): void;
   /** Says why the session ends. The driver flushes the outbox and closes the link. */
   refuse(code: ProtocolCode, text: string): void;
   answer(sourceIndex: number, firstSequence: number, verdicts: readonly Verdict[]): void;

@@ -1,11 +1,43 @@
 /** One connection attempt: exactly one `closed` follows, whatever happens. Trying again is the caller's matter. */
 import { connectMs } from "../limits.ts";
-import type { Dial, LinkHandlers } from "../ports.ts";
+import type { Dial, LinkHandlers, SenderTrust } from "../ports.ts";
 import { describeNetwork } from "../system/errno.ts";
-import { socketHandlers, type SocketState } from "./socket-link.ts";
+import { systemClock } from "../system/system-clock.ts";
+import { SecureConnection } from "./secure-connection.ts";
+import { socketHandlers, type SocketState, tuneSocket } from "./socket-link.ts";
+import { secureHandlers, type SecureState, tlsOptions } from "./tls.ts";
 
-/** Dials `host`:`port`, resolving the name anew each time, so that a receiver may change its address. */
-export function dialer(host: string, port: number): Dial {
+/**
+ * Dials `host`:`port`, resolving the name anew each time, so that a receiver may change its address. With `trust` the
+ * link opens when the receiver has proven a key that is wanted.
+ */
+export function dialer(host: string, port: number, trust?: SenderTrust): Dial {
+  return trust === undefined ? plainDialer(host, port) : secureDialer(host, port, trust);
+}
+
+function secureDialer(hostname: string, port: number, trust: SenderTrust): Dial {
+  const tls = tlsOptions(trust.identity);
+  return (handlers) => {
+    const attempt = new Attempt(handlers);
+    const open: NonNullable<typeof secureHandlers.open> = (socket) => {
+      tuneSocket(socket);
+      socket.data.connection = new SecureConnection({
+        socket,
+        // As they are now: they change while the sender runs.
+        looking: { as: "sender", pins: trust.pins },
+        clock: systemClock,
+        accept: () => attempt,
+        refused: (reason) => attempt.closed(reason),
+      });
+    };
+    const data: SecureState = { connection: undefined };
+    Bun.connect<SecureState>({ hostname, port, tls, data, socket: { ...secureHandlers, open } }).catch(
+      (error: unknown) => attempt.closed(describeNetwork(error)),
+    );
+  };
+}
+
+function plainDialer(host: string, port: number): Dial {
   return (handlers) => {
     const attempt = new Attempt(handlers);
     const state: SocketState = { handlers: attempt, link: undefined, reason: "" };

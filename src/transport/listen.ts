@@ -1,9 +1,16 @@
-/** Accepts connections. One handler per connection is asked for as it comes. */
+/**
+ * Accepts connections. One handler per connection is asked for as it comes; with keys, when the peer has proven one.
+ */
+import type { TCPSocketListener } from "bun";
 import { formatAddress } from "../address.ts";
 import { ExitStatus, UserError } from "../errors.ts";
-import type { LinkHandlers } from "../ports.ts";
+import type { Identity, LinkHandlers } from "../ports.ts";
 import { describeNetwork, errorCode, isDenied } from "../system/errno.ts";
-import { socketHandlers, type SocketState } from "./socket-link.ts";
+import { systemClock } from "../system/system-clock.ts";
+import { SecureConnection } from "./secure-connection.ts";
+import { peerOf, socketHandlers, type SocketState, tuneSocket } from "./socket-link.ts";
+import { StrangerPool } from "./stranger-pool.ts";
+import { secureHandlers, type SecureState, tlsOptions } from "./tls.ts";
 
 export interface Listener {
   /** `127.0.0.1:8000`, with the port that was really taken. */
@@ -12,29 +19,86 @@ export interface Listener {
   stop(): void;
 }
 
-/** Throws UserError when the port cannot be had. `port` 0 lets the system choose. */
-export function listen(options: {
+export interface ListenOptions {
   readonly hostname: string;
+  /** 0 lets the system choose. */
   readonly port: number;
-  accept(): LinkHandlers;
-}): Listener {
+  readonly accept: () => LinkHandlers;
+}
+
+/** Connections whose peers have proven nothing, and what is done about them. */
+export interface DoorOptions {
+  readonly identity: Identity;
+  /** How many may be there at a time, in all and from one address (0: no limit for that). */
+  readonly strangersMax: number;
+  readonly perAddressMax: number;
+  /** One was sent away before it had proven a key. */
+  readonly onStranger: (peer: string, reason: string) => void;
+}
+
+/** Throws UserError when the port cannot be had. With `door` connections are encrypted and keys proven. */
+export function listen(options: ListenOptions, door?: DoorOptions): Listener {
   const { hostname, port } = options;
   try {
-    const server = Bun.listen<SocketState>({
-      hostname,
-      port,
-      socket: {
-        ...socketHandlers,
-        open(socket) {
-          socket.data = { handlers: options.accept(), link: undefined, reason: "" };
-          socketHandlers.open?.(socket);
-        },
-      },
-    });
+    const server = door === undefined ? listenPlainly(options) : listenBehindDoor(options, door);
     return { address: formatAddress(hostname, server.port), stop: () => server.stop(false) };
   } catch (error) {
     throw listenError(error, formatAddress(hostname, port));
   }
+}
+
+function listenPlainly({ hostname, port, accept }: ListenOptions): TCPSocketListener<SocketState> {
+  return Bun.listen<SocketState>({
+    hostname,
+    port,
+    socket: {
+      ...socketHandlers,
+      open(socket) {
+        socket.data = { handlers: accept(), link: undefined, reason: "" };
+        socketHandlers.open?.(socket);
+      },
+    },
+  });
+}
+
+function listenBehindDoor(
+  { hostname, port, accept }: ListenOptions,
+  door: DoorOptions,
+): TCPSocketListener<SecureState> {
+  const { identity, strangersMax: placesMax, perAddressMax, onStranger } = door;
+  const pool = new StrangerPool({ placesMax, perAddressMax, nowMs: systemClock.nowMs });
+  return Bun.listen<SecureState>({
+    hostname,
+    port,
+    tls: tlsOptions(identity),
+    socket: {
+      ...secureHandlers,
+      open(socket) {
+        const state: SecureState = { connection: undefined };
+        socket.data = state;
+        const peer = peerOf(socket);
+        const place = pool.enter(socket.remoteAddress ?? "", () =>
+          state.connection?.leave("others wanted its place before it had come in"),
+        );
+        if (place === undefined) {
+          socket.terminate();
+          onStranger(peer, "too many others are at the door");
+          return;
+        }
+        tuneSocket(socket);
+        state.connection = new SecureConnection({
+          socket,
+          looking: { as: "receiver" },
+          clock: systemClock,
+          accept,
+          admit: () => pool.leave(place),
+          // The place is free when the connection is over, however that comes about.
+          over: () => pool.leave(place),
+          refused: (reason) => onStranger(peer, reason),
+        });
+      },
+    },
+  });
 }
 
 function listenError(error: unknown, address: string): UserError {

@@ -6,7 +6,7 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import { formatAddress } from "../address.ts";
-import type { Link, LinkHandlers } from "../ports.ts";
+import type { Link, LinkHandlers, ProvenKey } from "../ports.ts";
 import { describeNetwork, errorCode } from "../system/errno.ts";
 
 /** What the socket carries: its link and whoever listens to it. */
@@ -16,17 +16,27 @@ export interface SocketState {
   reason: string;
 }
 
-class SocketLink implements Link {
-  readonly peer: string;
-  readonly #socket: Socket<SocketState>;
+/** What a link needs of a socket. */
+export type LinkSocket = Pick<
+  Socket,
+  "write" | "pause" | "resume" | "shutdown" | "terminate" | "remoteAddress" | "remotePort"
+>;
 
-  constructor(socket: Socket<SocketState>) {
+export class SocketLink implements Link {
+  readonly peer: string;
+  readonly proven: ProvenKey | undefined;
+  readonly #socket: LinkSocket;
+  readonly #admit: (() => void) | undefined;
+
+  constructor(socket: LinkSocket, proven?: ProvenKey, admit?: () => void) {
     this.#socket = socket;
-    // An IPv4 peer of a socket that listens on every interface is shown as what it is.
-    // A peer that connected and reset at once has no address any more, whatever the types say.
-    const address: string | undefined = socket.remoteAddress;
-    const host = (address ?? "a peer that is gone").replace(/^::ffff:(?=[0-9.]+$)/, "");
-    this.peer = address === undefined ? host : formatAddress(host, socket.remotePort);
+    this.proven = proven;
+    this.#admit = admit;
+    this.peer = peerOf(socket);
+  }
+
+  admit(): void {
+    this.#admit?.();
   }
 
   write(view: Uint8Array): number {
@@ -51,13 +61,32 @@ class SocketLink implements Link {
   }
 }
 
+/** The peer's address, for messages. */
+export function peerOf(socket: Pick<Socket, "remoteAddress" | "remotePort">): string {
+  // A peer that connected and reset at once has no address any more, whatever the types say.
+  const address: string | undefined = socket.remoteAddress;
+  if (address === undefined) return "a peer that is gone";
+  // An IPv4 peer of a socket that listens on every interface is shown as what it is.
+  return formatAddress(address.replace(/^::ffff:(?=[0-9.]+$)/, ""), socket.remotePort);
+}
+
+/** Messages are put together before they are written, so nothing is gained by letting the kernel wait for more. */
+export function tuneSocket(socket: Pick<Socket, "setNoDelay" | "setKeepAlive">): void {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, 30_000);
+}
+
+/** An error thrown by our own handlers arrives like one of the network: it is a bug and must not pass for that. */
+export function networkReason(error: Error): string {
+  if (!errorCode(error).startsWith("E")) throw error;
+  return error.message;
+}
+
 /** The handlers for Bun.listen and Bun.connect; `socket.data` must be a SocketState before `open`. */
 export const socketHandlers: SocketHandler<SocketState> = {
   binaryType: "uint8array",
   open(socket) {
-    // Messages are put together before they are written, so nothing is gained by letting the kernel wait for more.
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, 30_000);
+    tuneSocket(socket);
     socket.data.link = new SocketLink(socket);
     socket.data.handlers.opened(socket.data.link);
   },
@@ -68,9 +97,7 @@ export const socketHandlers: SocketHandler<SocketState> = {
     socket.data.handlers.drain();
   },
   error(socket, error) {
-    // An error thrown by our own handlers arrives here as well: it is a bug and must not pass for a network error.
-    if (!errorCode(error).startsWith("E")) throw error;
-    socket.data.reason = error.message;
+    socket.data.reason = networkReason(error);
   },
   close(socket, error) {
     const reason = error === undefined || error === null ? socket.data.reason : describeNetwork(error);

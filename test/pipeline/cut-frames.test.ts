@@ -53,7 +53,7 @@ test("what is small, replaced, of a session that is over, or too old is given up
   keep(frameOf(2));
   keep(frameOf(2));
   keep(frameOf(3, "rig", "2"));
-  cutFrames.clear("2");
+  cutFrames.clear({ device: "rig", session: "2" });
   expect(aborted).toEqual(["rig 1 1", "rig 1 2", "rig 2 3"]);
   time.pass(cutKeptMs - 1000);
   keep(frameOf(4));

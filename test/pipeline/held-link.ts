@@ -1,10 +1,12 @@
 /** A receiver's link that the test holds in its hand. */
 import { expect } from "bun:test";
-import type { Link } from "../../src/ports.ts";
+import type { Link, ProvenKey } from "../../src/ports.ts";
 import { concat } from "../protocols/wire/cases.ts";
 
 export class HeldLink implements Link {
-  readonly peer: string = "test:1";
+  readonly peer: string;
+  readonly proven: ProvenKey | undefined;
+  admitted: boolean = false;
   /** Bytes the link takes at the next writes. */
   room: number = Number.POSITIVE_INFINITY;
   readonly #parts: Uint8Array[] = [];
@@ -12,6 +14,15 @@ export class HeldLink implements Link {
   closed: boolean = false;
   paused: boolean = false;
 
+  /** `key`: the fingerprint that the peer has proven. */
+  constructor(key?: string, peer = "test:1") {
+    this.peer = peer;
+    this.proven = key === undefined ? undefined : { fingerprint: key, exporter: new Uint8Array(32) };
+  }
+
+  admit(): void {
+    this.admitted = true;
+  }
   write(view: Uint8Array): number {
     expect(this.shut).toBe(false);
     const count = Math.min(view.length, this.room);

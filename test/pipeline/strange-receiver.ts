@@ -4,7 +4,7 @@
  */
 import type { SenderEvent } from "../../src/events.ts";
 import { Sending, type SenderResult, type SendingOptions } from "../../src/pipeline/sending.ts";
-import type { Dial } from "../../src/ports.ts";
+import type { Dial, ProvenKey } from "../../src/ports.ts";
 import type { Welcome } from "../../src/protocols/wire/messages.ts";
 import { Fields, kinds, type Message, MessageReader, encode } from "../e2e/wire-peer.ts";
 import { encoded } from "../protocols/wire/cases.ts";
@@ -36,6 +36,8 @@ export interface StrangeOptions {
   readonly files: readonly Uint8Array[];
   readonly live?: boolean;
   readonly sending?: Partial<SendingOptions>;
+  /** The key that it has proven. */
+  readonly proven?: ProvenKey;
   /** What it does with each message. */
   readonly answer: (message: Message, said: Said) => void;
 }
@@ -52,7 +54,7 @@ export class Strange {
   bytes = 0;
   readonly sending: Sending;
 
-  constructor({ files, live = false, sending, answer }: StrangeOptions) {
+  constructor({ files, live = false, sending, proven, answer }: StrangeOptions) {
     const { clock } = this.time.process();
     const random = new Random(1);
     const dial: Dial = (handlers) => {
@@ -74,6 +76,7 @@ export class Strange {
         };
         handlers.opened({
           peer: "strange:1",
+          proven,
           write: (view) => {
             this.bytes += view.length;
             for (const message of reader.push(view.slice())) {

@@ -18,7 +18,7 @@ import {
   windowBytesMax,
   windowFramesMax,
 } from "../../limits.ts";
-import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../receiver-session.ts";
+import type { Admitted, IncomingFrame, ReceivingEvent, ReceivingSession } from "../receiver-session.ts";
 import { Feature, flagLast, type KindName, kindName, version } from "./constants.ts";
 import { Liveness } from "./keepalive.ts";
 import { MessageReader } from "./message-reader.ts";
@@ -36,6 +36,8 @@ export interface ReceiverOptions {
   readonly resume?: boolean;
   /** The driver compares digests, and rejects frames for them. */
   readonly digest?: boolean;
+  /** The peer has proven a key, and the driver knows what that is called. */
+  readonly keyed?: boolean;
   readonly wallNs: () => bigint;
   /** When the connection was accepted: the handshake's time runs from then. */
   readonly nowMs: number;
@@ -89,6 +91,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   #payloadDigest: Uint8Array | undefined;
   #session = "";
   #device = "";
+  #admitted: Admitted | undefined;
   #receivedBytes = 0;
   /** Bits of `Feature` that both ends use. */
   #features = 0;
@@ -181,8 +184,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     switch (name) {
       case "hello": {
         const hello = this.#reader.hello(head);
-        if (hello.device === "") {
-          // Names come from keys, and there are none yet.
+        if (hello.device === "" && this.#options.keyed !== true) {
           throw new ProtocolError(ProtocolCode.unauthorized, "no device name, and no key that would say it");
         }
         this.#handshakeAtMs = undefined;
@@ -192,13 +194,16 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         const { resume = false, digest = false } = this.#options;
         const ours = Feature.progress | (resume ? Feature.resume : 0) | (digest ? Feature.digest : 0);
         this.#features = hello.features & ours;
-        return { type: "hello", session: hello.session, device: hello.device };
+        const { session, device, proof, via } = hello;
+        return { type: "hello", session, device, proof, via };
       }
       case "source": {
         const { sourceIndex, name: source } = this.#reader.source(head);
         if (this.#sources.has(sourceIndex) || this.#sources.size >= sourcesMax) {
           throw new ProtocolError(ProtocolCode.malformed, `source ${sourceIndex} named twice`);
         }
+        const problem = this.#admitted?.sourceProblem(source);
+        if (problem !== undefined) throw new ProtocolError(ProtocolCode.unauthorized, problem);
         const origin: Origin = { device: this.#device, source, session: this.#session };
         this.#sources.set(sourceIndex, {
           origin,
@@ -374,9 +379,11 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     this.#send(() => this.#writer.reject({ sourceIndex, reason: "checksum", again: true, sequence, text }));
   }
 
-  welcome(wallNs: bigint): void {
+  welcome(wallNs: bigint, admitted?: Admitted): void {
     assert(this.state === "fresh", "a session is welcomed once");
     this.state = "running";
+    this.#admitted = admitted;
+    this.#device = admitted?.device ?? this.#device;
     this.#writer.welcome({
       features: this.#features,
       keepsNothing: this.#options.keepsNothing ?? false,
@@ -386,8 +393,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
       clockNs: wallNs,
       agent: this.#options.agent,
       proof: nothing,
-      device: "",
-      pins: [],
+      device: admitted?.device ?? "",
+      pins: admitted?.pins ?? [],
     });
   }
 

@@ -86,7 +86,14 @@ export type SenderStep =
   /** FAREWELL has come: everything is said. */
   | { readonly type: "done" }
   /** `device`: what the receiver calls us. `keepsNothing`: its acks do not mean that anything is stored. */
-  | { readonly type: "welcomed"; readonly agent: string; readonly device: string; readonly keepsNothing: boolean }
+  | {
+      readonly type: "welcomed";
+      readonly agent: string;
+      readonly device: string;
+      /** The receiver's keys as it says, the present one first. */
+      readonly pins: readonly string[];
+      readonly keepsNothing: boolean;
+    }
   /** `outcome` undefined: it is a gap, recorded at the receiver. */
   | {
       readonly type: "settled";
@@ -152,6 +159,8 @@ export class SenderSession {
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
   #answers = new AnswerClock(0);
   #connectedAtMs = 0;
+  /** Both ends of this connection have proven a key. */
+  #keyed = false;
   /** The receiver of this connection keeps nothing, and that is not enough: nothing is sent, no answer believed. */
   #withheld = false;
   /** That progress does not come was said on this connection. */
@@ -189,10 +198,14 @@ export class SenderSession {
     this.#window = new SendWindow(options.rateMax);
   }
 
-  /** A connection is there. Everything unsettled will be offered again. */
-  connected(nowMs: number): void {
+  /**
+   * A connection is there. Everything unsettled will be offered again. On one with keys nothing but HELLO is said
+   * before WELCOME; with `proof` it asks to join, and for its name.
+   */
+  connected(nowMs: number, keys?: { readonly proof: Uint8Array }): void {
     assert(this.state === "closed", "connected once per connection");
     this.state = "greeting";
+    this.#keyed = keys !== undefined;
     this.#parser = new MessageParser();
     this.#arrived = false;
     this.#answered = false;
@@ -207,9 +220,11 @@ export class SenderSession {
     this.#failure = undefined;
     this.outbox.clear();
     for (const ledger of this.ledgers) ledger.rewind();
-    const { session, device, agent, wallNs } = this.#options;
+    const { session, agent, wallNs } = this.#options;
     const features = this.#featuresAsked;
-    this.#writer.hello({ features, session, clockNs: wallNs(), device, agent, proof: nothing, via: [] });
+    const proof = keys?.proof ?? nothing;
+    const device = proof.length > 0 ? "" : this.#options.device;
+    this.#writer.hello({ features, session, clockNs: wallNs(), device, agent, proof, via: [] });
   }
 
   /** A frame that could go on in its middle may always begin anew, so we understand the offer. */
@@ -567,10 +582,10 @@ export class SenderSession {
     this.#features = welcome.features & this.#featuresAsked;
     this.#window.welcomed(welcome, (this.#features & Feature.progress) !== 0);
     this.state = "running";
-    const { agent, device, keepsNothing, frameBytesMax } = welcome;
+    const { agent, device, pins, keepsNothing, frameBytesMax } = welcome;
     this.frameBytesMax = frameBytesMax;
     this.#withheld = keepsNothing && this.#options.needsKeeping === true;
-    this.#notice({ type: "welcomed", agent, device, keepsNothing });
+    this.#notice({ type: "welcomed", agent, device, pins, keepsNothing });
   }
 
   /** One source, or all (undefined). Returns whether that was otherwise before. */
@@ -710,6 +725,8 @@ export class SenderSession {
       if (this.#stopping) this.#endStep();
       return waitStep;
     }
+    // Names are for nobody who has not admitted us.
+    if (this.#keyed && this.state === "greeting") return waitStep;
     // Sources and offers do not wait for the WELCOME, which saves a round trip; frames do, for its limits.
     while (this.state === "running" || this.state === "greeting") {
       const openAtMs = this.#window.openAtMs(this.outbox.committedBytes, this.#nowMs);

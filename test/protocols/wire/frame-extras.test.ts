@@ -110,6 +110,6 @@ describe("what a later receiver may say", () => {
     receiver.next(0);
     receiver.welcome(0n);
     sender.receive(receiver.outbox.view().slice(), 0);
-    expect(sender.next(0)).toEqual({ type: "welcomed", agent: "receiver", device: "", keepsNothing: true });
+    expect(sender.next(0)).toEqual({ type: "welcomed", agent: "receiver", device: "", pins: [], keepsNothing: true });
   });
 });
