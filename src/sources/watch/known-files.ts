@@ -1,0 +1,94 @@
+/**
+ * What is known of the files in watched folders.
+ *
+ *     (unknown) -> Waiting -> Ready -> number: listed in that state
+ *                     ^                  |
+ *                     '------------------' something was said of it
+ *
+ * Invariant: a file is in its folder's map as a number (listed in that state) or as one object (on its way there);
+ * an object that the map does not hold is out of date, wherever else it still stands.
+ *
+ * About 150 bytes for each file that is there and was listed, and about 1 KB, with what the collector has not taken
+ * yet, for one that waits.
+ */
+import type { BigIntStats } from "node:fs";
+import type { Listed } from "../../ports.ts";
+import type { QuietFile } from "../files/quiet-file.ts";
+
+export interface Folder {
+  /** Path below the root, ending in `/`; empty for the root. */
+  readonly prefix: string;
+  /** By the name in this folder. */
+  readonly files: Map<string, Known>;
+}
+
+export type Known = number | Waiting | Ready;
+
+/** A file that something was said of, and that may not be finished. */
+export interface Waiting {
+  readonly state: "waiting";
+  readonly folder: Folder;
+  readonly baseName: string;
+  /** What was known of it before, and may still be true. */
+  before: number | Ready | undefined;
+  /** It appeared, or changed, while we looked on. */
+  live: boolean;
+  /** It was told of writing, or of times or rights. */
+  written: boolean;
+  /** How often something was renamed to or from this name since then, as far as it was told. */
+  renames: number;
+  /** Losses of events when it was first heard of: one more, and it may have been written to after all. */
+  readonly losses: number;
+  readonly file: QuietFile;
+  /** The state in which it was found to be finished while an earlier one was on its way. */
+  quietState: number | undefined;
+  /** That a program holds it open was said. */
+  heldReported: boolean;
+  /** When to look at it. */
+  dueMs: number;
+  /** The earliest ticket for it in the heap. */
+  ticketMs: number;
+}
+
+/** A file that can be listed. */
+export interface Ready {
+  readonly state: "ready";
+  readonly folder: Folder;
+  readonly baseName: string;
+  readonly listed: Listed;
+  readonly fingerprint: number;
+  readonly capturedNs: bigint;
+  readonly serial: number;
+  queued: boolean;
+}
+
+/** Stands for the state of a file that could not be looked at, opened or read. */
+export const noFingerprint = 0;
+
+export function isWaiting(known: Known | undefined): known is Waiting {
+  return typeof known === "object" && known.state === "waiting";
+}
+
+/** What is known of a file besides what was said of it since. */
+export function beforeOf(known: Known | undefined): number | Ready | undefined {
+  return isWaiting(known) ? known.before : known;
+}
+
+const stateOfFile = new BigUint64Array(2);
+
+/** Size and time of change in one number, which a map holds without another object: two in 2^53 are the same. */
+export function fingerprintOf(stats: BigIntStats): number {
+  stateOfFile[0] = stats.size;
+  stateOfFile[1] = BigInt.asUintN(64, stats.mtimeNs);
+  return Number(BigInt.asUintN(53, BigInt(Bun.hash(stateOfFile))));
+}
+
+export function fingerprintBefore(before: number | Ready | undefined): number | undefined {
+  return typeof before === "object" ? before.fingerprint : before;
+}
+
+/** Of the path of a file below the root: that of its folder, and its name in it. */
+export function splitName(name: string): { readonly prefix: string; readonly baseName: string } {
+  const baseAt = name.lastIndexOf("/") + 1;
+  return { prefix: name.slice(0, baseAt), baseName: name.slice(baseAt) };
+}
