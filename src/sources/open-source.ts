@@ -19,6 +19,7 @@ import { escapedName } from "./files/escaped-names.ts";
 import { errorText, quotePath } from "./files/file-errors.ts";
 import type { SourceProblem } from "./files/frame-files.ts";
 import { PacedSource } from "./paced-source.ts";
+import { keptFilesOfEach } from "./files/kept-files.ts";
 import { FrameNames } from "./stream/frame-names.ts";
 import { MemoryStore } from "./stream/memory-store.ts";
 import { Spool } from "./stream/spool.ts";
@@ -126,7 +127,8 @@ export function openSources(texts: readonly string[], options: OpenSourcesOption
   if (failures.length === 0) refuseIdleOptions(inputs, options);
   const streams = inputs.filter(({ kind }) => kind === "stream").length;
   const goOn = streams > 0 || options.watch;
-  return { sources: inputs.map((input) => openSource(input, streams, options)), failures, goOn };
+  const keptFilesMax = keptFilesOfEach(Math.max(1, inputs.length - streams));
+  return { sources: inputs.map((input) => openSource(input, streams, keptFilesMax, options)), failures, goOn };
 }
 
 /** Two readers of one pipe would each get half of it. */
@@ -280,18 +282,18 @@ function shown(path: string): string {
   return /^[\w./~:@%+,=-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
-function openSource(input: Input, streams: number, options: OpenSourcesOptions): Source {
+function openSource(input: Input, streams: number, keptFilesMax: number, options: OpenSourcesOptions): Source {
   if (input.kind === "stream") return openStream(input, streams, options);
   const { clock, framesPerSecond } = options;
-  const source = openFiles(input, options);
+  const source = openFiles(input, keptFilesMax, options);
   return framesPerSecond === undefined ? source : new PacedSource(source, framesPerSecond, clock);
 }
 
-function openFiles({ name, path, kind }: Input, options: OpenSourcesOptions): Source {
+function openFiles({ name, path, kind }: Input, keptFilesMax: number, options: OpenSourcesOptions): Source {
   const { clock, include, exclude, deleteSent, compareAlways, memory, restMs, watch, order, onProblem } = options;
   if (kind === "directory") {
     const common = { name, root: path, include, exclude, deleteSent, compareAlways, memory, restMs, onProblem };
-    if (!watch) return new DirectorySource({ ...common, clock });
+    if (!watch) return new DirectorySource({ ...common, clock, keptFilesMax });
     return new WatchedDirectory({ ...common, clock, order, namePicture: pictureNames(name, options) });
   }
   const only = escapedName(basename(path));

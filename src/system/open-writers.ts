@@ -12,13 +12,13 @@ import { openLibc } from "./libc.ts";
 
 export type FileWriters = "none" | "open" | "unknown";
 
-const setSignal = 10; // F_SETSIG
 const setLease = 1024; // F_SETLEASE
 const readLease = 0; // F_RDLCK
 const noLease = 2; // F_UNLCK
 const tryAgain = 11; // EAGAIN
-/** Who is asked to give up a lease gets a signal. The usual one, SIGIO, would end the program; this one is ignored. */
-const signalUrgent = 23; // SIGURG
+/** Who is asked to give up a lease gets SIGIO, which ends a program that does not say otherwise. */
+const signalIo = 29;
+const ignore = 1; // SIG_IGN
 
 type Ask = (fd: number) => FileWriters;
 
@@ -33,12 +33,13 @@ export function fileWriters(fd: number): FileWriters {
 function openAsk(): Ask {
   const libc = openLibc({
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    signal: { args: ["i32", "usize"], returns: "usize" },
     __errno_location: { args: [], returns: "ptr" },
   });
   if (libc === undefined) return () => "unknown";
   const errorNumber = libc["__errno_location"]() as Pointer;
+  libc.signal(signalIo, ignore);
   return (fd) => {
-    if (libc.fcntl(fd, setSignal, signalUrgent) !== 0) return "unknown";
     if (libc.fcntl(fd, setLease, readLease) !== 0) {
       return read.i32(errorNumber, 0) === tryAgain ? "open" : "unknown";
     }

@@ -275,7 +275,8 @@ export class SenderSession {
 
   /** Every source is at its end and settled, and all that was found in it is said. */
   get complete(): boolean {
-    return this.ledgers.every((ledger) => ledger.complete && ledger.stretches.next === undefined);
+    for (const { complete, stretches } of this.ledgers) if (!complete || stretches.next !== undefined) return false;
+    return true;
   }
 
   get tickAtMs(): number {

@@ -13,15 +13,16 @@
  * It is lazy. In memory are the names in the folders on the current path, files that wait, 16,384 at most, and with
  * `deleteSent` those that rest. A file is looked at when it is listed, and again when it is opened.
  */
+import { closeSync } from "node:fs";
 import { type FrameEntry, Note, type Outcome } from "../../frame.ts";
 import { inNaturalOrder } from "../../names.ts";
 import type { Clock, Listed, OpenedFrame, Source } from "../../ports.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
-import { type Found, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
+import { type FoundFrame, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
 import { Heap } from "../files/heap.ts";
 import { incompleteDetail, LeftFiles } from "../files/left-files.ts";
 import { LinkTargets } from "../files/link-targets.ts";
-import { inspectFile, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
+import { evidenceOf, inspectFile, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { RestingFiles } from "../files/resting-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
 
@@ -35,6 +36,8 @@ const sliceMs = 5;
 const changingMs = 2 * patienceMs;
 
 export interface DirectorySourceOptions extends FrameFilesOptions {
+  /** So many files stay open between the look at them and their reading. Absent: none. */
+  readonly keptFilesMax?: number | undefined;
   readonly clock: Clock;
   /** Only this one file of `root`. `include` says nothing about it. */
   readonly only?: string | undefined;
@@ -44,15 +47,21 @@ export interface DirectorySourceOptions extends FrameFilesOptions {
   readonly restMs?: number | undefined;
 }
 
+/** `prefix`: the path below the root, ending in `/`; empty for the root. */
+interface Folder {
+  readonly prefix: string;
+  readonly others: ReadonlySet<string>;
+}
+
 interface Waiting {
   readonly name: string;
   readonly baseName: string;
+  /** Its folder says that it is an ordinary file. */
+  readonly isFile: boolean;
   readonly file: QuietFile;
   readonly serial: number;
   dueMs: number;
 }
-
-type FoundFrame = Extract<Found, { readonly kind: "frame" }>;
 
 export class DirectorySource implements Source {
   readonly name: string;
@@ -69,8 +78,8 @@ export class DirectorySource implements Source {
   readonly #underWay = new Set<string>();
   readonly #unfinished: LeftFiles;
   readonly #incomplete: LeftFiles;
-  /** Of prefixes: the path below the root, ending in `/`; empty for the root. Undefined before the first `list`. */
-  #walk: FolderWalk<string> | undefined;
+  /** Undefined before the first `list`. */
+  #walk: FolderWalk<Folder> | undefined;
   readonly #waiting = new Heap<Waiting>((a, b) => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.serial < b.serial));
   #serial = 0;
   #cancelTimer: () => void = () => {};
@@ -85,7 +94,7 @@ export class DirectorySource implements Source {
     this.#clock = options.clock;
     this.#files = new FrameFiles(options.only === undefined ? options : { ...options, include: [], exclude: [] });
     const { deleteSent = false, restMs = 0, clock } = options;
-    this.#sent = new SentFiles(this.#files, deleteSent);
+    this.#sent = new SentFiles(this.#files, deleteSent, undefined, options.keptFilesMax);
     this.#deletes = deleteSent;
     this.#rests = deleteSent && restMs > 0;
     const onFate = (): void => this.onReady?.();
@@ -161,16 +170,17 @@ export class DirectorySource implements Source {
     this.#reportIfEmpty();
   }
 
-  #start(): FolderWalk<string> {
-    const walk = new FolderWalk<string>();
+  #start(): FolderWalk<Folder> {
+    const walk = new FolderWalk<Folder>();
     if (this.#only === undefined) this.#enter(walk, "");
-    else walk.enter("", [this.#only]);
+    else walk.enter({ prefix: "", others: new Set([this.#only]) }, [this.#only]);
     return walk;
   }
 
-  #enter(walk: FolderWalk<string>, prefix: string): void {
+  #enter(walk: FolderWalk<Folder>, prefix: string): void {
     try {
-      walk.enter(prefix, inNaturalOrder(this.#files.names(prefix)));
+      const { names, others } = this.#files.names(prefix);
+      walk.enter({ prefix, others }, inNaturalOrder(names));
     } catch (error) {
       this.#unreadableFolders += 1;
       this.#files.reportUnreadable(prefix, error);
@@ -178,7 +188,7 @@ export class DirectorySource implements Source {
   }
 
   /** Looks at one file; false: there is none to look at now. Who has waited comes first: it is first in the order. */
-  #step(walk: FolderWalk<string>, listed: Listed[]): boolean {
+  #step(walk: FolderWalk<Folder>, listed: Listed[]): boolean {
     const waiting = this.#waiting.first;
     if (waiting !== undefined && waiting.dueMs <= this.#clock.nowMs()) {
       this.#waiting.pop();
@@ -191,16 +201,18 @@ export class DirectorySource implements Source {
     if (step.name === undefined) return true;
     const nowMs = this.#clock.nowMs();
     this.#serial += 1;
-    const name = step.folder + step.name;
+    const { folder, name: baseName } = step;
+    const name = folder.prefix + baseName;
+    const isFile = !folder.others.has(baseName);
     const file = new QuietFile(nowMs);
-    this.#look(walk, { name, baseName: step.name, file, serial: this.#serial, dueMs: nowMs }, listed);
+    this.#look(walk, { name, baseName, isFile, file, serial: this.#serial, dueMs: nowMs }, listed);
     return true;
   }
 
   /** A folder is entered; a frame or a failure is listed, or waits. */
-  #look(walk: FolderWalk<string>, waiting: Waiting, listed: Listed[]): void {
+  #look(walk: FolderWalk<Folder>, waiting: Waiting, listed: Listed[]): void {
     const { name, baseName } = waiting;
-    const found = this.#files.look(name, baseName);
+    const found = waiting.isFile ? this.#files.open(name, baseName) : this.#files.look(name, baseName);
     if (found.kind === "frame") return this.#judge(waiting, found, listed);
     if (found.kind === "failure") {
       // What goes before it was finished was no frame: a program's temporary file, under a name that nobody knows.
@@ -209,16 +221,20 @@ export class DirectorySource implements Source {
     else if (found.kind === "folder") this.#enter(walk, `${name}/`);
   }
 
-  #judge(waiting: Waiting, { entry, stats, isLink }: FoundFrame, listed: Listed[]): void {
+  #judge(waiting: Waiting, { entry, stats, isLink, asked }: FoundFrame, listed: Listed[]): void {
     const { name, file } = waiting;
     const nowMs = this.#clock.nowMs();
     let waitMs = 0;
     try {
       file.see(stateOf(stats), nowMs);
-      waitMs = file.judge("unknown", nowMs, (end) => inspectFile(this.#files.path(name), end));
+      waitMs = file.judge("unknown", nowMs, (end) =>
+        asked === undefined ? inspectFile(this.#files.path(name), end) : evidenceOf(asked, stats, name, end),
+      );
     } catch {
       // It is for the session to find that it cannot be read, and to say so.
     }
+    if (asked !== undefined && waitMs === 0) this.#sent.keep(name, asked.fd);
+    else if (asked !== undefined) closeSync(asked.fd);
     if (waitMs === 0) {
       if (isLink && this.#deletes) this.#links.listed(name, stats);
       if (this.#rests) this.#underWay.add(name);

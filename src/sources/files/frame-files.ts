@@ -5,7 +5,7 @@
  * A link to a file is a frame, as it is when the user opens it. A link to a folder is reported and not followed: it
  * may lead back to where we are, or make thousands of frames arrive twice. Pipes, sockets and devices are no frames.
  */
-import { lstatSync, readdirSync, statSync, type BigIntStats } from "node:fs";
+import { closeSync, fstatSync, lstatSync, readdirSync, statSync, type BigIntStats } from "node:fs";
 import type { FrameEntry } from "../../frame.ts";
 import { nameProblem } from "../../names.ts";
 import type { ListedGap } from "../../ports.ts";
@@ -15,6 +15,7 @@ import type { ChecksumMemory } from "./checksum-memory.ts";
 import { escapedName, fileName, mayNeedEscape, readableName, shownName } from "./escaped-names.ts";
 import { errorText, failureReason, quotePath } from "./file-errors.ts";
 import { ledToRemoved } from "./link-targets.ts";
+import { type AskedFile, openAndAsk } from "./quiet-file.ts";
 import { giveBack, nameBefore } from "./set-aside.ts";
 import { isTemporaryName } from "./temporary-names.ts";
 
@@ -79,9 +80,24 @@ export interface FrameFilesOptions {
  * frame. A failure is `gone` if nothing has that name any more.
  */
 export type Found =
-  | { readonly kind: "frame"; readonly entry: FrameEntry; readonly stats: BigIntStats; readonly isLink: boolean }
+  | FoundFrame
   | { readonly kind: "failure"; readonly failure: ListedGap; readonly gone: boolean }
   | { readonly kind: "folder" | "unmatched" | "other" };
+
+export interface FoundFrame {
+  readonly kind: "frame";
+  readonly entry: FrameEntry;
+  readonly stats: BigIntStats;
+  readonly isLink: boolean;
+  /** Undefined: it was not opened. */
+  readonly asked: AskedFile | undefined;
+}
+
+/** The names in a folder, and which of them are not known to be ordinary files. */
+export interface FolderNames {
+  readonly names: string[];
+  readonly others: ReadonlySet<string>;
+}
 
 interface Pattern {
   readonly glob: Bun.Glob;
@@ -134,21 +150,16 @@ export class FrameFiles {
    * The names in a folder that may be those of frames or folders, in no order. A file that a crash left set aside is
    * given back first. Throws what `node:fs` throws.
    */
-  names(prefix: string): string[] {
-    const all = this.#allNames(this.path(prefix));
+  names(prefix: string): FolderNames {
+    const { names: all, others } = namesIn(this.path(prefix));
     const names = all.filter(isPossible);
-    if (names.length === all.length) return names;
+    if (names.length === all.length) return { names, others };
     for (const aside of all) {
       const before = nameBefore(aside);
       const name = before === undefined ? undefined : this.#giveBack(prefix, aside, before);
       if (name !== undefined && !names.includes(name)) names.push(name);
     }
-    return names;
-  }
-
-  #allNames(path: FilePath): string[] {
-    const names = readdirSync(path);
-    return names.some(mayNeedEscape) ? readdirSync(path, { encoding: "buffer" }).map(escapedName) : names;
+    return { names, others };
   }
 
   #giveBack(prefix: string, aside: string, before: string): string | undefined {
@@ -166,6 +177,25 @@ export class FrameFiles {
   matches(name: string, baseName: string): boolean {
     const isMatch = ({ glob, wholePath }: Pattern): boolean => glob.match(readableName(wholePath ? name : baseName));
     return (this.#include.length === 0 || this.#include.some(isMatch)) && !this.#exclude.some(isMatch);
+  }
+
+  /**
+   * As `look`, for what its folder says is an ordinary file: opened at once, it says all that a look says, and is not
+   * opened again to be read. The caller closes it. What cannot be opened, or is no file any more, is looked at.
+   */
+  open(name: string, baseName: string): Found {
+    let asked: AskedFile | undefined;
+    try {
+      if (this.matches(name, baseName) && nameProblem(name) === undefined) {
+        asked = openAndAsk(this.path(name));
+        const stats = fstatSync(asked.fd, { bigint: true });
+        if (stats.isFile()) return this.#frame(name, stats, false, asked);
+      }
+    } catch {
+      // A look finds out what it is.
+    }
+    if (asked !== undefined) closeSync(asked.fd);
+    return this.look(name, baseName);
   }
 
   look(name: string, baseName: string): Found {
@@ -191,13 +221,13 @@ export class FrameFiles {
     if (!this.matches(name, baseName)) return unmatched;
     const problem = nameProblem(name);
     if (problem !== undefined) return nameless(name, problem);
+    return this.#frame(name, stats, isLink, undefined);
+  }
+
+  #frame(name: string, stats: BigIntStats, isLink: boolean, asked: AskedFile | undefined): FoundFrame {
     if (!this.#escapeReported && readableName(name) !== name) this.#reportEscape(name);
-    return {
-      kind: "frame",
-      entry: { name, bytes: Number(stats.size), capturedNs: clampCaptured(stats.mtimeNs) },
-      stats,
-      isLink,
-    };
+    const entry = { name, bytes: Number(stats.size), capturedNs: clampCaptured(stats.mtimeNs) };
+    return { kind: "frame", entry, stats, isLink, asked };
   }
 
   #reportEscape(name: string): void {
@@ -217,6 +247,21 @@ export class FrameFiles {
   reportUnreadable(prefix: string, error: unknown): void {
     this.report(prefix, "unreadable", `the folder cannot be read: ${errorText(error)}`);
   }
+}
+
+/** A file system that does not say what its names stand for has nothing but others. */
+function namesIn(path: FilePath): FolderNames {
+  const names: string[] = [];
+  const others = new Set<string>();
+  let isText = true;
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    names.push(entry.name);
+    isText &&= !mayNeedEscape(entry.name);
+    if (!entry.isFile()) others.add(entry.name);
+  }
+  if (isText) return { names, others };
+  const escaped = readdirSync(path, { encoding: "buffer" }).map(escapedName);
+  return { names: escaped, others: new Set(escaped) };
 }
 
 /** Neither hidden nor temporary. */

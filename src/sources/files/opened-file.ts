@@ -59,18 +59,18 @@ export class OpenedFile implements OpenedFrame {
   #crc32 = 0;
 
   /**
-   * Opens `path`. `prove` is called when the last byte was read and nothing had changed; the checksum is only
-   * computed for it, and not for `finished`, which is called then, too. `failed` is called before a `read` throws.
-   * Throws SourceError.
+   * Opens a path, or takes over a descriptor that stands at the beginning of its file. `prove` is called when the last
+   * byte was read and nothing had changed; the checksum is only computed for it, not for `finished`, which is called
+   * then, too. `failed` is called before a `read` throws. Throws SourceError.
    */
   constructor(
-    path: FilePath,
+    file: FilePath | number,
     prove?: (proof: FileProof) => void,
     failed?: () => void,
     finished?: (state: FileState) => void,
   ) {
     try {
-      this.#fd = openSync(path, readFlags);
+      this.#fd = typeof file === "number" ? file : openSync(file, readFlags);
     } catch (error) {
       throw toSourceError(error);
     }

@@ -32,9 +32,8 @@ export function pictureEnd(fd: number, bytes: number, name: string): PictureEnd 
   const extension = name.slice(name.lastIndexOf(".") + 1).toLowerCase();
   const own = walkByExtension.get(extension);
   if (bytes < shortestBytes) return "unknown";
-  const start = file.copy(0, pngStart.length);
   // Their beginnings are like nothing else, so what is cut short is known under any name.
-  const sure = startsWith(start, jpegStart) ? walkJpeg : startsWith(start, pngStart) ? walkPng : undefined;
+  const sure = file.beginsWith(jpegStart) ? walkJpeg : file.beginsWith(pngStart) ? walkPng : undefined;
   const walk = sure ?? (own === walkJpeg || own === walkPng ? undefined : own);
   const end = walk?.(file) ?? "unknown";
   return end === "complete" && walk !== own ? "unknown" : end;
@@ -69,8 +68,10 @@ class FileBytes {
     return this.at(position) * 0x100 + this.at(position + 1);
   }
 
+  /** Most steps of a walk are one of these, so it looks at the window once. */
   u32(position: number): number {
-    return this.u16(position) * 0x1_0000 + this.u16(position + 2);
+    if (position < this.#from || position + 4 > this.#to) return this.u16(position) * 0x1_0000 + this.u16(position + 2);
+    return scratch.readUInt32BE(position - this.#from);
   }
 
   u32LowFirst(position: number): number {
@@ -82,11 +83,13 @@ class FileBytes {
   }
 
   text(position: number, length: number): string {
-    return String.fromCharCode(...this.copy(position, length));
+    return String.fromCharCode(...Array.from({ length }, (_, index) => this.at(position + index)));
   }
 
-  copy(position: number, length: number): Uint8Array {
-    return Uint8Array.from({ length }, (_, index) => this.at(position + index));
+  /** `start` is shorter than a window. */
+  beginsWith(start: Uint8Array): boolean {
+    this.at(0);
+    return startsWith(scratch.subarray(0, this.#to), start);
   }
 
   /** The first position of `byte` from `position`, or the end. */
@@ -140,12 +143,13 @@ function walkOneJpeg(file: FileBytes, start: number): number | PictureEnd {
   let components = 0;
   for (;;) {
     if (at + 4 > bytes) return "incomplete";
-    const code = file.at(at + 1);
-    if (file.at(at) !== marker.fill || code === marker.soi || code === marker.eoi) return "unknown";
+    const head = file.u32(at);
+    const code = (head >>> 16) & 0xff;
+    if (head >>> 24 !== marker.fill || code === marker.soi || code === marker.eoi) return "unknown";
     if (code === marker.fill) at += 1;
     else if (code === marker.tem || isRestart(code)) at += 2;
     else {
-      const length = file.u16(at + 2);
+      const length = head & 0xffff;
       if (code < marker.first || length < 2) return "unknown";
       // Sequential Huffman coding. Of others nobody knows how many scans follow.
       if (isFrameHeader(code)) components = code <= 0xc1 && at + 10 <= bytes ? file.at(at + 9) : Infinity;

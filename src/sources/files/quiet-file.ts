@@ -142,15 +142,34 @@ export function stateOf(stats: BigIntStats): number {
  * to is not looked into: it will be another one.
  */
 export function inspectFile(path: FilePath, end?: PictureEnd): FileEvidence {
-  const fd = openSync(path, readFlags);
+  const asked = openAndAsk(path);
   try {
-    // In this order: when nobody writes any more, what is read then is what was written last.
-    const writers = fileWriters(fd);
-    const stats = fstatSync(fd, { bigint: true });
-    const state = stateOf(stats);
-    if (writers === "open") return { writers, end: "unknown", state };
-    return { writers, end: end ?? pictureEnd(fd, Number(stats.size), `${path}`), state };
+    return evidenceOf(asked, fstatSync(asked.fd, { bigint: true }), `${path}`, end);
   } finally {
-    closeSync(fd);
+    closeSync(asked.fd);
   }
+}
+
+/** A file that is open for reading, and who else had it open then. */
+export interface AskedFile {
+  readonly fd: number;
+  readonly writers: FileWriters;
+}
+
+/** Throws what `node:fs` throws. */
+export function openAndAsk(path: FilePath): AskedFile {
+  const fd = openSync(path, readFlags);
+  return { fd, writers: fileWriters(fd) };
+}
+
+/** `stats` come after the question: when nobody writes any more, what is read then is what was written last. */
+export function evidenceOf(
+  { fd, writers }: AskedFile,
+  stats: BigIntStats,
+  name: string,
+  end?: PictureEnd,
+): FileEvidence {
+  const state = stateOf(stats);
+  if (writers === "open") return { writers, end: "unknown", state };
+  return { writers, end: end ?? pictureEnd(fd, Number(stats.size), name), state };
 }

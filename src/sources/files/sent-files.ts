@@ -20,6 +20,7 @@ import { fileWriters } from "../../system/open-writers.ts";
 import type { ChecksumMemory } from "./checksum-memory.ts";
 import { errorText, failureReason } from "./file-errors.ts";
 import type { FrameFiles } from "./frame-files.ts";
+import { KeptFiles } from "./kept-files.ts";
 import { type FileProof, type FileState, fileState, OpenedFile, readFlags, sameState } from "./opened-file.ts";
 import { giveBack, setAside } from "./set-aside.ts";
 import { TimeDoubt } from "./time-doubt.ts";
@@ -41,8 +42,11 @@ export class SentFiles {
   readonly #read = new Map<string, FileState>();
   readonly #openNames = new Set<string>();
   readonly #doubt = new TimeDoubt();
+  readonly #kept: KeptFiles;
 
-  constructor(files: FrameFiles, deleteSent: boolean, failed?: (name: string) => void) {
+  /** `keptMax`: how many of the files given to `keep` stay open until they are read. */
+  constructor(files: FrameFiles, deleteSent: boolean, failed?: (name: string) => void, keptMax = 0) {
+    this.#kept = new KeptFiles(keptMax);
     this.#files = files;
     this.#delete = deleteSent;
     this.#failed = failed;
@@ -58,11 +62,16 @@ export class SentFiles {
     this.#read.delete(name);
     const finished = memory && ((state: FileState): void => this.#noteRead(name, state, memory));
     try {
-      return new OpenedFile(path, prove, () => this.#failed?.(name), finished);
+      return new OpenedFile(this.#kept.take(name) ?? path, prove, () => this.#failed?.(name), finished);
     } catch (error) {
       this.#failed?.(name);
       throw error;
     }
+  }
+
+  /** A file that is going to be listed. Takes over `fd`, which is open for reading. */
+  keep(name: string, fd: number): void {
+    this.#kept.keep(name, fd);
   }
 
   /** It will be sent, unless the receiver has it. */
@@ -122,6 +131,7 @@ export class SentFiles {
 
   /** As `Source.settled`. */
   settled(entry: FrameEntry, outcome: Outcome | undefined, crc32: number | undefined): SentFate {
+    this.#kept.drop(entry.name);
     const stored = outcome === "stored" || outcome === "duplicate" || outcome === "conflict";
     const read = this.#read.get(entry.name);
     if (read !== undefined) {
@@ -135,6 +145,7 @@ export class SentFiles {
   }
 
   clear(): void {
+    this.#kept.clear();
     this.#proofs.clear();
     this.#read.clear();
     this.#openNames.clear();

@@ -103,7 +103,7 @@ export class FolderScans<Watched extends ScannedFolder> {
     const { prefix, files } = folder;
     let names: string[];
     try {
-      names = frameFiles.names(prefix);
+      ({ names } = frameFiles.names(prefix));
       folder.unreadable = false;
     } catch (error) {
       // Gone: the next patrol will say so. Unreadable: it will try again.

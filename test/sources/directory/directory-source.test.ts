@@ -373,6 +373,26 @@ describe("reading", () => {
     expect(sourceErrorOf(() => source.open(entry)).reason).toBe("unreadable");
   });
 
+  test.skipIf(!existsSync("/proc/self/fd"))(
+    "a file that is kept open is read as it was looked at, and then closed",
+    () => {
+      const before = readdirSync("/proc/self/fd").length;
+      const paths = ["1.jpg", "2.jpg", "3.jpg"].map((name) => put(name));
+      const source = open({ keptFilesMax: 2 });
+      const [first, second, third] = entries(source) as [FrameEntry, FrameEntry, FrameEntry];
+      expect(readdirSync("/proc/self/fd").length).toBe(before + 2);
+      for (const path of paths) unlinkSync(path);
+      put("1.jpg", "another");
+      expect(readAll(source, first).toString()).toBe("1.jpg");
+      // Sent again it is opened by its name.
+      expect(readAll(source, first).toString()).toBe("another");
+      expect(sourceErrorOf(() => source.open(third)).reason).toBe("vanished");
+      expect(readdirSync("/proc/self/fd").length).toBe(before + 1);
+      source.settled(second, "duplicate", undefined);
+      expect(readdirSync("/proc/self/fd").length).toBe(before);
+    },
+  );
+
   test("a file deleted while it is read is still whole", () => {
     const path = put("1.jpg", "a".repeat(2000));
     const source = open();
