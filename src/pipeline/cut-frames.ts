@@ -58,6 +58,8 @@ export class CutFrames {
 
   /** What there is of an offered frame; undefined if nothing, or if it is not the same frame. */
   find(origin: Origin, sequence: number, entry: FrameEntry): CutFrame | undefined {
+    // Asked for each frame, and nearly always empty.
+    if (this.#kept.size === 0) return undefined;
     const kept = this.#kept.get(keyOf(origin, sequence));
     return kept !== undefined && isSame(kept.frame, entry) ? kept : undefined;
   }
@@ -75,6 +77,7 @@ export class CutFrames {
 
   /** It will not go on. */
   drop(origin: Origin, sequence: number): void {
+    if (this.#kept.size === 0) return;
     const key = keyOf(origin, sequence);
     this.#kept.get(key)?.writer.abort();
     this.#kept.delete(key);
