@@ -32,6 +32,7 @@ const tools: readonly Tool[] = [
   { debianPackage: "tmux", probe: "tmux" },
   { debianPackage: "iperf3", probe: "iperf3" },
   { debianPackage: "socat", probe: "socat" },
+  { debianPackage: "openssl", probe: "openssl" },
 ];
 /** To run the linux-arm64 executable on another processor. */
 const arm64Tools: readonly Tool[] = [

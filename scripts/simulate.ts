@@ -25,6 +25,8 @@ if (values.seed !== undefined) {
     powerLosses: 0,
     fullDisks: 0,
     damagedPieces: 0,
+    withdrawals: 0,
+    intrusions: 0,
     lostAnswers: 0,
   };
   let failures = 0;

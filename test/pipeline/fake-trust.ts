@@ -33,7 +33,7 @@ export class FakeTrust implements ReceiverTrust {
   admit(fingerprint: string, device: string): Admission {
     return this.grants.admit(fingerprint, device);
   }
-  join({ fingerprint: key }: { readonly fingerprint: string }): Promise<Admission> {
+  join({ fingerprint: key }: Parameters<ReceiverTrust["join"]>[0]): Promise<Admission> {
     const { promise, resolve } = Promise.withResolvers<Admission>();
     this.joins.push({ key, end: resolve });
     return promise;

@@ -3,7 +3,7 @@
  * take less than they are given, connections are refused, cut on both sides or on one side only (the other stays,
  * half dead, until later), and bytes are damaged now and then if asked for.
  */
-import type { Dial, Link, LinkHandlers } from "../../src/ports.ts";
+import type { Dial, Link, LinkHandlers, ProvenKey } from "../../src/ports.ts";
 import type { Random } from "../support/random.ts";
 import type { SimClock } from "./sim-clock.ts";
 
@@ -15,6 +15,8 @@ export interface NetworkOptions {
   readonly damage: number;
   /** What is written arrives as it was written, as small messages do in practice: for peers that rely on it. */
   readonly whole?: boolean;
+  /** The keys that sender and receiver prove to each other. Absent: links are plain. */
+  readonly keys?: Record<Side, string> | undefined;
 }
 
 export class SimNetwork {
@@ -36,17 +38,26 @@ export class SimNetwork {
     this.#options = options;
   }
 
-  readonly dial: Dial = (handlers) => {
+  readonly dial: Dial = (handlers) => this.#dial(handlers, this.#options.keys);
+
+  /** Somebody else connects, who proves this key. */
+  dialAs(key: string): Dial {
+    const { keys } = this.#options;
+    return (handlers) => this.#dial(handlers, keys && { ...keys, sender: key });
+  }
+
+  #dial(handlers: LinkHandlers, keys: NetworkOptions["keys"]): void {
     const life = this.#senderLife;
     this.#clock.after(this.#random.int(20), () => {
       if (life !== this.#senderLife) return;
       if (this.accept === undefined) return handlers.closed("connection refused");
       this.opened++;
-      const connection = new Connection(this.#clock, this.#random, this.#options, () => this.damaged++);
+      const options = { ...this.#options, keys };
+      const connection = new Connection(this.#clock, this.#random, options, () => this.damaged++);
       this.#connections.add(connection);
       connection.open(handlers, this.accept());
     });
-  };
+  }
 
   /** Cuts every connection, on both sides or, for now, only where the sender sees it. */
   cut(oneSided: boolean): void {
@@ -75,8 +86,9 @@ class Connection {
   readonly ends: Record<Side, End>;
 
   constructor(clock: SimClock, random: Random, options: NetworkOptions, damaged: () => void) {
-    const sender = new End(clock, random, options, damaged);
-    const receiver = new End(clock, random, options, damaged);
+    const { keys } = options;
+    const sender = new End(clock, random, options, damaged, keys?.receiver);
+    const receiver = new End(clock, random, options, damaged, keys?.sender);
     sender.peerEnd = receiver;
     receiver.peerEnd = sender;
     this.ends = { sender, receiver };
@@ -100,6 +112,7 @@ class Connection {
 
 class End implements Link {
   readonly peer = "sim:1";
+  readonly proven: ProvenKey | undefined;
   readonly #clock: SimClock;
   readonly #random: Random;
   readonly #options: NetworkOptions;
@@ -115,11 +128,13 @@ class End implements Link {
   #closed = false;
   #finSent = false;
 
-  constructor(clock: SimClock, random: Random, options: NetworkOptions, damaged: () => void) {
+  /** `key`: that the peer has proven. */
+  constructor(clock: SimClock, random: Random, options: NetworkOptions, damaged: () => void, key: string | undefined) {
     this.#clock = clock;
     this.#random = random;
     this.#options = options;
     this.#damaged = damaged;
+    this.proven = key === undefined ? undefined : { fingerprint: key, exporter: new Uint8Array(32) };
   }
 
   write(view: Uint8Array): number {

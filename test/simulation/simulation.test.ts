@@ -29,6 +29,8 @@ test(
       powerLosses: 0,
       fullDisks: 0,
       damagedPieces: 0,
+      withdrawals: 0,
+      intrusions: 0,
       lostAnswers: 0,
     };
     const runs = new Map<StoreKind, number>(storeKinds.map((kind) => [kind, 0]));

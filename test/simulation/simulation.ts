@@ -26,6 +26,7 @@ import { type Destination, type Lie, makeDestination, storeKinds, type StoreKind
 import { SimClock } from "./sim-clock.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { type SimFile, type SimFolder, SimSource } from "./sim-source.ts";
+import { intrude, receiverKey, senderKey, SimGrants, SimSenderTrust } from "./sim-trust.ts";
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -49,6 +50,9 @@ export interface SimulationReport {
   readonly powerLosses: number;
   readonly fullDisks: number;
   readonly damagedPieces: number;
+  /** With keys: how often the device's grant was taken away, and how often others tried to be it. */
+  readonly withdrawals: number;
+  readonly intrusions: number;
   /** Answers of a destination that came never, or got lost. */
   readonly lostAnswers: number;
   readonly virtualMs: number;
@@ -63,7 +67,8 @@ const troubleMs = 20_000;
  */
 const ordinaryEnds = new RegExp(
   "(?:^|: )(?:cut(?: late)?|connection (?:refused|reset)|closed by the peer|the destination failed; say it again|" +
-    "another connection of this session has taken over)$",
+    "another connection of this session has taken over|the key \\w+ is not known here|" +
+    "the grant of (?:device \\(\\w+\\)|\\w+) was taken back)$",
 );
 /** The run must be over by then, virtual. */
 const patienceMs = 30 * 60_000;
@@ -87,6 +92,14 @@ class Simulation {
   readonly #store: StoreKind;
   readonly #destination: Destination;
   readonly #damaging: boolean;
+  /** Undefined: links are plain. */
+  readonly #grants: SimGrants | undefined;
+  /** For what happens with keys alone. */
+  readonly #keyRandom: Random;
+  /** Not in the receiver's hands yet: the device has an invitation. */
+  readonly #joins: boolean;
+  #withdrawals = 0;
+  #intrusions = 0;
   readonly #folders: readonly SimFolder[];
   /** The card before it was formatted, until all of it is stored. Undefined: it was, or there was none. */
   #earlierFolders: readonly SimFolder[] | undefined;
@@ -118,13 +131,19 @@ class Simulation {
     this.#seed = options.seed;
     const random = (this.#random = new Random(options.seed));
     const delayMsMax = random.pick([1, 5, 50, 300]);
-    const damage = random.chance(0.2) ? 0.002 : 0;
+    this.#keyRandom = new Random(options.seed ^ 0x6b6579);
+    const keyed = options.seed % 3 === 0;
+    this.#joins = this.#keyRandom.chance(0.5);
+    this.#grants = keyed ? new SimGrants(device, this.#joins) : undefined;
+    // What is damaged within TLS does not arrive.
+    const damage = random.chance(0.2) && !keyed ? 0.002 : 0;
     this.#damaging = damage > 0;
     this.#network = new SimNetwork(this.#clock, random, {
       delayMsMax,
       // Not slower than a bad mobile link, or nothing would come to its end.
       capacityBytes: Math.max(delayMsMax * 100, random.pick([1_000, 20_000, 300_000, 4_000_000])),
       damage,
+      keys: keyed ? { sender: senderKey, receiver: receiverKey } : undefined,
     });
     this.#store = options.store ?? storeOf(options.seed);
     this.#destination = makeDestination(this.#store, {
@@ -194,6 +213,7 @@ class Simulation {
       const atMs = random.int(random.pick([300, 3000, troubleMs]));
       this.#clock.after(atMs, () => this.#trouble());
     }
+    if (this.#grants !== undefined) this.#troubleWithKeys(this.#grants);
     while (this.#result === undefined) {
       if (!this.#clock.step()) throw new Error("nothing is left to happen, and the sender has not finished");
       this.#watch();
@@ -211,6 +231,8 @@ class Simulation {
       powerLosses: this.#powerLosses,
       fullDisks: this.#fullDisks,
       damagedPieces: this.#network.damaged,
+      withdrawals: this.#withdrawals,
+      intrusions: this.#intrusions,
       lostAnswers: this.#destination.lostAnswers,
       virtualMs: this.#clock.nowMs(),
     };
@@ -238,6 +260,7 @@ class Simulation {
       frameBytesMax: 1_000_000,
       connectionsMax: 10,
       newSession: () => this.#newSession(),
+      trust: this.#grants?.open(clock, this.#keyRandom),
       onEvent: (event) => {
         this.#log("receiver", event);
         this.#checkRules(event);
@@ -266,7 +289,9 @@ class Simulation {
       clock,
       random: () => this.#random.next(),
       session: this.#session,
-      device,
+      device: this.#grants === undefined ? device : "",
+      trust: this.#grants === undefined ? undefined : new SimSenderTrust(this.#joins),
+      goesOn: true,
       agent: "sender",
       sources: (this.#earlierFolders ?? this.#folders).map(
         (folder) =>
@@ -326,6 +351,31 @@ class Simulation {
       this.#killSender();
     } else {
       this.#killReceiver(kind === 6);
+    }
+  }
+
+  /** The device file is removed, and put back; others try to be the device. */
+  #troubleWithKeys(grants: SimGrants): void {
+    const random = this.#keyRandom;
+    const soon = (run: () => void): void =>
+      void this.#clock.after(random.int(random.pick([300, 3000, troubleMs])), run);
+    for (let count = random.int(4); count > 0; count--) {
+      soon(() => {
+        if (!grants.granted) return;
+        this.#log("trouble", "device file removed");
+        this.#withdrawals++;
+        grants.granted = false;
+        this.#clock.after(random.int(10_000), () => {
+          grants.granted = true;
+        });
+      });
+    }
+    for (let count = random.int(6); count > 0; count--) {
+      soon(() => {
+        if (this.#result !== undefined) return;
+        this.#intrusions++;
+        intrude((key) => this.#network.dialAs(key), device, this.#session, random.chance(0.5));
+      });
     }
   }
 

@@ -195,7 +195,7 @@ describe("a sender", () => {
   });
 });
 
-describe("openssl", () => {
+describe.skipIf(Bun.which("openssl") === null)("openssl", () => {
   const folder = mkdtempSync(join(tmpdir(), "framepipe-tls-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const path = (name: string): string => join(folder, name);
