@@ -4,7 +4,7 @@ import type { ReceiverEvent, SenderEvent } from "../events.ts";
 import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
 import type { SourceProblem } from "../sources/files/frame-files.ts";
 import { formatBytes, formatCount, formatFrames } from "./format.ts";
-import type { Report } from "./terminal.ts";
+import type { Report } from "./report.ts";
 
 /** Said where the peer or the file system gave no detail. */
 const refusals: Readonly<Record<RefusalReason, string>> = {

@@ -1,21 +1,22 @@
 /** The whole program but for the process around it: from words and environment to an exit status. */
 import { ExitStatus, SinkError, SourceError, UserError } from "../errors.ts";
 import { checkLimits } from "../limits.ts";
+import { systemClock } from "../system/system-clock.ts";
 import { type Command, parseArguments } from "./command.ts";
 import { helpText } from "./help.ts";
 import type { OptionValues } from "./option-table.ts";
 import type { Environment } from "./parsed-options.ts";
 import type { Shell } from "./shell.ts";
-import { type Output, OutputClosed, Terminal } from "./terminal.ts";
 import { parseSwitch } from "../quantities.ts";
+import { type DataStream, type MessageStream, OutputClosed, Terminal } from "./terminal.ts";
 import { commit, version } from "./version.ts";
 
 export interface ProgramOptions {
   /** Without the program's own name. */
   readonly words: readonly string[];
   readonly env: Environment;
-  readonly stdout: Output;
-  readonly stderr: Output;
+  readonly stdout: DataStream;
+  readonly stderr: MessageStream;
   readonly exitNow: (status: number) => never;
 }
 
@@ -49,7 +50,7 @@ export async function runProgram(options: ProgramOptions): Promise<number> {
 type OutputOptions = Pick<OptionValues, "json" | "quiet" | "verbose">;
 
 function openTerminal({ stdout, stderr, env }: ProgramOptions, { json, quiet, verbose }: OutputOptions): Terminal {
-  return new Terminal({ stdout, stderr, env, json, quiet, verbose, wallMs: () => Date.now() });
+  return new Terminal({ stdout, stderr, env, json, quiet, verbose, clock: systemClock });
 }
 
 /** A mode is loaded when it is asked for: a sender starts without SQLite and the sinks. */
@@ -67,6 +68,7 @@ async function runCommand(command: Command, shell: Shell): Promise<ExitStatus> {
 /** Says what went wrong, and gives the status for it. Only a bug of ours is called unexpected. */
 function reportFailure(terminal: Terminal, error: unknown): number {
   if (terminal.interactive) terminal.draw([]);
+  terminal.sumUp();
   if (error instanceof OutputClosed) return ExitStatus.ok;
   if (error instanceof UserError) {
     terminal.error(error.message, error.hints);

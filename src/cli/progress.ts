@@ -1,7 +1,7 @@
 /**
  * How far things are, several times a second at the bottom of a terminal. Where there is none, nobody may be there to
- * read it, and a log would fill: a line every few seconds is for `--verbose` and `--json`. Reads the counters of a
- * pipeline and never disturbs it.
+ * read it, and a log would fill: a line every few seconds is for `--verbose`, with `--json` too. Reads the counters of
+ * a pipeline and never disturbs it.
  *
  * The display is our own and not `cli-progress`: tried in a terminal, that one wrote messages over its bars without
  * clearing them, repeated all bars with every redraw once there were more than the screen has lines, and repainted in
@@ -122,8 +122,8 @@ export class Progress {
   }
 
   start(): void {
-    const { interactive, json, quiet, verbose } = this.#options.terminal;
-    if (quiet || !(interactive || json || verbose)) return;
+    const { interactive, verbose } = this.#options.terminal;
+    if (!interactive && !verbose) return;
     this.tick();
     this.#timer = setInterval(() => this.tick(), interactive ? redrawMs : lineMs);
   }

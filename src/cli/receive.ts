@@ -3,12 +3,12 @@ import { networkInterfaces } from "node:os";
 import { type ExitStatus, UserError } from "../errors.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
 import { openSinks } from "../sinks/open-sink.ts";
+import { isTerminal } from "../system/standard-streams.ts";
 import type { ReceiveCommand } from "./command.ts";
 import { describeReceiverEvent } from "./messages.ts";
 import { Progress, standingOfOrigin } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeReceived } from "./summary.ts";
-import { isTerminal } from "./terminal.ts";
 import { programName } from "./version.ts";
 
 /** Resolves when the receiver has stopped. Throws UserError for what cannot even be started. */
@@ -43,11 +43,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       connectionsMax: values.maxConnections,
       once: values.once,
       eachFrame: values.json && values.verbose,
-      onEvent: (event) => {
-        terminal.report(describeReceiverEvent(event));
-        // A receiver runs for months: each session has its own share of lines about frames.
-        if (event.event === "session-ended") terminal.reportUnnamedFrames();
-      },
+      onEvent: (event) => terminal.report(describeReceiverEvent(event)),
     });
   } catch (error) {
     // From here on the run disposes of it.
@@ -65,7 +61,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     progress.stop();
     ignoreSignals();
   }
-  terminal.reportUnnamedFrames();
+  terminal.sumUp();
   terminal.report(describeReceived(run.progress.values(), nowMs() - startedMs));
   if (result.error instanceof UserError) terminal.error(result.error.message, result.error.hints);
   else if (result.error !== undefined) terminal.error(result.error.message);

@@ -7,13 +7,13 @@ import { nameProblem } from "../names.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
 import { ChecksumMemory } from "../sources/files/checksum-memory.ts";
 import { openSources } from "../sources/open-source.ts";
+import { isTerminal } from "../system/standard-streams.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { SendCommand } from "./command.ts";
 import { describeSenderEvent, describeSourceProblem, isLoss, refusalHints } from "./messages.ts";
 import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeSent } from "./summary.ts";
-import { isTerminal } from "./terminal.ts";
 import { formatAddress } from "../address.ts";
 import { programName } from "./version.ts";
 
@@ -81,7 +81,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     ignoreSignals();
   }
 
-  terminal.reportUnnamedFrames();
+  terminal.sumUp();
   const unlistedSources = new Set(result.unlisted);
   const streams = result.lost.map(({ source, frames }) => {
     return { source, lostFrames: frames, readToEnd: !unlistedSources.has(source) };

@@ -21,9 +21,11 @@ export function onStopSignals(shell: Shell, stop: () => void): () => void {
   const handle = (signal: keyof typeof signalStatus): void => {
     if (stopping) {
       if (shell.terminal.interactive) shell.terminal.draw([]);
+      shell.terminal.sumUp();
       shell.exitNow(signalStatus[signal]);
     }
     stopping = true;
+    shell.terminal.hurry();
     const again = signal === "SIGINT" ? "ctrl-c again" : "a second signal";
     shell.terminal.info(`stopping: finishing what is in hand; ${again} exits at once`, { event: "stopping" });
     stop();

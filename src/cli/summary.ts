@@ -3,7 +3,7 @@ import type { OriginProgress } from "../events.ts";
 import type { SourceTotals } from "../frame.ts";
 import { formatByteRate, formatBytes, formatCount, formatDuration, formatFrames } from "./format.ts";
 import { formatTotals, lockstepDevice } from "./messages.ts";
-import type { Report } from "./terminal.ts";
+import type { Report } from "./report.ts";
 
 export interface SendSummary {
   readonly totals: readonly { readonly source: string; readonly totals: SourceTotals }[];

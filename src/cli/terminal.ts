@@ -2,42 +2,34 @@
  * What may go to standard output and standard error, and in which form. Standard output carries data alone. Standard
  * error carries messages: plain lines, coloured on a terminal, or JSON lines with `--json`. The progress display lives
  * below the messages; both are written here, in one write each time, so that neither can tear the other.
- *
- * Writes are synchronous: whatever ends the program, everything said before is out.
  */
-import { fstatSync, statSync, writeSync } from "node:fs";
-import { devNull } from "node:os";
-import { ExitStatus, UserError } from "../errors.ts";
-import { errorCode } from "../system/errno.ts";
-import { formatCount, printable } from "./format.ts";
+import type { Clock } from "../ports.ts";
+import { formatCount, formatDuration, printable } from "./format.ts";
+import { MessageBudget } from "./message-budget.ts";
+import type { Level, Report } from "./report.ts";
 
-/**
- * - `error`: something ends or cannot be used; `error:` and `hint:` lines, always shown
- * - `warning`: something is not as it should be, and the rest goes on; always shown
- * - `frame`: the same of one frame: always counted, and the first ones are shown
- * - `info`: what a person wants to know; not with `--quiet`
- * - `detail`: per connection; only with `--verbose`
- */
-export type Level = "error" | "warning" | "frame" | "info" | "detail";
-
-/** Something to say, for a person (`text`, `hints`) and for a machine (`event`, an object that becomes a JSON line). */
-export interface Report {
-  readonly level: Level;
-  readonly event: { readonly event: string } & Readonly<Record<string, unknown>>;
-  readonly text: string;
-  readonly hints?: readonly string[] | undefined;
+/** Standard output. */
+export interface DataStream {
+  readonly isTerminal: boolean;
+  /**
+   * Writes everything before it returns. False: the reader has gone and nothing more can be said. Throws UserError if
+   * data cannot be written for another reason.
+   */
+  write(text: string): boolean;
 }
 
-/** A standard stream. */
-export interface Output {
+/** Standard error. Never waits and never throws: what cannot be written is kept for a while, or dropped and counted. */
+export interface MessageStream {
   readonly isTerminal: boolean;
   /** The terminal's columns and rows now; 80 by 24 where there is none. */
   size(): { readonly columns: number; readonly rows: number };
-  /**
-   * Writes everything before it returns. False: the reader has gone and nothing more can be said. Throws UserError if
-   * data cannot be written for another reason; messages are then lost in silence, for there is nowhere to complain.
-   */
-  write(text: string): boolean;
+  write(text: string): void;
+  /** What is of use only now. False: nothing of it was written. */
+  tryWrite(text: string): boolean;
+  /** What to say of messages that were dropped, over so many milliseconds: a line with its end. */
+  describeLost: (messages: number, ms: number) => string;
+  /** The program is to end soon. */
+  hurry(): void;
 }
 
 /** The reader of standard output has closed it (`| head`): nothing is left to do, and nobody to tell. */
@@ -45,18 +37,14 @@ export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
 }
 
-/** Frames that are named one by one. A source that is refused as a whole must not bury everything else. */
-export const frameLinesMax = 20;
-
 export interface TerminalOptions {
-  readonly stdout: Output;
-  readonly stderr: Output;
+  readonly stdout: DataStream;
+  readonly stderr: MessageStream;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
-  /** For the `time` of JSON lines, milliseconds since the epoch. */
-  readonly wallMs: () => number;
+  readonly clock: Clock;
 }
 
 export class Terminal {
@@ -64,11 +52,13 @@ export class Terminal {
   readonly #colours: boolean;
   /** The display's lines, as they stand at the bottom of the terminal. */
   #shownLines: readonly string[] = [];
-  #frameReports = 0;
+  readonly #budget: MessageBudget;
 
   constructor(options: TerminalOptions) {
     this.#options = options;
-    const { stderr, env } = options;
+    const { stderr, env, clock } = options;
+    this.#budget = new MessageBudget({ clock, say: (report) => this.#say(report) });
+    stderr.describeLost = (messages, ms) => this.#lost(messages, ms);
     const unwanted = (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb";
     this.#colours = stderr.isTerminal && !unwanted;
   }
@@ -96,19 +86,20 @@ export class Terminal {
   }
 
   report(report: Report): void {
-    if (report.level === "frame") this.#frameReports += 1;
     if (!this.#wanted(report.level)) return;
-    if (this.#options.json) this.#writeJson(report.event);
-    else if (report.level !== "frame" || this.#frameReports <= frameLinesMax) this.#say(report);
+    if (this.#options.json) this.#options.stderr.write(this.#jsonLine(report.event));
+    else if (report.level === "detail") this.#say(report);
+    else this.#budget.report(report);
   }
 
-  /** Says how many frames were not named one by one, if there are any, and begins to name them again. */
-  reportUnnamedFrames(): void {
-    const unnamed = this.#frameReports - frameLinesMax;
-    this.#frameReports = 0;
-    if (unnamed <= 0 || this.#options.json) return;
-    const text = `and ${formatCount(unnamed)} more; --json names every one`;
-    this.report({ level: "warning", event: { event: "unnamed" }, text });
+  /** Says what was only counted. To be called before the last words. */
+  sumUp(): void {
+    this.#budget.sumUp();
+  }
+
+  /** The program has been told to end: whoever reads the messages is not waited for as long as otherwise. */
+  hurry(): void {
+    this.#options.stderr.hurry();
   }
 
   /** `error:` and `hint:` lines. */
@@ -132,8 +123,8 @@ export class Terminal {
 
   /** Puts `lines` in the place of the last ones at the bottom of the terminal. No lines: removes them. */
   draw(lines: readonly string[]): void {
-    this.#options.stderr.write(eraseLines(this.#shownLines.length) + drawnLines(lines));
-    this.#shownLines = lines;
+    const { stderr } = this.#options;
+    if (stderr.tryWrite(eraseLines(this.#shownLines.length) + drawnLines(lines))) this.#shownLines = lines;
   }
 
   #wanted(level: Level): boolean {
@@ -156,9 +147,15 @@ export class Terminal {
     return this.#colours ? `\x1b[${colour}m${text}\x1b[0m` : text;
   }
 
-  #writeJson(event: { readonly event: string }): void {
-    const time = new Date(this.#options.wallMs()).toISOString();
-    this.#options.stderr.write(`${toJson({ time, ...event })}\n`);
+  #lost(messages: number, ms: number): string {
+    const text = `${formatCount(messages)} messages could not be written here in ${formatDuration(ms)}`;
+    if (!this.#options.json) return `${this.#paint(yellow, text)}\n`;
+    return this.#jsonLine({ event: "dropped", messages, seconds: Math.round(ms) / 1000 });
+  }
+
+  #jsonLine(event: Report["event"]): string {
+    const time = new Date(Number(this.#options.clock.wallNs() / 1_000_000n)).toISOString();
+    return `${toJson({ time, ...event })}\n`;
   }
 }
 
@@ -191,58 +188,4 @@ function eraseLines(count: number): string {
 /** Without line wrapping: a terminal that was just made narrower must not turn one line into two. */
 function drawnLines(lines: readonly string[]): string {
   return lines.length === 0 ? "" : `\x1b[?7l${lines.join("\n")}\x1b[?7h\n`;
-}
-
-/**
- * Whether a standard stream is a terminal. `node:tty` brings streams and sockets with it, which is 4 of the 16 ms that
- * the program starts in, so it is only asked about what may be one.
- */
-export function isTerminal(descriptor: 0 | 1 | 2): boolean {
-  try {
-    const status = fstatSync(descriptor);
-    if (!status.isCharacterDevice()) return false;
-    if (status.rdev === statSync(devNull, { throwIfNoEntry: false })?.rdev) return false;
-  } catch {
-    return false;
-  }
-  return process.getBuiltinModule("node:tty").isatty(descriptor);
-}
-
-const outputHint = "if it goes to a file: is the disk full?";
-
-/** Standard output (1) or standard error (2). */
-export class StandardOutput implements Output {
-  readonly isTerminal: boolean;
-  readonly #descriptor: 1 | 2;
-  #closed = false;
-
-  constructor(descriptor: 1 | 2) {
-    this.#descriptor = descriptor;
-    this.isTerminal = isTerminal(descriptor);
-  }
-
-  size(): { readonly columns: number; readonly rows: number } {
-    const stream = this.#descriptor === 1 ? process.stdout : process.stderr;
-    if (!this.isTerminal || !("getWindowSize" in stream)) return { columns: 80, rows: 24 };
-    const [columns, rows] = stream.getWindowSize();
-    // A serial console says 0 by 0.
-    return { columns: columns || 80, rows: rows || 24 };
-  }
-
-  write(text: string): boolean {
-    const bytes = Buffer.from(text);
-    let written = 0;
-    while (written < bytes.length && !this.#closed) {
-      try {
-        written += writeSync(this.#descriptor, bytes, written, bytes.length - written);
-      } catch (error) {
-        // Whoever shares the pipe has made it non-blocking and the reader is slow: wait, as a blocking write would.
-        const code = errorCode(error);
-        if (code === "EAGAIN") Bun.sleepSync(1);
-        else if (code === "EPIPE" || this.#descriptor === 2) this.#closed = true;
-        else throw new UserError(`cannot write to standard output (${code})`, [outputHint], ExitStatus.failure);
-      }
-    }
-    return !this.#closed;
-  }
 }

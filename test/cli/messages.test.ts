@@ -5,8 +5,8 @@ import {
   describeSourceProblem,
   refusalHints,
 } from "../../src/cli/messages.ts";
+import type { Level } from "../../src/cli/report.ts";
 import { describeReceived, describeSent, type SendSummary } from "../../src/cli/summary.ts";
-import type { Level } from "../../src/cli/terminal.ts";
 import { ProtocolCode } from "../../src/errors.ts";
 import type { ReceiverEvent, SenderEvent } from "../../src/events.ts";
 import type { SourceTotals } from "../../src/frame.ts";

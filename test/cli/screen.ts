@@ -1,12 +1,16 @@
 /** A standard stream that keeps what is written, and what a terminal would show of it. */
-import type { Output } from "../../src/cli/terminal.ts";
+import type { DataStream, MessageStream } from "../../src/cli/terminal.ts";
 
-export class Screen implements Output {
+export class Screen implements DataStream, MessageStream {
   readonly isTerminal: boolean;
   readonly #columns: number;
   readonly #rows: number;
   readonly writes: string[] = [];
   closed = false;
+  /** Takes nothing for now. */
+  stalled = false;
+  hurried = false;
+  describeLost: (messages: number, ms: number) => string = () => "";
 
   constructor(options: { isTerminal?: boolean; columns?: number; rows?: number } = {}) {
     const { isTerminal = false, columns = 80, rows = 24 } = options;
@@ -22,6 +26,14 @@ export class Screen implements Output {
   write(text: string): boolean {
     if (!this.closed && text !== "") this.writes.push(text);
     return !this.closed;
+  }
+
+  tryWrite(text: string): boolean {
+    return !this.stalled && this.write(text);
+  }
+
+  hurry(): void {
+    this.hurried = true;
   }
 
   get text(): string {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { onStopSignals } from "../../src/cli/shell.ts";
 import { Terminal } from "../../src/cli/terminal.ts";
+import { systemClock } from "../../src/system/system-clock.ts";
 import { Screen } from "./screen.ts";
 
 class Exit extends Error {}
@@ -18,7 +19,7 @@ test.each([
     json: false,
     quiet: false,
     verbose: false,
-    wallMs: () => 0,
+    clock: systemClock,
   });
   const statuses: number[] = [];
   const exitNow = (status: number): never => {

@@ -1,14 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { frameLinesMax, OutputClosed, type Report, Terminal, toJson } from "../../src/cli/terminal.ts";
+import type { Report } from "../../src/cli/report.ts";
+import { OutputClosed, Terminal, toJson } from "../../src/cli/terminal.ts";
+import { SimClock } from "../simulation/sim-clock.ts";
 import { Screen } from "./screen.ts";
 
 function open({ isTerminal = false, env = {}, json = false, quiet = false, verbose = false } = {}) {
   const stdout = new Screen();
   const stderr = new Screen({ isTerminal });
-  const wallMs = () => Date.UTC(2026, 0, 2, 3, 4, 5, 6);
-  return { stdout, stderr, terminal: new Terminal({ stdout, stderr, env, json, quiet, verbose, wallMs }) };
+  const wallNs = () => BigInt(Date.UTC(2026, 0, 2, 3, 4, 5, 6)) * 1_000_000n;
+  const sim = new SimClock();
+  const clock = { nowMs: () => sim.nowMs(), wallNs, after: sim.after.bind(sim) };
+  return { stdout, stderr, sim, terminal: new Terminal({ stdout, stderr, env, json, quiet, verbose, clock }) };
 }
 
 const reports = (["error", "warning", "frame", "info", "detail"] as const).map((level): Report => ({
@@ -71,34 +75,35 @@ describe("messages", () => {
     expect(toJson({ small: 5n, large: 1_700_000_000_123_456_789n })).toBe('{"small":5,"large":"1700000000123456789"}');
   });
 
-  test("the first frames are named one by one, the rest are counted", () => {
-    for (const json of [false, true]) {
-      const { terminal, stderr } = open({ json });
-      for (let at = 0; at < frameLinesMax + 7; at += 1) {
-        terminal.report({ level: "frame", event: { event: "refused", name: `${at}` }, text: `refused ${at}` });
-      }
-      terminal.reportUnnamedFrames();
-      const lines = stderr.text.trimEnd().split("\n");
-      if (json) expect(lines.length).toBe(frameLinesMax + 7);
-      else expect(lines.slice(-2)).toEqual([`refused ${frameLinesMax - 1}`, "and 7 more; --json names every one"]);
-    }
+  test("what comes again and again is counted for people, and each a line for programs and for --verbose", () => {
+    const report: Report = { level: "frame", event: { event: "refused", source: "vis" }, text: "refused" };
+    const say = (options: Parameters<typeof open>[0], one = report): string[] => {
+      const { terminal, stderr } = open(options);
+      for (let at = 0; at < 100; at++) terminal.report(one);
+      terminal.sumUp();
+      return stderr.lines;
+    };
+    expect(say({}).length).toBeLessThan(20);
+    expect(say({ json: true }).length).toBe(101);
+    const detail = { ...report, level: "detail" } as const;
+    expect(say({ verbose: true }, detail).length).toBe(101);
+    expect(say({}, detail).length).toBe(1);
   });
 
-  test("and after the count they are named again", () => {
-    const { terminal, stderr } = open();
-    const refuse = (): void => terminal.report({ level: "frame", event: { event: "refused" }, text: "refused" });
-    for (let at = 0; at <= frameLinesMax; at += 1) refuse();
-    terminal.reportUnnamedFrames();
-    refuse();
-    expect(stderr.text.split("\n").slice(-3)).toEqual(["and 1 more; --json names every one", "refused", ""]);
+  test("messages that were dropped are said in the form of the others", () => {
+    expect(open().stderr.describeLost(1200, 61_000)).toBe("1,200 messages could not be written here in 1 min 01 s\n");
+    expect(JSON.parse(open({ json: true }).stderr.describeLost(7, 1500))).toEqual({
+      time,
+      event: "dropped",
+      messages: 7,
+      seconds: 1.5,
+    });
   });
 
-  test("and not a word if all of them were named", () => {
+  test("who is told to end says so to the stream", () => {
     const { terminal, stderr } = open();
-    for (let at = 0; at < frameLinesMax; at += 1)
-      terminal.report({ level: "frame", event: { event: "refused" }, text: "refused" });
-    terminal.reportUnnamedFrames();
-    expect(stderr.lines.length).toBe(frameLinesMax + 1);
+    terminal.hurry();
+    expect(stderr.hurried).toBe(true);
   });
 
   test("standard error that nobody reads any more stops nothing", () => {
@@ -133,6 +138,16 @@ describe("display", () => {
     expect(stderr.writes.length).toBe(6);
   });
 
+  test("a terminal that takes nothing for now keeps what it shows", () => {
+    const { terminal, stderr } = open({ isTerminal: true });
+    terminal.draw(["a 1"]);
+    stderr.stalled = true;
+    terminal.draw(["a 2", "b 2"]);
+    stderr.stalled = false;
+    terminal.draw(["a 3"]);
+    expect(stderr.lines).toEqual(["a 3", ""]);
+  });
+
   test("only where it can be drawn", () => {
     expect(open({ isTerminal: true }).terminal.interactive).toBe(true);
     expect(open({ isTerminal: false }).terminal.interactive).toBe(false);
@@ -143,7 +158,7 @@ describe("display", () => {
 });
 
 describe("whether a standard stream is a terminal", () => {
-  const module = JSON.stringify(join(import.meta.dir, "../../src/cli/terminal.ts"));
+  const module = JSON.stringify(join(import.meta.dir, "../../src/system/standard-streams.ts"));
   const program = `
     const { isTerminal } = await import(${module});
     process.stdout.write([0, 1, 2].map(isTerminal).join(" "));`;

@@ -20,7 +20,6 @@ import type { Clock, Listed, OpenedFrame, Source } from "../../ports.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { type FoundFrame, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
 import { Heap } from "../files/heap.ts";
-import { incompleteDetail, LeftFiles } from "../files/left-files.ts";
 import { LinkTargets } from "../files/link-targets.ts";
 import { evidenceOf, inspectFile, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { RestingFiles } from "../files/resting-files.ts";
@@ -76,8 +75,6 @@ export class DirectorySource implements Source {
   readonly #rests: boolean;
   /** Listed and not settled; only where they are going to rest. */
   readonly #underWay = new Set<string>();
-  readonly #unfinished: LeftFiles;
-  readonly #incomplete: LeftFiles;
   /** Undefined before the first `list`. */
   #walk: FolderWalk<Folder> | undefined;
   readonly #waiting = new Heap<Waiting>((a, b) => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.serial < b.serial));
@@ -99,18 +96,6 @@ export class DirectorySource implements Source {
     this.#rests = deleteSent && restMs > 0;
     const onFate = (): void => this.onReady?.();
     this.#resting = new RestingFiles({ clock, files: this.#files, sent: this.#sent, deleteSent, restMs, onFate });
-    this.#unfinished = new LeftFiles(
-      this.#files,
-      this.#clock,
-      "unfinished",
-      "files are not finished, and were not sent",
-    );
-    this.#incomplete = new LeftFiles(
-      this.#files,
-      this.#clock,
-      "incomplete",
-      "files are incomplete, and sent as they are",
-    );
   }
 
   list(max: number): Listed[] | undefined {
@@ -165,8 +150,6 @@ export class DirectorySource implements Source {
 
   #end(): void {
     this.#ended = true;
-    this.#unfinished.close();
-    this.#incomplete.close();
     this.#reportIfEmpty();
   }
 
@@ -239,7 +222,7 @@ export class DirectorySource implements Source {
       if (isLink && this.#deletes) this.#links.listed(name, stats);
       if (this.#rests) this.#underWay.add(name);
       if (file.end !== "incomplete") return this.#add(entry, listed);
-      this.#incomplete.add(name, incompleteDetail);
+      this.#files.reportIncomplete(name);
       return this.#add({ ...entry, notes: Note.incomplete }, listed);
     }
     const { heldSinceMs, firstSeenMs } = file;
@@ -253,7 +236,7 @@ export class DirectorySource implements Source {
 
   #leave(name: string, detail: string): void {
     this.#foundFiles += 1;
-    this.#unfinished.add(name, detail);
+    this.#files.report(name, "unfinished", detail);
   }
 
   #add(one: Listed, listed: Listed[]): void {

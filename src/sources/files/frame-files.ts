@@ -244,6 +244,10 @@ export class FrameFiles {
     this.#options.onProblem?.(hint === undefined ? problem : { ...problem, hint });
   }
 
+  reportIncomplete(name: string): void {
+    this.report(name, "incomplete", "incomplete: it ends before the end of its picture; sent as it is");
+  }
+
   reportUnreadable(prefix: string, error: unknown): void {
     this.report(prefix, "unreadable", `the folder cannot be read: ${errorText(error)}`);
   }

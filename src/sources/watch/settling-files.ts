@@ -7,7 +7,6 @@ import type { Clock } from "../../ports.ts";
 import { failureReason } from "../files/file-errors.ts";
 import type { FrameFiles } from "../files/frame-files.ts";
 import { Heap } from "../files/heap.ts";
-import { heldDetail, LeftFiles } from "../files/left-files.ts";
 import { type Arrival, arrivalOf, inspectFile, lookAgainMs } from "../files/quiet-file.ts";
 import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { beforeOf, type Folder, isWaiting, type Waiting } from "./known-files.ts";
@@ -40,14 +39,10 @@ export class SettlingFiles {
   #serial = 0;
   /** Which file a name led to when it was ready, of the newest live ones. */
   readonly #fileNumbers = new Map<string, bigint>();
-  readonly #held: LeftFiles;
 
   constructor(options: SettlingFilesOptions) {
-    const { clock, files } = options;
     this.#options = options;
-    this.#clock = clock;
-    const many = "files are open for writing for a minute, and not sent until they are closed";
-    this.#held = new LeftFiles(files, clock, "held", many);
+    this.#clock = options.clock;
   }
 
   get size(): number {
@@ -147,21 +142,15 @@ export class SettlingFiles {
 
   /** What is not finished when we are stopped stays behind in these folders, and is said. */
   leave(folders: Iterable<Folder>): void {
-    const unfinished = new LeftFiles(
-      this.#options.files,
-      this.#clock,
-      "unfinished",
-      "files are not finished, and not sent",
-    );
     for (const { prefix, files } of folders) {
       for (const [baseName, known] of files) {
         if (!isWaiting(known)) continue;
         const isHeld = known.file.heldSinceMs !== undefined;
-        if (isHeld) unfinished.add(prefix + baseName, "a program has it open for writing; not sent");
-        else if (known.file.end !== undefined) unfinished.add(prefix + baseName, "it is not finished; not sent");
+        if (!isHeld && known.file.end === undefined) continue;
+        const detail = isHeld ? "a program has it open for writing; not sent" : "it is not finished; not sent";
+        this.#options.files.report(prefix + baseName, "unfinished", detail);
       }
     }
-    for (const left of [this.#held, unfinished]) left.close();
     this.#tickets.clear();
   }
 
@@ -178,7 +167,7 @@ export class SettlingFiles {
     if (heldSinceMs === undefined) waiting.heldReported = false;
     else if (!waiting.heldReported && nowMs - heldSinceMs >= patienceMs) {
       waiting.heldReported = true;
-      this.#held.add(name, heldDetail);
+      this.#options.files.report(name, "held", "open for writing for a minute; not sent until it is closed");
     }
   }
 }

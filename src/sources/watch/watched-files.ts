@@ -19,7 +19,6 @@ import { Note } from "../../frame.ts";
 import type { Clock } from "../../ports.ts";
 import type { WatchFolder } from "../../system/watch-folder.ts";
 import type { Found, FrameFiles } from "../files/frame-files.ts";
-import { incompleteDetail, LeftFiles } from "../files/left-files.ts";
 import { lookMs, stateOf } from "../files/quiet-file.ts";
 import { type FolderEvent, FolderTree } from "./folder-tree.ts";
 import { FramesUnderWay, type News } from "./frames-under-way.ts";
@@ -51,7 +50,6 @@ export class WatchedFiles {
   readonly #options: WatchedFilesOptions;
   readonly #clock: Clock;
   readonly #files: FrameFiles;
-  readonly #incomplete: LeftFiles;
   readonly #tree: FolderTree;
   readonly #settling: SettlingFiles;
   readonly #ready: ReadyQueue;
@@ -67,7 +65,6 @@ export class WatchedFiles {
     this.#options = options;
     this.#clock = clock;
     this.#files = files;
-    this.#incomplete = new LeftFiles(files, clock, "incomplete", "files are incomplete, and sent as they are");
     this.#ready = new ReadyQueue(order, (ready) => this.#isToList(ready));
     this.#work = new SlicedWork({
       clock,
@@ -148,10 +145,7 @@ export class WatchedFiles {
   }
 
   dispose(): void {
-    if (this.#state !== "disposed") {
-      this.#settling.leave(this.#tree.folders);
-      this.#incomplete.close();
-    }
+    if (this.#state !== "disposed") this.#settling.leave(this.#tree.folders);
     this.#state = "disposed";
     this.#work.stop();
     this.#tree.clear();
@@ -238,7 +232,7 @@ export class WatchedFiles {
       if (finished !== "incomplete") this.#underWay.quiet(name, stateOf(stats));
       return this.#restore(folder, baseName, before);
     }
-    if (finished === "incomplete") this.#incomplete.add(name, incompleteDetail);
+    if (finished === "incomplete") this.#files.reportIncomplete(name);
     if (isLink) this.#options.onLink(name, stats);
     if (live) this.#settling.remember(name, stats.ino);
     const notes = finished === "incomplete" && { notes: Note.incomplete };

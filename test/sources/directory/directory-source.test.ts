@@ -489,7 +489,7 @@ describe("what is not finished", () => {
     expect(problems).toMatchObject([{ path: join(root, "1.jpg"), reason: "unfinished" }]);
   });
 
-  test("what does not stop changing is named after two, and left; only some of many are named", () => {
+  test("what does not stop changing is named after two, and left", () => {
     for (let number = 0; number < 25; number += 1) put(`${number}.raw`, "");
     const source = open();
     const write = (): void => {
@@ -498,12 +498,8 @@ describe("what is not finished", () => {
     };
     clock.after(1_500, write);
     expect(listUntil(source, 130_000).map(([, name]) => name)).toEqual(["end"]);
-    expect(problems).toHaveLength(21);
-    expect(problems.at(-1)).toMatchObject({
-      path: root,
-      reason: "unfinished",
-      detail: expect.stringContaining("5 more"),
-    });
+    expect(problems).toHaveLength(25);
+    expect(problems.every(({ reason }) => reason === "unfinished")).toBe(true);
   });
 });
 
