@@ -14,9 +14,8 @@ import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
 import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
 import type { Clock, LinkHandlers, ReceiverTrust, Sink } from "../ports.ts";
-import { Admissions } from "./admission.ts";
 import { CutFrames } from "./cut-frames.ts";
-import { KeyAccounts } from "./key-accounts.ts";
+import { KeyDesk } from "./key-desk.ts";
 import { NumberSet } from "./number-set.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
 import { StrangerLog } from "./stranger-log.ts";
@@ -50,8 +49,7 @@ const originsMax = 1024;
 export class ReceiverHub implements ConnectionHub {
   readonly options: HubOptions;
   readonly cutFrames: CutFrames;
-  readonly admissions: Admissions | undefined;
-  readonly accounts: KeyAccounts<ReceivingConnection>;
+  readonly desk: KeyDesk | undefined;
   readonly #strangers: StrangerLog | undefined;
   /** Per device and source, for the progress display. */
   readonly progress: Map<string, OriginProgress> = new Map<string, OriginProgress>();
@@ -78,19 +76,13 @@ export class ReceiverHub implements ConnectionHub {
   constructor(options: HubOptions) {
     this.options = options;
     this.cutFrames = new CutFrames(options.clock);
-    this.accounts = new KeyAccounts(options.clock);
     const { trust, clock, perAddress = true, onEvent } = options;
     if (trust === undefined) return;
-    this.admissions = new Admissions(trust, clock, perAddress);
     this.#strangers = new StrangerLog(clock, onEvent);
-    trust.watch((fingerprint) => this.#lost(fingerprint));
-  }
-
-  /** The grant of a key is gone, or has become another: its connections end. */
-  #lost(fingerprint: string): void {
-    const gone = this.options.trust?.grantOf(fingerprint) === undefined;
-    if (gone) this.accounts.forget(fingerprint);
-    for (const connection of this.#connections) if (connection.key === fingerprint) connection.grantLost(gone);
+    const onLost = (fingerprint: string, gone: boolean): void => {
+      for (const connection of this.#connections) if (connection.key === fingerprint) connection.grantLost(gone);
+    };
+    this.desk = new KeyDesk({ trust, clock, perAddress, onEvent, onLost });
   }
 
   /** Somebody was not let in. */

@@ -8,28 +8,20 @@
 import { assert, ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import type { Frame, Origin, RefusalReason, Verdict } from "../frame.ts";
-import {
-  handshakeMs,
-  holdProbeMs,
-  idleMs,
-  keyOpenBytesMax,
-  lockstepHeaderBytesMax,
-  nameBytesMax,
-  payloadBytesMax,
-  rowBytes,
-} from "../limits.ts";
+import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax, rowBytes } from "../limits.ts";
 import { describeNotes, noteWords } from "../notes.ts";
-import type { Clock, FrameWriter, Link, LinkHandlers, ReceiverTrust, Settle, Sink } from "../ports.ts";
+import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
 import { detectProtocol } from "../protocols/detect.ts";
 import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
 import type { HelloEvent, IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
 import { shownStart } from "../protocols/stranger.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
-import type { Admissions, Granted } from "./admission.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import type { CutFrames } from "./cut-frames.ts";
 import { Deadline } from "./deadline.ts";
-import type { KeyAccount, KeyAccounts } from "./key-accounts.ts";
+import type { KeyAccount, KeyedConnection } from "./key-account.ts";
+import type { Granted, KeyDesk } from "./key-desk.ts";
+import { LoneHold } from "./lone-hold.ts";
 import { NumberSet } from "./number-set.ts";
 
 /** What a connection knows of the hub that all connections share. */
@@ -42,13 +34,11 @@ export interface ConnectionHub {
     readonly connectionsMax: number;
     readonly newSession: () => string;
     readonly eachFrame?: boolean;
-    readonly trust?: ReceiverTrust | undefined;
     readonly onEvent: (event: ReceiverEvent) => void;
   };
   readonly cutFrames: CutFrames;
   /** Of peers that have proven a key. Undefined: nobody proves any. */
-  readonly admissions: Admissions | undefined;
-  readonly accounts: KeyAccounts<ReceivingConnection>;
+  readonly desk: KeyDesk | undefined;
   /** As many send as may. */
   readonly busy: boolean;
   /** Frames of any connection may be taken now. */
@@ -80,12 +70,13 @@ const lastWordMs = idleMs;
 type Event = ReceivingEvent<FrameWriter>;
 type Incoming = IncomingFrame<FrameWriter>;
 
-export class ReceivingConnection implements LinkHandlers {
+export class ReceivingConnection implements LinkHandlers, KeyedConnection {
   readonly #hub: ConnectionHub;
   #link: Link | undefined;
   /** For messages, also when the link is gone. */
-  #peer = "";
-  #key: string | undefined;
+  peer = "";
+  /** That the peer has proven: its fingerprint. */
+  key: string | undefined;
   #protocol: "wire" | "lockstep" = "wire";
   #receiving: ReceivingSession<FrameWriter> | undefined;
   readonly #deadline: Deadline;
@@ -118,11 +109,10 @@ export class ReceivingConnection implements LinkHandlers {
   /** An invitation is being taken up: nothing is parsed until it is known what comes of it. */
   #joining = false;
   /** Of the key that the peer has proven, once it may send. */
-  #account: KeyAccount<ReceivingConnection> | undefined;
+  #account: KeyAccount | undefined;
   /** When more may be read, as the key's account has it; undefined: now. */
   #opensAtMs: number | undefined;
-  /** Why only this connection waits: there is room, but not for its frame. */
-  #lacking: SinkError | undefined;
+  readonly #loneHold: LoneHold;
 
   device = "";
   /** Once the peer has introduced itself, and may send. */
@@ -139,8 +129,14 @@ export class ReceivingConnection implements LinkHandlers {
       () => this.#dueAtMs(),
       () => this.#tick(),
     );
+    const { sink } = hub.options;
+    this.#loneHold = new LoneHold({
+      clock,
+      hasRoom: () => hub.heldFor === undefined && sink.ready(this.waitingBytes) === undefined,
+      released: () => this.#releaseAlone(),
+    });
     this.#answers = new AnswerQueue({
-      sink: hub.options.sink,
+      sink,
       clock,
       answer: (offer, verdicts) => this.#answer(offer, verdicts),
       // In its own turn: answers come inside calls of the sink.
@@ -153,22 +149,17 @@ export class ReceivingConnection implements LinkHandlers {
     return this.#hub.options.clock;
   }
 
-  /** That the peer has proven: its fingerprint. */
-  get key(): string | undefined {
-    return this.#key;
-  }
-
   /** What tells sessions apart: an id that was read in a log is nothing without the key it belongs to. */
   get sessionKey(): string {
-    return `${this.#key ?? ""}\0${this.device}\0${this.session ?? ""}`;
+    return `${this.key ?? ""}\0${this.device}\0${this.session ?? ""}`;
   }
 
   // ---- the link
 
   opened(link: Link): void {
     this.#link = link;
-    this.#peer = link.peer;
-    this.#key = link.proven?.fingerprint;
+    this.peer = link.peer;
+    this.key = link.proven?.fingerprint;
     if (this.#refusal !== undefined) this.#refuse(this.#refusal.code, this.#refusal.text);
     else this.#deadline.arm();
   }
@@ -191,7 +182,7 @@ export class ReceivingConnection implements LinkHandlers {
   closed(reason: string): void {
     this.#deadline.clear();
     this.#link = undefined;
-    this.#leaveAccount();
+    this.#account?.leave(this);
     this.#abortFrames();
     const why = reason === "" ? "closed by the peer" : reason;
     if (!this.#closing) this.#reportLost(this.session === undefined ? `no greeting: ${why}` : why);
@@ -201,7 +192,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   #reportLost(reason: string): void {
     const { onEvent } = this.#hub.options;
-    const peer = this.#peer;
+    const peer = this.peer;
     if (this.session === undefined) this.#hub.refused(peer, reason);
     else onEvent({ event: "connection-lost", peer, device: this.device, reason });
   }
@@ -218,7 +209,7 @@ export class ReceivingConnection implements LinkHandlers {
     const nowMs = this.#clock.nowMs();
     if (found === "wire") {
       this.#receiving = this.#wireReceiver();
-    } else if (found === "lockstep" && this.#key === undefined) {
+    } else if (found === "lockstep" && this.key === undefined) {
       this.#protocol = "lockstep";
       const { newSession, clock } = this.#hub.options;
       this.#receiving = new LockstepReceiver<FrameWriter>({ session: newSession(), nowMs, wallNs: clock.wallNs });
@@ -237,7 +228,7 @@ export class ReceivingConnection implements LinkHandlers {
     const keepsNothing = sink.traits.keepsNothing === true;
     const acceptedAtMs = this.#handshakeAtMs - handshakeMs;
     const nowMs = acceptedAtMs;
-    const keyed = this.#key !== undefined;
+    const keyed = this.key !== undefined;
     return new WireReceiver<FrameWriter>({ agent, frameBytesMax, keepsNothing, resume: true, keyed, wallNs, nowMs });
   }
 
@@ -266,7 +257,7 @@ export class ReceivingConnection implements LinkHandlers {
   }
 
   #drainEvents(receiving: ReceivingSession<FrameWriter>): void {
-    while (!this.#closing && !this.#joining && this.#lacking === undefined && !this.#throttled) {
+    while (!this.#closing && !this.#joining && this.#loneHold.reason === undefined && !this.#throttled) {
       if (this.session !== undefined && !this.#hub.open) {
         // A full group is committed at once if it can be; then there is room again.
         if (this.#hub.full) this.#hub.commit();
@@ -282,7 +273,7 @@ export class ReceivingConnection implements LinkHandlers {
         if (!(error instanceof SinkError)) throw error;
         if (error.exhausted) throw new ProtocolError(ProtocolCode.busy, error.message);
         this.#waiting = event;
-        if (this.#lacking === undefined) this.#hub.hold(error);
+        if (this.#loneHold.reason === undefined) this.#hub.hold(error);
         return;
       }
     }
@@ -290,7 +281,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   /** Throws SinkError when the event has to wait for the destination. */
   #handle(receiving: ReceivingSession<FrameWriter>, event: Event): void {
-    const { sink, onEvent, clock } = this.#hub.options;
+    const { sink, onEvent } = this.#hub.options;
     switch (event.type) {
       case "hello":
         return this.#introduce(receiving, event);
@@ -298,12 +289,12 @@ export class ReceivingConnection implements LinkHandlers {
         return this.#answers.take(event);
       case "frame":
         this.#open(receiving, event.incoming);
-        this.#account?.spend(rowBytes, clock.nowMs());
+        this.#account?.spend(rowBytes);
         return;
       case "payload": {
         const { incoming, view } = event;
         this.#progressOf(incoming.frame.origin).receivedBytes += view.length;
-        this.#account?.spend(view.length, clock.nowMs());
+        this.#account?.spend(view.length);
         try {
           incoming.writer?.write(view);
         } catch (error) {
@@ -329,7 +320,7 @@ export class ReceivingConnection implements LinkHandlers {
         return;
       case "gap": {
         const { sourceIndex, gap } = event;
-        this.#account?.spendRow(clock.nowMs());
+        this.#account?.spendRow();
         this.#hub.cutFrames.drop(gap.origin, gap.firstSequence);
         sink.gap(gap, (result) => {
           this.#stagedCount--;
@@ -347,7 +338,7 @@ export class ReceivingConnection implements LinkHandlers {
       case "stretch": {
         const { origin, class: found, sequence: before, count, bytes, text: detail } = event.stretch;
         const { device, source } = origin;
-        this.#account?.spendRow(clock.nowMs());
+        this.#account?.spendRow();
         onEvent({ event: "stretch", device, source, class: found, before, count, bytes, detail });
         sink.stretch(event.stretch, (result) => {
           this.#stagedCount--;
@@ -388,82 +379,54 @@ export class ReceivingConnection implements LinkHandlers {
 
   /** Throws ProtocolError when the peer may not send. */
   #introduce(receiving: ReceivingSession<FrameWriter>, hello: HelloEvent): void {
-    const link = this.#link;
-    const { proven } = link ?? {};
-    const { admissions } = this.#hub;
-    if (link === undefined || proven === undefined || admissions === undefined) {
-      // Where keys are used nobody comes this far without one; should it be otherwise one day, it ends here.
-      assert(admissions === undefined, "a receiver with keys has no plain links");
-      return this.#welcome(receiving, hello, undefined);
-    }
-    const granted = admissions.admit({ peer: link.peer, proven }, hello);
+    const { desk } = this.#hub;
+    const proven = this.#link?.proven;
+    // Where keys are used nobody comes this far without one; should it be otherwise one day, it ends here.
+    assert((desk === undefined) === (proven === undefined), "all links of a receiver are plain, or none");
+    if (desk === undefined || proven === undefined) return this.#welcome(receiving, hello, undefined);
+    const granted = desk.admit(this.peer, proven, hello);
     if (!(granted instanceof Promise)) return this.#welcome(receiving, hello, granted);
     this.#joining = true;
-    void granted.then(
-      (found) => this.#joined(() => this.#welcome(receiving, hello, found)),
-      (error: unknown) =>
-        this.#joined(() => {
-          throw error;
-        }),
-    );
+    void this.#join(receiving, hello, granted);
   }
 
-  #joined(goOn: () => void): void {
+  async #join(receiving: ReceivingSession<FrameWriter>, hello: HelloEvent, granted: Promise<Granted>): Promise<void> {
+    let error: unknown;
+    const found = await granted.catch((reason: unknown) => void (error = reason));
     this.#joining = false;
     if (this.#closing) return;
     try {
-      goOn();
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      return this.#breakOff(error);
+      if (found === undefined) throw error;
+      this.#welcome(receiving, hello, found);
+    } catch (failure) {
+      if (!(failure instanceof ProtocolError)) throw failure;
+      return this.#breakOff(failure);
     }
     this.#pump();
   }
 
   #welcome(receiving: ReceivingSession<FrameWriter>, hello: HelloEvent, granted: Granted | undefined): void {
-    const { clock, onEvent, trust } = this.#hub.options;
+    const { clock, onEvent, connectionsMax } = this.#hub.options;
     const { session } = hello;
-    if (granted !== undefined && this.#hub.busy) throw busyError(this.#hub.options.connectionsMax);
+    if (granted !== undefined && this.#hub.busy) throw busyError(connectionsMax);
     this.device = granted?.device ?? hello.device;
     this.session = session;
+    const { device, peer, key } = this;
+    // The connection before it leaves its account, so that this one has room.
     const again = this.#hub.adopt(this);
-    this.#enterAccount(granted);
-    const { device, protocol, peer } = { device: this.device, protocol: this.#protocol, peer: this.#peer };
-    const key = this.#key === undefined ? {} : { key: this.#key };
-    onEvent({ event: "session-started", session, peer, device, protocol, again, ...key });
-    const account = this.#account;
-    if (granted === undefined || account === undefined) receiving.welcome(clock.wallNs());
-    else {
-      const sourceProblem = (source: string): string | undefined => account.sourceProblem(source, granted.grant);
-      receiving.welcome(clock.wallNs(), { device, pins: trust?.pins ?? [], sourceProblem });
-    }
-    if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
-  }
-
-  /** What the key may have at a time. Throws ProtocolError. */
-  #enterAccount(granted: Granted | undefined): void {
-    const key = this.#key;
-    if (granted === undefined || key === undefined) return;
-    const account = this.#hub.accounts.of(key);
-    account.enter(this, granted.grant, this.#clock.nowMs());
-    this.#account = account;
+    const entered = granted && key !== undefined ? this.#hub.desk?.enter(this, key, granted) : undefined;
+    this.#account = entered?.account;
     this.#link?.admit?.();
-    for (const other of account.connections) {
-      if (hostOf(other.#peer) === hostOf(this.#peer)) continue;
-      const { device } = this;
-      this.#hub.options.onEvent({ event: "key-shared", device, key, peers: [other.#peer, this.#peer] });
-      return;
-    }
-  }
-
-  #leaveAccount(): void {
-    this.#account?.connections.delete(this);
+    const proven = key === undefined ? {} : { key };
+    onEvent({ event: "session-started", session, peer, device, protocol: this.#protocol, again, ...proven });
+    receiving.welcome(clock.wallNs(), entered?.admitted);
+    if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
   }
 
   /** The grant of its key is gone, or has become another. */
   grantLost(gone: boolean): void {
     if (this.#closing) return;
-    const whose = this.device === "" ? this.#key : `${this.device} (${this.#key})`;
+    const whose = this.device === "" ? this.key : `${this.device} (${this.key})`;
     this.#breakOff(
       gone
         ? new ProtocolError(ProtocolCode.unauthorized, `the grant of ${whose} was taken back`)
@@ -472,7 +435,6 @@ export class ReceivingConnection implements LinkHandlers {
     this.#hub.commitSoon();
   }
 
-  /** Bytes of its frames that have begun and not ended. */
   get openBytes(): number {
     let bytes = 0;
     for (const { frame, writer } of this.#receiving?.openFrames() ?? []) if (writer !== undefined) bytes += frame.bytes;
@@ -481,35 +443,23 @@ export class ReceivingConnection implements LinkHandlers {
 
   /** The key's account is overdrawn: nothing is parsed until it is not. */
   get #throttled(): boolean {
-    if (this.#account === undefined) return false;
-    const nowMs = this.#clock.nowMs();
-    const opensAtMs = this.#account.openAtMs(nowMs);
-    this.#opensAtMs = opensAtMs > nowMs ? opensAtMs : undefined;
+    this.#opensAtMs = this.#account?.opensAtMs;
     return this.#opensAtMs !== undefined;
   }
 
-  /** There is room, but not for the frame of this connection: it waits, and nobody else. */
   #holdAlone(lacking: SinkError): void {
-    const { onEvent } = this.#hub.options;
     const { device, session = "" } = this;
-    this.#lacking = lacking;
+    this.#loneHold.begin(lacking);
     // It may be its own frames that take the room.
     this.#hub.cutFrames.clear({ device, session });
     this.#receiving?.hold(lacking.message);
-    onEvent({ event: "held", reason: lacking.message, device });
-    this.#probeLater();
+    this.#hub.options.onEvent({ event: "held", reason: lacking.message, device });
   }
 
-  #probeLater(): void {
-    this.#clock.after(holdProbeMs, () => {
-      if (this.#closing || this.#lacking === undefined) return;
-      const { sink, onEvent } = this.#hub.options;
-      if (this.#hub.heldFor !== undefined || sink.ready(this.waitingBytes) !== undefined) return this.#probeLater();
-      this.#lacking = undefined;
-      this.#receiving?.resume();
-      onEvent({ event: "resumed", device: this.device });
-      this.#pump();
-    });
+  #releaseAlone(): void {
+    this.#receiving?.resume();
+    this.#hub.options.onEvent({ event: "resumed", device: this.device });
+    this.#pump();
   }
 
   #answer({ origin, entries, sourceIndex, firstSequence }: Offer, verdicts: readonly Verdict[]): void {
@@ -545,7 +495,7 @@ export class ReceivingConnection implements LinkHandlers {
       if (notReady.retryable && sink.ready(0) === undefined) this.#holdAlone(notReady);
       throw notReady;
     }
-    if (this.#opensTooMuch(incoming)) {
+    if (this.#account?.mayBegin(incoming.frame.bytes) === false) {
       return receiving.reject(incoming, "storage", "too many large frames of this device are in progress", true);
     }
     // Also where it begins at 0: then what there was of it is not needed.
@@ -564,14 +514,6 @@ export class ReceivingConnection implements LinkHandlers {
     const detail = this.#refusalText(incoming.frame, writer);
     receiving.reject(incoming, writer, detail, false);
     this.#reportRejected(incoming.frame, writer, detail);
-  }
-
-  /** Temporary files of a key are bounded in all. What fits one message is not worth the sum. */
-  #opensTooMuch({ frame: { bytes } }: Incoming): boolean {
-    if (this.#account === undefined || bytes <= payloadBytesMax) return false;
-    let openBytes = 0;
-    for (const connection of this.#account.connections) openBytes += connection.openBytes;
-    return openBytes > 0 && openBytes + bytes > keyOpenBytesMax;
   }
 
   #settle(incoming: Incoming): Settle {
@@ -682,7 +624,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   release(): void {
     if (this.#receiving === undefined || this.session === undefined || this.#closing) return;
-    if (this.#heldTold && this.#lacking === undefined) this.#receiving.resume();
+    if (this.#heldTold && this.#loneHold.reason === undefined) this.#receiving.resume();
     this.#heldTold = false;
     this.#answers.askAgain();
     this.#pump();
@@ -744,18 +686,18 @@ export class ReceivingConnection implements LinkHandlers {
   #drop(reason: string): void {
     this.#reportLost(reason);
     this.#closing = true;
-    this.#leaveAccount();
+    this.#account?.leave(this);
     this.#link?.close();
   }
 
   #lastWord(): void {
     this.#closing = true;
-    this.#leaveAccount();
+    this.#account?.leave(this);
     this.#abortFrames();
     this.#deadline.clear();
     if (this.#paused) this.#link?.resume();
     // A stranger with a key is not waited for.
-    this.#clock.after(this.#key !== undefined && this.session === undefined ? lingerMs : lastWordMs, () =>
+    this.#clock.after(this.key !== undefined && this.session === undefined ? lingerMs : lastWordMs, () =>
       this.#link?.close(),
     );
     this.#finishOutput();
@@ -772,6 +714,7 @@ export class ReceivingConnection implements LinkHandlers {
 
   #abortFrames(): void {
     this.#answers.close();
+    this.#loneHold.end();
     const receiving = this.#receiving;
     if (receiving === undefined) return;
     for (const incoming of receiving.openFrames()) {
@@ -880,11 +823,6 @@ export class ReceivingConnection implements LinkHandlers {
 function busyError(connectionsMax: number): ProtocolError {
   const text = `${connectionsMax} connections are open (--max-connections, or the files the system allows)`;
   return new ProtocolError(ProtocolCode.busy, text);
-}
-
-/** Without the port, which is another for each connection. */
-function hostOf(peer: string): string {
-  return peer.slice(0, peer.lastIndexOf(":"));
 }
 
 /** A gap or an end could not be recorded: the sender says it again on its next connection. */

@@ -408,5 +408,7 @@ test("a crowd is three lines and a sum each minute", () => {
 test("plain links are none of a receiver with keys", () => {
   const { connect } = open();
   const peer = connect(undefined);
-  expect(() => peer.handlers.data(concat(encoded((w) => w.hello(anyHello))))).toThrow("no plain links");
+  expect(() => peer.handlers.data(concat(encoded((w) => w.hello(anyHello))))).toThrow(
+    "all links of a receiver are plain, or none",
+  );
 });

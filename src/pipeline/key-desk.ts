@@ -1,0 +1,93 @@
+/**
+ * Peers that have proven a key, at a receiver that knows what keys may do: who may send, as whom, and what all
+ * connections of a key have together. wire/PROTOCOL.md section 11. What a peer says of itself is weighed against what
+ * is known of its key.
+ */
+import { parseAddress } from "../address.ts";
+import { ProtocolCode, ProtocolError } from "../errors.ts";
+import type { ReceiverEvent } from "../events.ts";
+import type { Admission, Clock, Grant, ProvenKey, ReceiverTrust } from "../ports.ts";
+import type { Admitted, HelloEvent } from "../protocols/receiver-session.ts";
+import { JoinLimit } from "./join-limit.ts";
+import { KeyAccount, type KeyedConnection } from "./key-account.ts";
+
+export type Granted = { readonly device: string; readonly grant: Grant };
+
+export interface KeyDeskOptions {
+  readonly trust: ReceiverTrust;
+  readonly clock: Pick<Clock, "nowMs">;
+  /** Addresses say who somebody is. */
+  readonly perAddress: boolean;
+  readonly onEvent: (event: ReceiverEvent) => void;
+  /** The grant of a key is gone, or has become another: its connections have to end. */
+  readonly onLost: (fingerprint: string, gone: boolean) => void;
+}
+
+export class KeyDesk {
+  readonly #options: KeyDeskOptions;
+  readonly #joins: JoinLimit;
+  /** Of keys that have, or had, a connection: at most as many as there are grants. */
+  readonly #accounts = new Map<string, KeyAccount>();
+
+  constructor(options: KeyDeskOptions) {
+    this.#options = options;
+    const { trust, perAddress, onLost } = options;
+    this.#joins = new JoinLimit(perAddress);
+    trust.watch((fingerprint) => {
+      const gone = trust.grantOf(fingerprint) === undefined;
+      if (gone) this.#accounts.delete(fingerprint);
+      onLost(fingerprint, gone);
+    });
+  }
+
+  /** Throws ProtocolError, or rejects with it. A promise only where an invitation is taken up. */
+  admit(peer: string, { fingerprint, exporter }: ProvenKey, hello: HelloEvent): Granted | Promise<Granted> {
+    const { trust, clock } = this.#options;
+    const { device, proof, via = [] } = hello;
+    if (via.length > 0) refuse("this version takes no frames that came through another receiver");
+    if (proof === undefined || proof.length === 0) return granted(trust.admit(fingerprint, device));
+    const host = parseAddress(peer)?.host ?? "";
+    if (!this.#joins.take(host, clock.nowMs())) {
+      throw new ProtocolError(ProtocolCode.busy, "too many joins have failed: in a minute they are looked at again");
+    }
+    if (device !== "") refuse(`who joins is told its name, and ${fingerprint} says that it is ${device}`);
+    return trust.join({ proof, exporter, fingerprint }).then((admission) => {
+      if (admission.refused === undefined) this.#joins.succeeded(host);
+      return granted(admission);
+    });
+  }
+
+  /** The connection is one of its key's from now on, until it leaves the account. Throws ProtocolError. */
+  enter(
+    connection: KeyedConnection,
+    key: string,
+    { device, grant }: Granted,
+  ): { readonly account: KeyAccount; readonly admitted: Admitted } {
+    const { trust, clock, onEvent } = this.#options;
+    let account = this.#accounts.get(key);
+    if (account === undefined) this.#accounts.set(key, (account = new KeyAccount(clock)));
+    account.enter(connection, grant);
+    for (const { peer } of account.connections) {
+      if (hostOf(peer) === hostOf(connection.peer)) continue;
+      onEvent({ event: "key-shared", device, key, peers: [peer, connection.peer] });
+      break;
+    }
+    const entered = account;
+    const sourceProblem = (source: string): string | undefined => entered.sourceProblem(source, grant);
+    return { account, admitted: { device, pins: trust.pins, sourceProblem } };
+  }
+}
+
+function granted(admission: Admission): Granted {
+  if (admission.refused !== undefined) refuse(admission.refused);
+  return admission;
+}
+
+function refuse(text: string): never {
+  throw new ProtocolError(ProtocolCode.unauthorized, text);
+}
+
+/** Without the port, which is another for each connection. */
+function hostOf(peer: string): string {
+  return peer.slice(0, peer.lastIndexOf(":"));
+}
