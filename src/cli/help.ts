@@ -43,8 +43,8 @@ environment
   command line wins. Variables for another mode are ignored. NO_COLOR=1: no colours.
 
 signals
-  The first SIGINT (ctrl-c) or SIGTERM finishes what is in hand and says what is left; the second
-  exits at once.
+  The first SIGINT (ctrl-c), SIGTERM or SIGHUP finishes what is in hand and says what is left; the
+  second exits at once. SIGHUP means nothing where it was ignored at the start (nohup).
 
 exit status
   0    every frame acknowledged
@@ -55,7 +55,7 @@ exit status
        known gaps
   5    gave up after --retry-for
   6    --verify found frames that are missing, changed, unknown or unaccounted
-  130  ended by a second SIGINT; 143: by a second SIGTERM
+  130  ended by a second SIGINT; 143: by a second SIGTERM; 129: by a second SIGHUP
 `;
 }
 

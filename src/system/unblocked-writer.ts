@@ -65,7 +65,7 @@ const pollOut = 4;
 
 export function askingWriter(descriptor: number): WriteNow {
   const write = plainWriter(descriptor);
-  const libc = openLibc({ poll: { args: ["ptr", "u64", "i32"], returns: "i32" } });
+  const libc = openLibc({ poll: { args: ["ptr", "u64", "i32"], returns: "i32" } }, ["linux", "darwin"]);
   if (libc === undefined) return write;
   // struct pollfd: int fd, short events, short revents. Handed over anew each time, so that it stays where it is.
   const request = new Uint8Array(8);

@@ -27,7 +27,7 @@ async function inTheMiddle(place: Place, words: readonly string[] = []) {
   return { dir, out, receiver, proxy, sender };
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   test(`${signal} at the sender: says what is left, status 4; the same command completes the run`, async () => {
     await using place = await openPlace();
     const { dir, out, receiver, sender } = await inTheMiddle(place);

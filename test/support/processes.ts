@@ -134,7 +134,7 @@ export class Running {
     return status;
   }
 
-  signal(signal: "SIGINT" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): void {
+  signal(signal: "SIGHUP" | "SIGINT" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): void {
     this.#process.kill(signal);
   }
 
