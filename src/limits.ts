@@ -171,6 +171,8 @@ export const strangersMax = 256;
 export const strangersShare = 8;
 /** Of them from one address, unless --per-address says otherwise: a site behind one address has some cameras. */
 export const strangersPerAddressDefault = 64;
+/** How long an invitation may be used, unless --for says otherwise: somebody walks over to the device. */
+export const invitationMsDefault = 600_000;
 /** Connections of one key and device at a time: one, the one that it replaces, and room for two programs. */
 export const keyConnectionsMax = 4;
 /** Sources of a device, unless its grant lists more. */

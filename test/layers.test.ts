@@ -59,15 +59,6 @@ const pureModules: Readonly<Record<string, readonly string[]>> = { "security/": 
 const unreachable: Readonly<Record<string, string>> = {
   "sinks/testing/memory-store.ts":
     "the store of the tests of everything above the sinks; it passes the same suite as the others",
-  ...Object.fromEntries(
-    ["grants", "key-file", "pins"].map((name) => [`security/${name}.ts`, "until the handshake is connected"]),
-  ),
-  ...Object.fromEntries(
-    ["devices-folder", "invite", "key-files", "receiver-trust", "sender-trust"]
-      .map((name) => `trust/${name}.ts`)
-      .concat("system/small-file.ts")
-      .map((path) => [path, "until the handshake is connected"]),
-  ),
 };
 
 /** Path below `src/`, and text. */

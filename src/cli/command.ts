@@ -5,7 +5,7 @@
 import { assert, UserError } from "../errors.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
-import type { OptionValues } from "./option-table.ts";
+import type { OptionKey, OptionValues } from "./option-table.ts";
 import { type Environment, type ParsedOptions, parseOptions, wordsBeforeEnd } from "./parsed-options.ts";
 import { formatAddress, isLoopback } from "../address.ts";
 
@@ -28,13 +28,22 @@ export interface ReceiveCommand {
   readonly port: number;
 }
 
+export interface InviteCommand {
+  readonly mode: "invite";
+  readonly values: OptionValues;
+  readonly device: string;
+  /** Where it finds the receiver. */
+  readonly address: string;
+  readonly key: string;
+}
+
 export interface VerifyCommand {
   readonly mode: "verify";
   readonly values: OptionValues;
   readonly directory: string;
 }
 
-export type Command = SendCommand | ReceiveCommand | VerifyCommand;
+export type Command = SendCommand | ReceiveCommand | InviteCommand | VerifyCommand;
 
 /** What the command line asks for. `help` and `version` win over everything else, so that they always answer. */
 export function parseArguments(words: readonly string[], env: Environment): Command | "help" | "version" {
@@ -47,6 +56,8 @@ export function parseArguments(words: readonly string[], env: Environment): Comm
       return sendCommand(options);
     case "receive":
       return receiveCommand(options);
+    case "invite":
+      return inviteCommand(options);
     case "verify":
       return verifyCommand(options);
   }
@@ -54,13 +65,14 @@ export function parseArguments(words: readonly string[], env: Environment): Comm
 
 function sendCommand(options: ParsedOptions): SendCommand {
   const { inputs, values, label } = options;
-  const { send, insecure } = values;
+  const { send, insecure, key, join } = values;
   assert(send !== undefined, "the mode is chosen by its option");
   const { host, port } = send;
-  if (!isLoopback(host) && !insecure) {
+  requireKeyFor(options, "join", "peer");
+  if (!isLoopback(host) && !insecure && key === undefined) {
     throw new UserError(`the connection to ${host} leaves this machine, and would not be encrypted`, [
+      "--key FILE proves and encrypts it; framepipe --invite at the receiver prints what to --join with",
       "--insecure sends over plain TCP all the same: for a network you trust, or inside a tunnel",
-      `encrypted: ssh -N -L ${port}:localhost:${port} ${host}, and then --send localhost:${port}`,
     ]);
   }
   if (inputs.length === 0) {
@@ -68,10 +80,21 @@ function sendCommand(options: ParsedOptions): SendCommand {
       `name a directory: framepipe --send ${formatAddress(host, port)} visible=./vis`,
     ]);
   }
+  if (join === "-" && inputs.some((input) => input === "-" || input.endsWith("=-"))) {
+    throw new UserError(`${label("join")} - reads standard input, and so does an input`, [
+      "keep the invitation in a file: --join FILE",
+    ]);
+  }
   if (label("unchangedFor") !== undefined && !values.deleteSent) {
     throw new UserError(`${label("unchangedFor")} is for --delete-sent`, ["add --delete-sent, or leave it out"]);
   }
   return { mode: "send", values, host, port, inputs, streams: streamOptions(options) };
+}
+
+function requireKeyFor({ values, label }: ParsedOptions, ...keys: readonly OptionKey[]): void {
+  const given = keys.map(label).find((one) => one !== undefined);
+  if (given === undefined || values.key !== undefined) return;
+  throw new UserError(`${given} is for --key`, ["add --key FILE, this end's key: it is made if it is not there"]);
 }
 
 const streamKeys = ["format", "captured", "name", "whenBehind", "spool", "spoolLimit"] as const;
@@ -112,8 +135,9 @@ function streamOptions({ values, label }: ParsedOptions): StreamInputOptions {
 }
 
 function receiveCommand(options: ParsedOptions): ReceiveCommand {
-  const { inputs, values } = options;
-  const { out } = values;
+  const { inputs, values, label } = options;
+  const { out, key, layout } = values;
+  requireKeyFor(options, "perAddress");
   const { host, port } = listenAddress(options);
   if (inputs.length > 0) {
     const hint = out.length === 0 ? `the destination is an option: --out ${inputs[0]}` : "inputs are for --send";
@@ -126,18 +150,42 @@ function receiveCommand(options: ParsedOptions): ReceiveCommand {
       "or to count and discard: --out /dev/null",
     ]);
   }
+  if (key !== undefined && layout !== undefined && !layout.startsWith("{device}/")) {
+    throw new UserError(`${label("layout")}: with a key it begins with {device}/, found ${layout}`, [
+      "each device writes into a directory of its own: --layout '{device}/{date}/{name}'",
+    ]);
+  }
   return { mode: "receive", values, host, port };
 }
 
-function listenAddress({ values: { receive, insecure } }: ParsedOptions): Pick<ReceiveCommand, "host" | "port"> {
+function listenAddress({ values: { receive, insecure, key } }: ParsedOptions): Pick<ReceiveCommand, "host" | "port"> {
   assert(receive !== undefined, "the mode is chosen by its option");
   const { host, port } = receive;
-  if (host === undefined) return { host: insecure ? undefined : "127.0.0.1", port };
-  if (isLoopback(host) || insecure) return { host, port };
+  const isOpen = insecure || key !== undefined;
+  if (host === undefined) return { host: isOpen ? undefined : "127.0.0.1", port };
+  if (isLoopback(host) || isOpen) return { host, port };
   throw new UserError(`${host} can be reached from other machines, and connections would not be encrypted`, [
+    "--key FILE lets in only who proves a key, and encrypts",
     "--insecure accepts plain TCP all the same: for a network you trust, or inside a tunnel",
     `on this machine only: --receive ${port}`,
   ]);
+}
+
+function inviteCommand({ inputs, values, label }: ParsedOptions): InviteCommand {
+  const { invite, key } = values;
+  assert(invite !== undefined, "the mode is chosen by its option");
+  if (inputs.length > 0) {
+    throw new UserError(`unexpected argument: ${inputs[0]}`, [
+      "one device at a time: framepipe --invite once for each",
+    ]);
+  }
+  if (key === undefined) {
+    throw new UserError(`${label("invite")} needs the receiver's --key FILE`, [
+      "the one that the receiver is started with, on the same machine",
+    ]);
+  }
+  const { device, host, port } = invite;
+  return { mode: "invite", values, device, address: formatAddress(host, port), key };
 }
 
 function verifyCommand({ inputs, values }: ParsedOptions): VerifyCommand {

@@ -1,7 +1,8 @@
 /** The text of `--help`: written by hand, but for the options, which come from their table. */
 import { Help, type Option } from "@commander-js/extra-typings";
 import { temporaryEnds } from "../sources/files/temporary-names.ts";
-import { makeOption, optionKeys, usage } from "./option-table.ts";
+import { makeOption, usage } from "./make-option.ts";
+import { optionKeys } from "./option-table.ts";
 import { inputVariable } from "./parsed-options.ts";
 import { version } from "./version.ts";
 
@@ -15,8 +16,13 @@ usage
   ${usage[0]}   be the sender
   ${usage[1]}      be the receiver
   ${usage[2]}                          check a stored directory against its catalogue
+  ${usage[3]}   let a new device in: print an invitation
 
 examples
+  framepipe --receive 8000 --out captures --key recorder.key
+  framepipe --invite rig-7@recorder:8000 --key recorder.key > invitation
+  framepipe --send recorder:8000 --key rig-7.key --join invitation visible=./vis infrared=./ir
+or on one machine, without keys
   framepipe --receive 8000 --out captures
   framepipe --send localhost:8000 visible=./vis infrared=./ir
   ffmpeg -i /dev/video0 -c:v mjpeg -f image2pipe - | framepipe --send localhost:8000 visible=-

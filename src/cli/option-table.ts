@@ -2,14 +2,14 @@
  * Every option, once: the command line, the environment and the help are made from this table, and so is whatever else
  * has to know them all. The key is the flag's name: `maxFrame` is `--max-frame` and `FRAMEPIPE_MAX_FRAME`.
  */
-import { Option } from "@commander-js/extra-typings";
-import { UserError } from "../errors.ts";
 import {
   connectionsMaxDefault,
   frameBytesCeiling,
   frameBytesMaxDefault,
+  invitationMsDefault,
   minFreeBytesDefault,
   spoolBytesMaxDefault,
+  strangersPerAddressDefault,
 } from "../limits.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
 import type { SyncMode } from "../sinks/store/sync-mode.ts";
@@ -17,10 +17,11 @@ import type { StreamInputOptions } from "../sources/open-source.ts";
 import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
+import { type Invitee, invitee, publicKey, strangerCount } from "./option-values.ts";
 import { capturedHint, compareHint, syncHint, whenBehindHint } from "./option-values.ts";
 import type { Address } from "../address.ts";
 
-export const modes = ["receive", "send", "verify"] as const;
+export const modes = ["receive", "send", "invite", "verify"] as const;
 export type Mode = (typeof modes)[number];
 
 type Switch =
@@ -30,11 +31,12 @@ type Switch =
 export type OptionValues = Readonly<
   Record<Switch, boolean> &
     Record<"include" | "exclude" | "out", readonly string[]> &
-    Record<"device" | "spool" | "layout" | "verify", string | undefined> &
-    Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections", number> &
+    Record<"device" | "spool" | "layout" | "verify" | "key" | "join" | "peer", string | undefined> &
+    Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections" | "perAddress" | "for", number> &
     Record<"maxRate" | "fps" | "retryFor" | "unchangedFor", number | undefined> & {
       send: Peer | undefined;
       receive: Address | undefined;
+      invite: Invitee | undefined;
       format: StreamInputOptions["formats"];
       captured: "auto" | StreamInputOptions["captured"];
       name: string;
@@ -79,7 +81,11 @@ const ownPace = { lockstep: "it has one order and its own pace" };
 export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } = {
   ...only(["send"], {
     send: { takes: ["HOST:PORT", peerAddress], help: "where the receiver listens; [IPV6]:PORT" },
-    device: { takes: ["NAME", deviceName], defaultText: "the host name", help: "who is sending" },
+    device: {
+      takes: ["NAME", deviceName],
+      defaultText: "the host name; with --key what the receiver calls it",
+      help: "who is sending",
+    },
     include: {
       takes: ["GLOB", plainText],
       repeatable: true,
@@ -154,11 +160,22 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "how long to try when the receiver is not there",
     },
     lockstep: { help: "speak the stop-and-wait text protocol of an old receiver" },
+    join: {
+      takes: ["FILE", plainText],
+      help:
+        "with --key: an invitation, for the first start; - is standard input. Passed over once the key knows its " +
+        "receiver",
+    },
+    peer: {
+      takes: ["fp1…", publicKey],
+      defaultText: "known from the invitation",
+      help: "with --key: the receiver's public key, for scripts",
+    },
   }),
   ...only(["receive"], {
     receive: {
       takes: ["[HOST:]PORT", listenAddress],
-      help: "where to listen; port 0: any free one. Without HOST: 127.0.0.1, with --insecure every interface",
+      help: "where to listen; port 0: any free one. Without HOST: 127.0.0.1, with --key or --insecure every interface",
     },
     out: {
       takes: ["DEST", plainText],
@@ -186,6 +203,11 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       ...size(0, Number.MAX_SAFE_INTEGER, minFreeBytesDefault),
       help: "with less free disk than this, wait for space",
     },
+    perAddress: {
+      takes: ["N", strangerCount],
+      default: strangersPerAddressDefault,
+      help: "with --key: connections of one address that were not let in yet; 0: any number, behind a balancer",
+    },
     once: { help: "exit when the first session has ended" },
   }),
   ...only(["send", "receive"], {
@@ -194,6 +216,28 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "largest frame that is sent or accepted; a larger one is named and left out",
     },
     insecure: { help: "allow plain TCP to or from other machines" },
+  }),
+  ...only(["send", "receive", "invite"], {
+    key: {
+      takes: ["FILE", plainText],
+      conflicts: {
+        insecure: "with a key, every connection is proven and encrypted",
+        lockstep: "an old receiver has no key",
+      },
+      help: "this end's key, made if it is not there: TLS 1.3, and both ends prove who they are",
+    },
+  }),
+  ...only(["invite"], {
+    invite: {
+      takes: ["DEVICE@HOST:PORT", invitee],
+      help: "print an invitation, which lets one new device send to the receiver with this --key, once",
+    },
+    for: {
+      takes: ["DURATION", duration],
+      default: invitationMsDefault,
+      defaultText: "10m",
+      help: "how long the invitation may be used",
+    },
   }),
   ...only(["verify"], {
     verify: { takes: ["DIR", plainText], help: "name the frames that are missing, changed, unknown or never came" },
@@ -225,42 +269,3 @@ export function flagOf(key: string): string {
 export function variableOf(flag: string): string {
   return `FRAMEPIPE_${flag.slice(2).toUpperCase().replaceAll("-", "_")}`;
 }
-
-const groups: Readonly<Record<Mode, string>> = { send: "sender", receive: "receiver", verify: "verify" };
-
-/** The option as commander wants it. `env` and `conflicts` are for whoever explains it: see `parsed-options.ts`. */
-export function makeOption(key: OptionKey): Option {
-  const entry = entryOf(key);
-  const { short, takes, conflicts = {}, repeatable } = entry;
-  const flag = flagOf(key);
-  const flags = `${short === undefined ? "" : `${short}, `}${flag}${takes === undefined ? "" : ` <${takes[0]}>`}`;
-  const option = new Option(flags, entry.help).helpGroup(
-    entry.modes === modes ? "all modes" : entry.modes.map((mode) => groups[mode]).join(" and "),
-  );
-  // Brackets within a placeholder do not make the value optional.
-  option.optional = false;
-  option.conflicts(Object.keys(conflicts));
-  if (entry.typedOnly !== true) option.env(variableOf(flag));
-  if (takes === undefined) return option.default(false);
-  const [, parse] = takes;
-  if (parse.choices !== undefined) option.choices(parse.choices);
-  option.argParser((text, before: unknown) => {
-    const one = parse({ text: present(flag, text), label: flag });
-    return repeatable === true ? [...(before as unknown[]), one] : one;
-  });
-  return option.default(repeatable === true ? [] : entry.default, entry.defaultText);
-}
-
-/** Commander takes whatever follows. A forgotten value must not swallow the next option. */
-function present(flag: string, text: string): string {
-  if (text !== "" && !text.startsWith("--")) return text;
-  throw new UserError(`${flag} needs a value, found ${text === "" ? "an empty one" : text}`, [helpHint]);
-}
-
-export const usage = [
-  "framepipe --send HOST:PORT [SOURCE=]INPUT ...",
-  "framepipe --receive [HOST:]PORT --out DEST",
-  "framepipe --verify DIR",
-] as const;
-
-export const helpHint = "framepipe --help lists the options and shows examples";

@@ -5,6 +5,7 @@
 import { type Address, parseAddress } from "../address.ts";
 import { UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
+import { hashOfFingerprint } from "../security/fingerprint.ts";
 import { sizeText } from "../size-text.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { pictureFormats } from "../splitters/splitter.ts";
@@ -89,6 +90,36 @@ export function framesPerSecond({ text, label }: RawValue): number {
   throw new UserError(`${label}: not a number of frames per second: ${text}`, ["for example 30 or 0.5"]);
 }
 
+export interface Invitee extends Peer {
+  readonly device: string;
+}
+
+/** `DEVICE@HOST:PORT`. */
+export function invitee({ text, label }: RawValue): Invitee {
+  const at = text.lastIndexOf("@");
+  const example = "the device, and where it finds this receiver: rig-7@recorder:8000";
+  if (at < 1) throw new UserError(`${label}: no device in ${text}`, [example]);
+  const device = text.slice(0, at);
+  const problem = nameProblem(device);
+  if (problem !== undefined) throw new UserError(`${label}: ${problem} in ${JSON.stringify(device)}`, [example]);
+  return { ...reachable({ text: text.slice(at + 1), label }, `${device}@`), device };
+}
+
+/** A fingerprint. */
+export function publicKey({ text, label }: RawValue): string {
+  if (hashOfFingerprint(text) !== undefined) return text;
+  throw new UserError(`${label}: not a public key, or mistyped: ${text}`, [
+    "fp1 and 58 letters and digits, as the receiver says when it makes its key",
+  ]);
+}
+
+/** How many strangers, 0 for any number. */
+export function strangerCount({ text, label }: RawValue): number {
+  const count = parseCount(text);
+  if (count !== undefined) return count;
+  throw new UserError(`${label}: not a number of connections: ${text}`, ["a whole number; 0: any, behind a balancer"]);
+}
+
 export function connectionCount({ text, label }: RawValue): number {
   const count = parseCount(text);
   if (count !== undefined && count > 0) return count;
@@ -141,10 +172,15 @@ export interface Peer {
 
 /** Where to connect to. */
 export function peerAddress(raw: RawValue): Peer {
+  return reachable(raw, `${raw.label.startsWith("--") ? `${raw.label} ` : ""}`);
+}
+
+/** `before` is what stands before the address where it is typed. */
+function reachable(raw: RawValue, before: string): Peer {
   const { host, port } = address(raw, peerExamples);
   if (host === undefined) {
     throw new UserError(`${raw.label}: no host in ${raw.text}`, [
-      `on this machine: --send localhost:${port}`,
+      `on this machine: ${before}localhost:${port}`,
       peerExamples,
     ]);
   }

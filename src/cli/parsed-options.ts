@@ -5,8 +5,9 @@
  */
 import { Command as CommandLine, CommanderError } from "@commander-js/extra-typings";
 import { UserError } from "../errors.ts";
-import { entryOf, flagOf, helpHint, makeOption, type Mode, modes } from "./option-table.ts";
-import { type OptionKey, optionKeys, type OptionValues, usage, variableOf } from "./option-table.ts";
+import { helpHint, listed, makeOption, usage } from "./make-option.ts";
+import { entryOf, flagOf, type Mode, modes } from "./option-table.ts";
+import { type OptionKey, optionKeys, type OptionValues, variableOf } from "./option-table.ts";
 import { parseSwitch } from "../quantities.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -24,8 +25,8 @@ export interface ParsedOptions {
 /** Inputs are no option, but a service without a wrapper has them, too. */
 export const inputVariable = "FRAMEPIPE_INPUT";
 
-/** Planned. They are refused as variables as well: to pass over `FRAMEPIPE_KEY` would be worse than to stop. */
-export const laterOptions: readonly string[] = ["--key", "--peer", "--join", "--http"];
+/** Planned. They are refused as variables as well: to pass over what was asked for would be worse than to stop. */
+export const laterOptions: readonly string[] = ["--http"];
 
 /** Throws UserError for whatever cannot be meant. */
 export function parseOptions(words: readonly string[], env: Environment): ParsedOptions {
@@ -80,11 +81,16 @@ function unknownOption(word: string, mode: Mode | undefined): UserError {
   if (mode === undefined || owners.includes(mode)) {
     return new UserError(`${flag} takes no value`, [`write ${flag} alone`]);
   }
-  const owner = owners.map((one) => modeNames[one]).join(" and ");
+  const owner = listed(owners.map((one) => modeNames[one]));
   return new UserError(`${flag} is an option of ${owner}, and this is ${modeNames[mode]}`, [helpHint]);
 }
 
-const modeNames: Readonly<Record<Mode, string>> = { send: "the sender", receive: "the receiver", verify: "--verify" };
+const modeNames: Readonly<Record<Mode, string>> = {
+  send: "the sender",
+  receive: "the receiver",
+  invite: "--invite",
+  verify: "--verify",
+};
 
 /** Commander compares, and gives the result in its message only. */
 function similarFlags(flag: string): string | undefined {
@@ -117,7 +123,7 @@ function chooseMode(words: readonly string[], env: Environment): Mode {
   if (mode === undefined) {
     // A mode that is spelled wrongly is none.
     split(commandLine(optionKeys), words, undefined);
-    throw new UserError("nothing to do: none of --send, --receive and --verify", usage);
+    throw new UserError("nothing to do: none of --send, --receive, --verify and --invite", usage);
   }
   if (second === undefined) return mode;
   if (mode === second) throw new UserError(`${labelOf(mode)} is given twice`, ["start framepipe once for each"]);

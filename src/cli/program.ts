@@ -60,6 +60,8 @@ async function runCommand(command: Command, shell: Shell): Promise<ExitStatus> {
       return (await import("./send.ts")).send(command, shell);
     case "receive":
       return (await import("./receive.ts")).receive(command, shell);
+    case "invite":
+      return (await import("./invite.ts")).invite(command, shell);
     case "verify":
       return (await import("./verify.ts")).verify(command, shell);
   }

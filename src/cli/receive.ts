@@ -2,20 +2,24 @@
 import { networkInterfaces } from "node:os";
 import { type ExitStatus, UserError } from "../errors.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
+import type { ReceiverTrust } from "../ports.ts";
 import { openSinks } from "../sinks/open-sink.ts";
 import { isTerminal } from "../system/standard-streams.ts";
+import { systemClock } from "../system/system-clock.ts";
 import type { ReceiveCommand } from "./command.ts";
 import { describeReceiverEvent } from "./messages.ts";
 import { Progress, standingOfOrigin } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeReceived } from "./summary.ts";
+import type { Terminal } from "./terminal.ts";
+import { describeTrustEvent } from "./trust.ts";
 import { programName } from "./version.ts";
 
 /** Resolves when the receiver has stopped. Throws UserError for what cannot even be started. */
 export async function receive(command: ReceiveCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
   const { values, port } = command;
-  const { out, layout, sync, maxFrame: frameBytesMax, minFree: minFreeBytes } = values;
+  const { out, layout, sync, key, maxFrame: frameBytesMax, minFree: minFreeBytes } = values;
   // A receiver runs for months: what is hot is worth compiling, which the executable puts off (scripts/build.ts).
   Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
@@ -32,7 +36,9 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
+  let trust: ReceiverTrust | undefined;
   try {
+    if (key !== undefined) trust = await openTrust(key, port, terminal);
     started = runReceiver({
       hostname: command.host ?? everyInterface(),
       port,
@@ -41,6 +47,8 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       agent: programName,
       frameBytesMax,
       connectionsMax: values.maxConnections,
+      trust,
+      perAddressMax: values.perAddress,
       once: values.once,
       eachFrame: values.json && values.verbose,
       onEvent: (event) => terminal.report(describeReceiverEvent(event)),
@@ -48,6 +56,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   } catch (error) {
     // From here on the run disposes of it.
     sink.dispose();
+    trust?.dispose();
     ignoreSignals();
     throw error;
   }
@@ -66,6 +75,20 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   if (result.error instanceof UserError) terminal.error(result.error.message, result.error.hints);
   else if (result.error !== undefined) terminal.error(result.error.message);
   return result.status;
+}
+
+/** Loaded only where there is a key. Throws UserError. */
+async function openTrust(keyPath: string, port: number, terminal: Terminal): Promise<ReceiverTrust> {
+  const [{ openReceiverTrust }, { watchFolder }] = await Promise.all([
+    import("../trust/receiver-trust.ts"),
+    import("../system/watch-folder.ts"),
+  ]);
+  return openReceiverTrust({
+    keyPath,
+    clock: systemClock,
+    watch: watchFolder,
+    onEvent: (event) => terminal.report(describeTrustEvent(event, { key: keyPath, port })),
+  });
 }
 
 /** `::` also takes IPv4, but cannot be had where the system has no IPv6. */

@@ -4,6 +4,7 @@ import { isAbsolute, join } from "node:path";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { restMsDefault } from "../limits.ts";
 import { nameProblem } from "../names.ts";
+import type { SenderTrust } from "../ports.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
 import { ChecksumMemory } from "../sources/files/checksum-memory.ts";
 import { openSources } from "../sources/open-source.ts";
@@ -15,14 +16,16 @@ import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { describeSent } from "./summary.ts";
 import { formatAddress } from "../address.ts";
+import { describeTrustEvent } from "./trust.ts";
 import { programName } from "./version.ts";
 
 /** Resolves when the run is over. Throws UserError for what cannot even be started. */
 export async function send(command: SendCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
   const { values, host, port } = command;
-  const { order, lockstep } = values;
-  const device = values.device ?? defaultDevice();
+  const { order, lockstep, key } = values;
+  const trust = key === undefined ? undefined : await openTrust(key, command, shell);
+  const device = values.device ?? (trust === undefined ? defaultDevice() : "");
   // Frames that nobody could list do not show in the sender's totals.
   let unlisted = false;
   const memory = new ChecksumMemory({
@@ -58,6 +61,8 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     host,
     port,
     device,
+    trust,
+    goesOn: goOn,
     agent: programName,
     sources,
     order,
@@ -100,6 +105,19 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   reportEnd(result, command, shell);
   const incomplete = unlisted || failures.length > 0 || result.unsettledFrames > 0;
   return result.status === ExitStatus.ok && incomplete ? ExitStatus.incomplete : result.status;
+}
+
+/** Loaded only where there is a key. Throws UserError. */
+async function openTrust(keyPath: string, { values, host, port }: SendCommand, shell: Shell): Promise<SenderTrust> {
+  const { openSenderTrust } = await import("../trust/sender-trust.ts");
+  const { join: invitation, peer } = values;
+  return openSenderTrust({
+    keyPath,
+    address: formatAddress(host, port),
+    join: invitation,
+    peer,
+    onEvent: (event) => shell.terminal.report(describeTrustEvent(event, { key: keyPath })),
+  });
 }
 
 function reportEnd({ error }: SenderResult, { host, port }: SendCommand, { terminal }: Shell): void {

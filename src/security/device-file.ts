@@ -13,7 +13,7 @@ import { nameProblem } from "../names.ts";
 import type { Grant } from "../ports.ts";
 import { parseRate, parseSize } from "../quantities.ts";
 import { FormatError } from "./format-error.ts";
-import { hashOfFingerprint } from "./key-pair.ts";
+import { hashOfFingerprint } from "./fingerprint.ts";
 
 export const deviceFileEnd = ".device";
 /** So that name, key and ending fit a file name of 255 bytes. */

@@ -5,7 +5,7 @@
 import type { Admission, Grant } from "../ports.ts";
 import { matchesDevice, parseDeviceFile, parseDeviceFileName } from "./device-file.ts";
 import { FormatError } from "./format-error.ts";
-import { hashOfFingerprint } from "./key-pair.ts";
+import { hashOfFingerprint } from "./fingerprint.ts";
 
 /** The file in the devices folder that lists revoked keys. */
 export const revokedFileName = "revoked";

@@ -13,14 +13,8 @@ import { pinsMax } from "../limits.ts";
 import { decodeBech32, encodeBech32 } from "./bech32.ts";
 import { deviceNameProblem, deviceWords, encodeWord, parseDeviceFile } from "./device-file.ts";
 import { FormatError } from "./format-error.ts";
-import {
-  fingerprintFromHash,
-  hashOfFingerprint,
-  type KeyPair,
-  keyPairFromSeed,
-  rawPublicKey,
-  sha256,
-} from "./key-pair.ts";
+import { fingerprintFromHash, hashOfFingerprint } from "./fingerprint.ts";
+import { type KeyPair, keyPairFromSeed, rawPublicKey, sha256 } from "./key-pair.ts";
 
 export const invitationSecretBytes = 16;
 export const inviteFileEnd = ".invite";

@@ -12,7 +12,8 @@ import { formatAddress, parseAddress } from "../address.ts";
 import { pinsMax } from "../limits.ts";
 import { decodeBech32, encodeBech32 } from "./bech32.ts";
 import { FormatError } from "./format-error.ts";
-import { hashOfFingerprint, seedBytes } from "./key-pair.ts";
+import { hashOfFingerprint } from "./fingerprint.ts";
+import { seedBytes } from "./key-pair.ts";
 
 const seedPrefix = "framepipe-key-";
 

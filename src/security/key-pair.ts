@@ -4,14 +4,12 @@
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { assert } from "../errors.ts";
-import { decodeBech32, encodeBech32 } from "./bech32.ts";
+import { fingerprintFromHash } from "./fingerprint.ts";
 
 export const seedBytes = 32;
 /** Of a public key as certificates carry it. */
 export const spkiBytes = 44;
 
-const fingerprintPrefix = "fp";
-const hashBytes = 32;
 /** What stands before the 32 bytes of a seed (PKCS 8) and of a public key (SPKI), both RFC 8410. */
 const seedHead = Uint8Array.fromHex("302e020100300506032b657004220420");
 const publicKeyHead = Uint8Array.fromHex("302a300506032b6570032100");
@@ -38,17 +36,7 @@ export function spkiHash(spki: Uint8Array): Uint8Array {
 }
 
 export function fingerprintOf(spki: Uint8Array): string {
-  return encodeBech32(fingerprintPrefix, spkiHash(spki));
-}
-
-export function fingerprintFromHash(hash: Uint8Array): string {
-  return encodeBech32(fingerprintPrefix, hash);
-}
-
-/** The SHA-256 that a fingerprint stands for. Undefined: it is none, or mistyped. Only small letters are taken. */
-export function hashOfFingerprint(text: string): Uint8Array | undefined {
-  const hash = text === text.toLowerCase() ? decodeBech32(fingerprintPrefix, text) : undefined;
-  return hash?.length === hashBytes ? hash : undefined;
+  return fingerprintFromHash(spkiHash(spki));
 }
 
 /** The 32 bytes of a public key within its SPKI, which is this and a fixed head. */

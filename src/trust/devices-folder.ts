@@ -50,9 +50,12 @@ export class DevicesFolder {
   readonly #files = new Map<string, Content>();
   /** What was seen last and differs from it: the state, or that it is gone, and since when. */
   readonly #pending = new Map<string, { readonly state: string | undefined; readonly sinceMs: number }>();
+  /** The grants are not those of the files yet. */
+  #changed = false;
   #grants = new Grants([]);
   #trouble: string | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
+  #lookedEntries = "";
   #cancelLook: (() => void) | undefined;
   #unwatch: (() => void) | undefined;
   /** Which folder is watched. */
@@ -74,9 +77,19 @@ export class DevicesFolder {
     return this.#trouble;
   }
 
-  /** For somebody who has no grant: looks, unless that was done just now. */
+  /** For somebody who has no grant: looks, unless that was done just now and no file came or went since. */
   lookAgain(): void {
-    if (this.#options.clock.nowMs() - this.#lookedMs >= agreeMs) this.look();
+    if (this.#options.clock.nowMs() - this.#lookedMs >= agreeMs || this.#entries() !== this.#lookedEntries) this.look();
+  }
+
+  /** Changes with each file that comes or goes. */
+  #entries(): string {
+    try {
+      const status = statSync(this.#options.path, { throwIfNoEntry: false });
+      return status === undefined ? "" : `${status.dev} ${status.ino} ${status.mtimeMs}`;
+    } catch (error) {
+      return errorCode(error);
+    }
   }
 
   look(): void {
@@ -84,7 +97,10 @@ export class DevicesFolder {
     this.#lookedMs = this.#options.clock.nowMs();
     this.#soon = false;
     try {
-      if (this.#takeIn(this.#list())) this.#rebuild();
+      this.#lookedEntries = this.#entries();
+      this.#takeIn(this.#list());
+      if (this.#changed) this.#rebuild();
+      this.#changed = false;
       this.#setTrouble(undefined);
     } catch (error) {
       // The last grants stay: a disk that fails for a moment must not stop five hundred cameras.
@@ -118,18 +134,14 @@ export class DevicesFolder {
     }
     for (const name of names) {
       if (name !== revokedFileName && (!name.endsWith(deviceFileEnd) || name.startsWith("."))) continue;
-      // Through links: a configuration that is mounted may consist of them.
-      const status = statSync(join(path, name), { throwIfNoEntry: false });
-      if (status === undefined) continue;
-      found.set(name, `${status.ino} ${status.size} ${status.mtimeMs} ${status.ctimeMs}`);
+      const state = stateOf(join(path, name));
+      if (state !== undefined) found.set(name, state);
     }
     return found;
   }
 
-  /** Whether something else counts now. */
-  #takeIn(found: ReadonlyMap<string, string>): boolean {
+  #takeIn(found: ReadonlyMap<string, string>): void {
     const names = new Set([...found.keys(), ...this.#files.keys(), ...this.#pending.keys()]);
-    let changed = false;
     for (const name of names) {
       const state = found.get(name);
       const counts = this.#files.get(name);
@@ -138,10 +150,9 @@ export class DevicesFolder {
         this.#pending.delete(name);
         if (state === undefined) this.#files.delete(name);
         else this.#files.set(name, this.#read(name, state));
-        changed = true;
+        this.#changed = true;
       }
     }
-    return changed;
   }
 
   /** Whether an earlier look saw the same. */
@@ -168,8 +179,8 @@ export class DevicesFolder {
       const cutOff = name === revokedFileName && !text.endsWith("\n");
       return { state, text: cutOff ? `${this.#textOf(name)}\n${text}` : text };
     } catch (error) {
-      // Without a list of revoked keys, or without file handles, nothing is known: then the last grants stay.
-      if (name === revokedFileName || isExhaustion(error)) throw error;
+      // Without the list of revoked keys nothing is known.
+      if (name === revokedFileName || isPassing(error)) throw error;
       return { state, text: new FormatError(describe(error, { EFBIG: "it is too large", EINVAL: "it is no file" })) };
     }
   }
@@ -219,4 +230,21 @@ export class DevicesFolder {
       // Too many watches, or a file system that has none: the look once a second is left.
     }
   }
+}
+
+/** Other whenever the file is. Undefined: there is none. Throws what is no fault of this one file. */
+function stateOf(path: string): string | undefined {
+  try {
+    // Through links: a configuration that is mounted may consist of them.
+    const status = statSync(path, { throwIfNoEntry: false });
+    return status && `${status.ino} ${status.size} ${status.mtimeMs} ${status.ctimeMs}`;
+  } catch (error) {
+    if (isPassing(error)) throw error;
+    return errorCode(error);
+  }
+}
+
+/** Of the disk, the network or this process rather than of a file: then the last grants stay. */
+function isPassing(error: unknown): boolean {
+  return isExhaustion(error) || /^(?:EIO|ESTALE|ETIMEDOUT|ENOMEM|EAGAIN|EHOSTDOWN|ENOTCONN)$/.test(errorCode(error));
 }

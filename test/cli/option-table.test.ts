@@ -7,15 +7,16 @@ import { helpText } from "../../src/cli/help.ts";
 import {
   entryOf,
   flagOf,
-  makeOption,
   type Mode,
   type OptionKey,
   optionKeys,
   optionTable,
   variableOf,
 } from "../../src/cli/option-table.ts";
+import { makeOption } from "../../src/cli/make-option.ts";
 import { laterOptions, parseOptions } from "../../src/cli/parsed-options.ts";
 import { ExitStatus, UserError } from "../../src/errors.ts";
+import { keyOne, keyZero } from "../security/vectors.ts";
 
 /** Of each option that takes a value: two good texts with their values, and one that is wrong. */
 interface Sample {
@@ -23,6 +24,8 @@ interface Sample {
   /** Undefined: any text is good, and what it means is found out by those who use it. */
   readonly wrong: readonly [text: string, complaint: string] | undefined;
 }
+
+const mistyped = keyZero.fingerprint.replace("fp1x", "fp1y");
 
 const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
   send: {
@@ -186,6 +189,48 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: ["0", "0 B is too little"],
   },
+  join: {
+    good: [
+      ["invitation", "invitation"],
+      ["-", "-"],
+    ],
+    wrong: undefined,
+  },
+  peer: {
+    good: [
+      [keyZero.fingerprint, keyZero.fingerprint],
+      [keyOne.fingerprint, keyOne.fingerprint],
+    ],
+    wrong: [mistyped, `not a public key, or mistyped: ${mistyped}`],
+  },
+  perAddress: {
+    good: [
+      ["0", 0],
+      ["2000", 2000],
+    ],
+    wrong: ["-1", "not a number of connections: -1"],
+  },
+  key: {
+    good: [
+      ["rig.key", "rig.key"],
+      ["k", "k"],
+    ],
+    wrong: undefined,
+  },
+  invite: {
+    good: [
+      ["rig@localhost:1", { device: "rig", host: "localhost", port: 1 }],
+      ["a@b@[::1]:2", { device: "a@b", host: "::1", port: 2 }],
+    ],
+    wrong: ["localhost:9", "no device in localhost:9"],
+  },
+  for: {
+    good: [
+      ["90", 90_000],
+      ["1d", 86_400_000],
+    ],
+    wrong: ["soon", "not a duration: soon"],
+  },
   verify: {
     good: [
       ["d", "d"],
@@ -198,6 +243,7 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
 const modeWords: Readonly<Record<Mode, readonly string[]>> = {
   send: ["--send", "localhost:9", "vis"],
   receive: ["--receive", "0", "--out", "d"],
+  invite: ["--invite", "rig@localhost:9"],
   verify: ["--verify", "d"],
 };
 const everyMode = Object.keys(modeWords) as Mode[];
@@ -384,8 +430,10 @@ describe("help", () => {
       send: "sender",
       receive: "receiver",
       "send,receive": "sender and receiver",
+      "send,receive,invite": "sender, receiver and invite",
+      invite: "invite",
       verify: "verify",
-      "receive,send,verify": "all modes",
+      "receive,send,invite,verify": "all modes",
     };
     let heading = "";
     const listed: [flag: string, value: string, heading: string][] = [];
@@ -411,8 +459,8 @@ describe("help", () => {
   });
 
   test("its examples are accepted", () => {
-    const examples = [...text.matchAll(/^ {2}(?:ffmpeg .* \| )?framepipe (--\w+ [a-z\d][^|\n]*)/gm)];
-    expect(examples.length).toBe(4);
+    const examples = [...text.matchAll(/^ {2}(?:ffmpeg .* \| )?framepipe (--\w+ [a-z\d][^|>\n]*)/gm)];
+    expect(examples.length).toBe(7);
     for (const [, line = ""] of examples) expect(() => parseArguments(line.trim().split(" "), {})).not.toThrow();
   });
 

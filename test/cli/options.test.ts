@@ -3,6 +3,7 @@ import { type Command, parseArguments, type ReceiveCommand, type SendCommand } f
 import type { OptionValues } from "../../src/cli/option-table.ts";
 import { type Environment, laterOptions } from "../../src/cli/parsed-options.ts";
 import { ExitStatus, UserError } from "../../src/errors.ts";
+import { keyOne } from "../security/vectors.ts";
 
 function parse(line: string, env: Environment = {}): Command | "help" | "version" {
   return parseArguments(
@@ -76,12 +77,19 @@ function receiving(values: Partial<OptionValues> = {}, rest: Partial<ReceiveComm
     sync: "batch",
     maxConnections: 1024,
     minFree: 268_435_456,
+    perAddress: 64,
     once: false,
     maxFrame: 268_435_456,
     insecure: false,
   };
   const all = { ...defaults, ...values } as OptionValues;
   return { mode: "receive", values: all, host: "127.0.0.1", port: 8000, ...rest };
+}
+
+function inviting(values: Partial<OptionValues> = {}): Command {
+  const invite = { device: "rig-7", host: "recorder", port: 8000 };
+  const all = { ...shared, invite, for: 600_000, key: "recorder.key", ...values } as OptionValues;
+  return { mode: "invite", values: all, device: "rig-7", address: "recorder:8000", key: "recorder.key" };
 }
 
 function verifying(values: Partial<OptionValues> = {}): Command {
@@ -183,6 +191,21 @@ const good: [line: string, expected: Command][] = [
       once: true,
     }),
   ],
+  ["--send store:8000 --key k vis", sending({ key: "k" }, { host: "store" })],
+  [
+    `--send store:8000 --key k --join - --peer ${keyOne.fingerprint} vis`,
+    sending({ key: "k", join: "-", peer: keyOne.fingerprint }, { host: "store" }),
+  ],
+  ["--receive 8000 --out captures --key k", receiving({ key: "k" }, { host: undefined })],
+  [
+    "--receive 0.0.0.0:8000 --out captures --key k --per-address 0 --layout {device}/{date}/{name}",
+    receiving(
+      { key: "k", receive: { host: "0.0.0.0", port: 8000 }, perAddress: 0, layout: "{device}/{date}/{name}" },
+      { host: "0.0.0.0" },
+    ),
+  ],
+  ["--invite rig-7@recorder:8000 --key recorder.key", inviting()],
+  ["--invite rig-7@recorder:8000 --key recorder.key --for 1h --quiet", inviting({ for: 3_600_000, quiet: true })],
   ["--verify captures", verifying()],
   ["--verify captures --json --verbose", verifying({ json: true, verbose: true })],
 ];
@@ -192,6 +215,7 @@ const usage = [
   "hint: framepipe --send HOST:PORT [SOURCE=]INPUT ...",
   "hint: framepipe --receive [HOST:]PORT --out DEST",
   "hint: framepipe --verify DIR",
+  "hint: framepipe --invite DEVICE@HOST:PORT --key FILE",
 ];
 const peers = "for example 192.168.1.20:8000, camera-store:8000 or [fd00::20]:8000";
 
@@ -262,8 +286,8 @@ const bad: [line: string, ...said: string[]][] = [
     "error: --order cannot be used with --lockstep: it has one order and its own pace",
     "hint: leave out one of them",
   ],
-  ["", "error: nothing to do: none of --send, --receive and --verify", ...usage],
-  ["vis", "error: nothing to do: none of --send, --receive and --verify", ...usage],
+  ["", "error: nothing to do: none of --send, --receive, --verify and --invite", ...usage],
+  ["vis", "error: nothing to do: none of --send, --receive, --verify and --invite", ...usage],
   ["--receive 1 --send localhost:2", "error: --receive and --send exclude each other", ...usage],
   ["--verify d --verify e", "error: --verify is given twice", "hint: start framepipe once for each"],
   ["--send", "error: --send needs a value", seeHelp],
@@ -303,8 +327,8 @@ const bad: [line: string, ...said: string[]][] = [
   [
     "--send store:80 d",
     "error: the connection to store leaves this machine, and would not be encrypted",
+    "hint: --key FILE proves and encrypts it; framepipe --invite at the receiver prints what to --join with",
     "hint: --insecure sends over plain TCP all the same: for a network you trust, or inside a tunnel",
-    "hint: encrypted: ssh -N -L 80:localhost:80 store, and then --send localhost:80",
   ],
   [
     "--send localhost:80 d --delete-sent --lockstep",
@@ -329,6 +353,7 @@ const bad: [line: string, ...said: string[]][] = [
   [
     "--receive 0.0.0.0:80 --out d",
     "error: 0.0.0.0 can be reached from other machines, and connections would not be encrypted",
+    "hint: --key FILE lets in only who proves a key, and encrypts",
     "hint: --insecure accepts plain TCP all the same: for a network you trust, or inside a tunnel",
     "hint: on this machine only: --receive 80",
   ],
@@ -355,6 +380,77 @@ const bad: [line: string, ...said: string[]][] = [
     "--receive 1 --out d --max-connections 0",
     "error: --max-connections: not a number of connections: 0",
     "hint: a whole number from 1",
+  ],
+  [
+    "--send store:80 d --key k --insecure",
+    "error: --key cannot be used with --insecure: with a key, every connection is proven and encrypted",
+    "hint: leave out one of them",
+  ],
+  [
+    "--send store:80 d --key k --lockstep",
+    "error: --key cannot be used with --lockstep: an old receiver has no key",
+    "hint: leave out one of them",
+  ],
+  [
+    "--send localhost:80 d --join invitation",
+    "error: --join is for --key",
+    "hint: add --key FILE, this end's key: it is made if it is not there",
+  ],
+  [
+    `--send localhost:80 d --peer ${keyOne.fingerprint}`,
+    "error: --peer is for --key",
+    "hint: add --key FILE, this end's key: it is made if it is not there",
+  ],
+  [
+    "--send localhost:80 d --key k --peer fp1x",
+    "error: --peer: not a public key, or mistyped: fp1x",
+    "hint: fp1 and 58 letters and digits, as the receiver says when it makes its key",
+  ],
+  [
+    "--send localhost:80 vis=- --key k --join -",
+    "error: --join - reads standard input, and so does an input",
+    "hint: keep the invitation in a file: --join FILE",
+  ],
+  [
+    "--receive 1 --out d --per-address 5",
+    "error: --per-address is for --key",
+    "hint: add --key FILE, this end's key: it is made if it is not there",
+  ],
+  [
+    "--receive 1 --out d --key k --layout {source}/{name}",
+    "error: --layout: with a key it begins with {device}/, found {source}/{name}",
+    "hint: each device writes into a directory of its own: --layout '{device}/{date}/{name}'",
+  ],
+  [
+    "--invite rig-7@recorder:8000",
+    "error: --invite needs the receiver's --key FILE",
+    "hint: the one that the receiver is started with, on the same machine",
+  ],
+  [
+    "--invite rig-7@recorder:8000 --key k cam-2@recorder:8000",
+    "error: unexpected argument: cam-2@recorder:8000",
+    "hint: one device at a time: framepipe --invite once for each",
+  ],
+  [
+    "--invite @recorder:8000 --key k",
+    "error: --invite: no device in @recorder:8000",
+    "hint: the device, and where it finds this receiver: rig-7@recorder:8000",
+  ],
+  [
+    "--invite ../x@recorder:8000 --key k",
+    'error: --invite: `..` segment in "../x"',
+    "hint: the device, and where it finds this receiver: rig-7@recorder:8000",
+  ],
+  [
+    "--invite rig@8000 --key k",
+    "error: --invite: no host in 8000",
+    "hint: on this machine: rig@localhost:8000",
+    `hint: ${peers}`,
+  ],
+  [
+    "--verify d --key k",
+    "error: --key is an option of the sender, the receiver and --invite, and this is --verify",
+    seeHelp,
   ],
   ["--verify d --quiet --verbose", "error: --quiet cannot be used with --verbose", "hint: leave out one of them"],
 ];

@@ -5,7 +5,8 @@ import { decodeBech32, encodeBech32 } from "../../src/security/bech32.ts";
 import { identityOf, isSmallOrder, publicKeyOfCertificate } from "../../src/security/certificate.ts";
 import { FormatError } from "../../src/security/format-error.ts";
 import { formatKeyFile, parseKeyFile } from "../../src/security/key-file.ts";
-import { fingerprintOf, hashOfFingerprint, keyPairFromSeed, spkiHash } from "../../src/security/key-pair.ts";
+import { hashOfFingerprint } from "../../src/security/fingerprint.ts";
+import { fingerprintOf, keyPairFromSeed, spkiHash } from "../../src/security/key-pair.ts";
 import { advancePins } from "../../src/security/pins.ts";
 import { keyLast, keyOne, keys, keyTwo, keyZero } from "./vectors.ts";
 

@@ -47,15 +47,14 @@ test("a new file counts for whoever comes just then", () => {
   expect(place.lost).toEqual([]);
 });
 
-test("a stranger does not make the folder be read each time", () => {
+test("also right after a look that did not find it", () => {
   using place = new TrustPlace();
   const trust = place.open();
   place.clock.pass(300);
   expect(trust.grantOf(one)).toBeUndefined();
-  place.grant("rig-7", one);
-  // It was looked at just now.
+  place.grant("rig-8", two);
   expect(trust.grantOf(one)).toBeUndefined();
-  place.clock.pass(200);
+  place.grant("rig-7", one);
   expect(trust.grantOf(one)).toBeDefined();
 });
 
@@ -158,6 +157,55 @@ test("a file that cannot be read grants nothing and is named", () => {
   expect(place.events.at(-1)).toMatchObject({ event: "bad-device-file", problem: "it is no file (EINVAL)" });
   expect(trust.grantOf(two)).toBeDefined();
 });
+
+test("a link that leads nowhere, or to itself, stands in nobody's way", () => {
+  using place = new TrustPlace();
+  place.grant("rig-8", two);
+  symlinkSync(place.path("nowhere"), join(place.devices, deviceFileName("rig-7", one)));
+  const loop = join(place.devices, deviceFileName("rig-9", three));
+  symlinkSync(loop, loop);
+  const trust = place.open();
+  place.clock.pass(2_000);
+  expect(trust.trouble).toBeUndefined();
+  expect(trust.grantOf(two)).toBeDefined();
+  expect(place.events.at(-1)).toMatchObject({ event: "bad-device-file", path: loop });
+});
+
+test.skipIf(process.platform === "win32")(
+  "a process without file handles keeps its grants, and goes on later",
+  async () => {
+    using place = new TrustPlace();
+    place.grant("rig-7", one);
+    // A process of its own, which may have 64.
+    const script = `
+    import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
+    import { DevicesFolder } from ${JSON.stringify(join(import.meta.dir, "../../src/trust/devices-folder.ts"))};
+    import { SimClock } from ${JSON.stringify(join(import.meta.dir, "../simulation/sim-clock.ts"))};
+    const clock = new SimClock();
+    const said = [];
+    const folder = new DevicesFolder({
+      path: ${JSON.stringify(place.devices)}, clock, watch: () => () => {},
+      onGrants: () => {}, onTrouble: (trouble) => said.push(trouble === undefined ? "known" : "unknown"),
+    });
+    const keys = () => ${JSON.stringify([one, two])}.map((key) => folder.grants.grantOf(key)?.device ?? "none").join();
+    said.push(keys());
+    writeFileSync(${JSON.stringify(join(place.devices, deviceFileName("rig-8", two)))}, "device=rig-8\\n");
+    const handles = [];
+    try { for (;;) handles.push(openSync("/dev/null")); } catch {}
+    clock.pass(5_000);
+    said.push(keys());
+    for (const handle of handles) closeSync(handle);
+    clock.pass(5_000);
+    said.push(keys());
+    folder.dispose();
+    console.log(said.join(" "));
+  `;
+    writeFileSync(place.path("script.ts"), script);
+    const command = 'ulimit -n 64 && exec "$0" "$1"';
+    const child = Bun.spawn(["sh", "-c", command, process.execPath, place.path("script.ts")], { stdout: "pipe" });
+    expect((await child.stdout.text()).trim()).toBe("rig-7,none unknown rig-7,none known rig-7,rig-8");
+  },
+);
 
 test("revoked beats everything, and part of the list brings nothing back", () => {
   using place = new TrustPlace();

@@ -7,7 +7,7 @@ import type { ReceiverTrust } from "../../src/ports.ts";
 import { deviceFileName } from "../../src/security/device-file.ts";
 import { parseInvitation } from "../../src/security/invitation.ts";
 import { signJoin } from "../../src/security/join-proof.ts";
-import { hashOfFingerprint } from "../../src/security/key-pair.ts";
+import { hashOfFingerprint } from "../../src/security/fingerprint.ts";
 import { invite } from "../../src/trust/invite.ts";
 import { openReceiverTrust } from "../../src/trust/receiver-trust.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
