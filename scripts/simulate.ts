@@ -24,6 +24,8 @@ if (values.seed !== undefined) {
     senderCrashes: 0,
     powerLosses: 0,
     fullDisks: 0,
+    deniedFolders: 0,
+    tooLarge: 0,
     damagedPieces: 0,
     withdrawals: 0,
     intrusions: 0,

@@ -109,16 +109,34 @@ export class SourceError extends Error {
   }
 }
 
-/** A destination that cannot take a frame. `retryable`: hold the sender and try again (full, read-only, gone). */
+/** Whom a failure of a destination concerns: everybody, one source of one device, or one frame. */
+export type FaultScope = "destination" | "source" | "frame";
+
+export interface SinkErrorOptions extends ErrorOptions {
+  readonly retryable: boolean;
+  readonly exhausted?: boolean;
+  readonly scope?: FaultScope;
+  readonly hints?: readonly string[];
+}
+
+/**
+ * A destination that cannot take a frame. `retryable`: hold whom it concerns and try again (full, read-only, gone); of
+ * one frame: it is to be sent again. Else a frame is refused, and a destination is given up.
+ */
 export class SinkError extends Error {
   override readonly name = "SinkError";
   readonly retryable: boolean;
   /** The process has no file handles left: not the destination's fault, so who asked for one more has to go. */
   readonly exhausted: boolean;
-  constructor(message: string, options: ErrorOptions & { retryable: boolean; exhausted?: boolean }) {
+  readonly scope: FaultScope;
+  /** What a person can do. */
+  readonly hints: readonly string[];
+  constructor(message: string, options: SinkErrorOptions) {
     super(message, options);
     this.retryable = options.retryable;
     this.exhausted = options.exhausted ?? false;
+    this.scope = options.scope ?? "destination";
+    this.hints = options.hints ?? [];
   }
 }
 

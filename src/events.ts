@@ -139,9 +139,16 @@ export type ReceiverEvent =
       readonly claimed: SourceTotals;
       readonly found: SourceTotals;
     }
-  /** The destination takes nothing, or no more of this device. */
-  | { readonly event: "held"; readonly reason: string; readonly device?: string }
-  | { readonly event: "resumed"; readonly device?: string }
+  /** Nothing can be stored for now, or no more of this device, or of this source of it. */
+  | {
+      readonly event: "held";
+      readonly device?: string;
+      readonly source?: string;
+      readonly reason: string;
+      /** What a person can do. */
+      readonly hints?: readonly string[];
+    }
+  | { readonly event: "resumed"; readonly device?: string; readonly source?: string }
   | ViewEvent;
 
 /** Of a destination that is shown the frames beside those that keep them, and never waited for. */

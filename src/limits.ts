@@ -161,6 +161,10 @@ export const lookupMs = 60_000;
 export const steadyMs = 3_000;
 /** While the destination is full or gone, how often it is looked at again. */
 export const holdProbeMs = 1_000;
+/** The longest pause before the path of a held source is tried again; they double from the one above. */
+export const holdProbeMsMax = 30_000;
+/** Sources that wait for a fault of their own, by name; frames of others are sent again one by one. */
+export const heldSourcesMax = 256;
 /** After the first signal: how long a sender waits for its acks, and a receiver for its last commit. */
 export const stopMs = 5_000;
 

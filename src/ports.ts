@@ -261,7 +261,7 @@ export interface Sink {
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]>;
   /**
    * Begins a frame. Returns a writer, or why this frame cannot be taken (the session goes on).
-   * Throws SinkError: the destination is unusable for now.
+   * Throws SinkError, whose scope says whom it concerns.
    */
   open(frame: Frame): FrameWriter | RefusalReason;
   /** Stages a gap. `done` is called after the commit that records it. */
@@ -279,7 +279,8 @@ export interface Sink {
   /**
    * Makes everything staged durable, then calls every `Settle`, in the order of staging, then `done`.
    * At most one commit runs at a time; what is staged meanwhile belongs to the next. With nothing to wait for,
-   * everything may be called before `commit` returns. A failure is given to each Settle and to `done`.
+   * everything may be called before `commit` returns. A failure is given to each Settle that it concerns, and to `done`
+   * if it concerns everybody.
    */
   commit(done: (failure: SinkError | undefined) => void): void;
   /**
@@ -288,6 +289,11 @@ export interface Sink {
    * again.
    */
   ready(bytes: number): SinkError | undefined;
+  /**
+   * A frame failed with a SinkError of scope `source`, and others are stored: whether it could be stored by now, as far
+   * as that can be tried without its bytes. `undefined`: yes; then frames of its source are taken again.
+   */
+  retry(frame: Frame): SinkError | undefined;
   /** After the last commit: `done` is called when whoever is shown frames has been shown them. Absent: nobody is. */
   drain?(done: () => void): void;
   /** Waits for nothing: call after the last commit is done. Open writers are aborted. */
@@ -307,15 +313,15 @@ export interface SinkTraits {
 }
 
 /**
- * Called once per staged item: its outcome, or the failure of the commit it was in (`symlink`: refused, the rest went
- * on).
+ * Called once per staged item: its outcome, why it is refused (the rest went on), or the failure, whose scope says whom
+ * it concerns.
  */
 export type Settle = (result: Outcome | RefusalReason | SourceTotals | SinkError) => void;
 
 export interface FrameWriter {
   /**
-   * Takes all of `view` before it returns: the view is not valid afterwards. Throws SinkError; then only `abort` may
-   * follow.
+   * Takes all of `view` before it returns: the view is not valid afterwards. Throws SinkError, of any scope; then only
+   * `abort` may follow.
    */
   write(view: Uint8Array): void;
   /** The rest comes on another connection: what is staged is this frame, the same but for what it came with. */

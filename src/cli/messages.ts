@@ -160,13 +160,17 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
       return { level: "warning", event, text };
     }
     case "held":
-      return { level: "warning", event, text: `waiting: cannot store ${sentBy(event)}now: ${event.reason}` };
-    case "resumed":
       return {
-        level: "info",
+        level: "warning",
         event,
-        text: event.device === undefined ? "storing again" : `storing ${event.device} again`,
+        text: `waiting: cannot store ${whoseOf(event)}now: ${event.reason}`,
+        ...(event.hints === undefined ? {} : { hints: event.hints }),
       };
+    case "resumed": {
+      const { device, source } = event;
+      const what = device === undefined || source === undefined ? device : origin({ device, source });
+      return { level: "info", event, text: what === undefined ? "storing again" : `storing ${what} again` };
+    }
     case "view-behind":
       return {
         level: "info",
@@ -195,8 +199,10 @@ function ofSource({ source }: { readonly source?: string }): string {
   return source === undefined ? "" : ` ${source}`;
 }
 
-function sentBy({ device }: { readonly device?: string }): string {
-  return device === undefined ? "" : `what ${device} sends `;
+/** What waits: all, what a device sends, or one source of it. */
+function whoseOf({ device, source }: { readonly device?: string; readonly source?: string }): string {
+  if (device === undefined) return "";
+  return source === undefined ? `what ${device} sends ` : `${origin({ device, source })} `;
 }
 
 function origin({ device, source }: { readonly device: string; readonly source: string }): string {

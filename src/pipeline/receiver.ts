@@ -6,8 +6,9 @@
  *
  * Groups make themselves: while one commit waits for the disk, what arrives is staged for the next, so a slow disk
  * gets large groups and a fast one gets prompt acks. When a group is full nothing more is read, which the sender
- * feels as a closed window. A failure holds everybody: nothing is read until the sink is ready again. That it stores
- * again is said when it has: a destination may look well until it is used.
+ * feels as a closed window. A failure holds everybody: nothing is read until the sink is ready again; one of a source
+ * holds that source (source-holds.ts). That it stores again is said when it has stored a frame: a destination may look
+ * well until it is used.
  */
 import type { SinkError } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
@@ -18,6 +19,7 @@ import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
 import { NumberSet } from "./number-set.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
+import { SourceHolds } from "./source-holds.ts";
 import { StrangerLog } from "./stranger-log.ts";
 
 export interface HubOptions {
@@ -51,6 +53,7 @@ export class ReceiverHub implements ConnectionHub {
   readonly cutFrames: CutFrames;
   readonly desk: KeyDesk | undefined;
   readonly #strangers: StrangerLog | undefined;
+  readonly sourceHolds: SourceHolds;
   /** Per device and source, for the progress display. */
   readonly progress: Map<string, OriginProgress> = new Map<string, OriginProgress>();
   /** Counts for all origins beyond the limit together. */
@@ -76,7 +79,16 @@ export class ReceiverHub implements ConnectionHub {
   constructor(options: HubOptions) {
     this.options = options;
     this.cutFrames = new CutFrames(options.clock);
-    const { trust, clock, perAddress = true, onEvent } = options;
+    const { sink, trust, clock, perAddress = true, onEvent } = options;
+    this.sourceHolds = new SourceHolds({
+      sink,
+      clock,
+      onHeld: ({ device, source }, reason) => onEvent({ event: "held", device, source, ...wordsOf(reason) }),
+      onStored: ({ device, source }) => onEvent({ event: "resumed", device, source }),
+      onLifted: (key) => {
+        for (const connection of this.#connections) connection.releaseSource(key);
+      },
+    });
     if (trust === undefined) return;
     this.#strangers = new StrangerLog(clock, onEvent);
     const onLost = (fingerprint: string, gone: boolean): void => {
@@ -214,7 +226,6 @@ export class ReceiverHub implements ConnectionHub {
         this.#committing = false;
         this.#committedAtMs = clock.nowMs();
         if (failure !== undefined) this.hold(failure);
-        else this.#tellResumed();
         for (const connection of this.#connections) connection.committed();
         if (!returned) return;
         this.commitSoon();
@@ -236,16 +247,18 @@ export class ReceiverHub implements ConnectionHub {
     this.#held = failure;
     // It may be room that is lacking.
     this.cutFrames.clear();
-    if (!this.#heldTold) this.options.onEvent({ event: "held", reason: failure.message });
+    if (!this.#heldTold) this.options.onEvent({ event: "held", ...wordsOf(failure) });
     this.#heldTold = true;
     for (const connection of this.#connections) connection.hold(failure.message);
     this.#probeLater();
   }
 
-  #tellResumed(): void {
-    if (!this.#heldTold || this.#held !== undefined) return;
-    this.#heldTold = false;
-    this.options.onEvent({ event: "resumed" });
+  frameStored(origin: Origin): void {
+    if (this.#heldTold && this.#held === undefined) {
+      this.#heldTold = false;
+      this.options.onEvent({ event: "resumed" });
+    }
+    if (this.sourceHolds.any) this.sourceHolds.stored(origin);
   }
 
   #probeLater(): void {
@@ -287,10 +300,15 @@ export class ReceiverHub implements ConnectionHub {
     for (const connection of this.#connections) connection.refuseStopping();
     if (this.#connections.size > 0) return;
     this.cutFrames.clear();
+    this.sourceHolds.end();
     const stopped = this.#stopped;
     this.#stopped = () => undefined;
     this.#givenUp = true;
     this.#dontGiveUp?.();
     stopped(this.#committing ? sink.stagedFrames : 0);
   }
+}
+
+function wordsOf({ message: reason, hints }: SinkError): { reason: string; hints?: readonly string[] } {
+  return hints.length === 0 ? { reason } : { reason, hints };
 }

@@ -23,6 +23,7 @@ import type { KeyAccount, KeyedConnection } from "./key-account.ts";
 import type { Granted, KeyDesk } from "./key-desk.ts";
 import { LoneHold } from "./lone-hold.ts";
 import { NumberSet } from "./number-set.ts";
+import { type SourceHolds, sourceKey } from "./source-holds.ts";
 
 /** What a connection knows of the hub that all connections share. */
 export interface ConnectionHub {
@@ -41,6 +42,8 @@ export interface ConnectionHub {
   readonly desk: KeyDesk | undefined;
   /** As many send as may. */
   readonly busy: boolean;
+  /** Sources that wait for a fault of their own. */
+  readonly sourceHolds: SourceHolds;
   /** Frames of any connection may be taken now. */
   readonly open: boolean;
   /** A group is written and not yet committed. */
@@ -59,6 +62,8 @@ export interface ConnectionHub {
   commit(): void;
   commitSoon(): void;
   hold(failure: SinkError): void;
+  /** A frame of this origin was stored. */
+  frameStored(origin: Origin): void;
 }
 
 /** After the last word, how long the peer may take to close. Its input is discarded meanwhile: a close with unread
@@ -84,8 +89,10 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
   readonly #handshakeAtMs: number;
   /** First bytes, while they do not tell the protocol. */
   #prefix: Uint8Array | undefined;
-  /** The event that waits for the hub to open. */
+  /** The event that waits for the hub to open, or for the hold of its source to end. */
   #waiting: Event | undefined;
+  /** Held sources of which the peer was told, by key: their numbers on this connection. */
+  readonly #heldSources = new Map<string, number>();
   #paused = false;
   /** The last word is being sent; input is discarded. */
   #closing = false;
@@ -264,6 +271,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
         if (!this.#hub.open) return;
       }
       if (this.#answers.full) return;
+      if (this.#waitsForSource) return;
       const event = this.#waiting ?? receiving.next(this.#clock.nowMs());
       if (event === undefined) return;
       this.#waiting = undefined;
@@ -273,19 +281,26 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
         if (!(error instanceof SinkError)) throw error;
         if (error.exhausted) throw new ProtocolError(ProtocolCode.busy, error.message);
         this.#waiting = event;
-        if (this.#loneHold.reason === undefined) this.#hub.hold(error);
+        if (this.#loneHold.reason === undefined && error.scope === "destination") this.#hub.hold(error);
         return;
       }
     }
   }
 
-  /** Throws SinkError when the event has to wait for the destination. */
+  /** A peer that cannot be told of a hold, and has one source, is left unread. */
+  get #waitsForSource(): boolean {
+    if (this.#waiting?.type !== "frame") return false;
+    return this.#hub.sourceHolds.reasonFor(this.#waiting.incoming.frame.origin) !== undefined;
+  }
+
+  /** Throws SinkError when the event has to wait for the destination, or for its source. */
   #handle(receiving: ReceivingSession<FrameWriter>, event: Event): void {
     const { sink, onEvent } = this.#hub.options;
     switch (event.type) {
       case "hello":
         return this.#introduce(receiving, event);
       case "offer":
+        this.#tellSourceHold(receiving, event.sourceIndex, event.origin);
         return this.#answers.take(event);
       case "frame":
         this.#open(receiving, event.incoming);
@@ -506,7 +521,20 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
       return;
     }
     if (incoming.offset > 0) return receiving.reject(incoming, "storage", "what was here of it is gone", true);
-    const writer = sink.open(incoming.frame);
+    let writer: FrameWriter | RefusalReason;
+    try {
+      writer = sink.open(incoming.frame);
+    } catch (error) {
+      if (!(error instanceof SinkError) || error.scope === "destination") throw error;
+      // What cannot be told that its source is held waits with its frame.
+      if (
+        error.scope === "source" &&
+        this.#protocol === "lockstep" &&
+        this.#hub.sourceHolds.hold(incoming.frame, error)
+      )
+        throw error;
+      return this.#rejectFor(receiving, incoming, error);
+    }
     if (typeof writer !== "string") {
       incoming.writer = writer;
       return;
@@ -516,6 +544,40 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
     this.#reportRejected(incoming.frame, writer, detail);
   }
 
+  /** A frame could not be stored, for a fault of its own or of its source: others are. */
+  #rejectFor(receiving: ReceivingSession<FrameWriter>, incoming: Incoming, fault: SinkError): void {
+    const { frame } = incoming;
+    incoming.writer?.abort();
+    incoming.writer = undefined;
+    if (!this.#closing) receiving.reject(incoming, "storage", fault.message, fault.retryable);
+    if (fault.scope === "source") this.#holdSource(receiving, incoming, fault);
+    else if (!fault.retryable) this.#reportRejected(frame, "storage", fault.message);
+  }
+
+  #holdSource(receiving: ReceivingSession<FrameWriter>, { frame, sourceIndex }: Incoming, fault: SinkError): void {
+    this.#hub.sourceHolds.hold(frame, fault);
+    this.#tellSourceHold(receiving, sourceIndex, frame.origin);
+  }
+
+  /** Once, when the hold is met: what is on its way of the source is rejected one by one. */
+  #tellSourceHold(receiving: ReceivingSession<FrameWriter>, sourceIndex: number, origin: Origin): void {
+    const reason = this.#hub.sourceHolds.reasonFor(origin);
+    if (reason === undefined || this.#closing) return;
+    const key = sourceKey(origin);
+    if (this.#heldSources.has(key)) return;
+    this.#heldSources.set(key, sourceIndex);
+    receiving.hold(reason.message, sourceIndex);
+  }
+
+  /** Frames of this source may be taken again. */
+  releaseSource(key: string): void {
+    const sourceIndex = this.#heldSources.get(key);
+    this.#heldSources.delete(key);
+    if (this.#receiving === undefined || this.#closing) return;
+    if (sourceIndex !== undefined) this.#receiving.resume(sourceIndex);
+    this.#pump();
+  }
+
   #settle(incoming: Incoming): Settle {
     return (result) => {
       this.#stagedCount--;
@@ -523,10 +585,8 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
       const { frame } = incoming;
       if (receiving === undefined) return;
       assert(typeof result === "string" || result instanceof SinkError, "only ends have totals");
-      if (result instanceof SinkError) {
-        if (!this.#closing) receiving.reject(incoming, "storage", result.message, true);
-        return;
-      }
+      if (result instanceof SinkError) return this.#rejectFor(receiving, incoming, result);
+      if (result === "stored" || result === "conflict") this.#hub.frameStored(frame.origin);
       const progress = this.#progressOf(frame.origin);
       switch (result) {
         case "stored":
@@ -576,9 +636,10 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
     this.#hub.options.onEvent({ event: "noted", device, source, name, notes, detail: describeNotes(bits) });
   }
 
-  /** A write failed in the middle: this frame is sent again, and everybody waits for the destination. */
+  /** A write failed in the middle: where that is no fault of the frame, everybody waits, and it is sent again. */
   #failFrame(receiving: ReceivingSession<FrameWriter>, incoming: Incoming, error: unknown): void {
     if (!(error instanceof SinkError)) throw error;
+    if (error.scope !== "destination") return this.#rejectFor(receiving, incoming, error);
     incoming.writer?.abort();
     incoming.writer = undefined;
     receiving.reject(incoming, "storage", error.message, true);

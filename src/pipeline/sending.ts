@@ -86,6 +86,8 @@ export class Sending {
   #refusal: UserError | undefined;
   /** The user knows that the receiver keeps nothing. */
   #waitTold = false;
+  /** Holds that were told, by source; undefined: of all. One that is lifted is over when a frame is stored. */
+  readonly #holds = new Map<number | undefined, "held" | "lifted">();
   #stopHoldClock: (() => void) | undefined;
 
   constructor(options: SendingOptions) {
@@ -238,14 +240,40 @@ export class Sending {
     });
   }
 
-  /** A receiver that holds us for as long as we are to try is given up like one that is not there. */
+  /** Said once, however often it begins again before a frame is stored. */
+  #held(sourceIndex: number | undefined, reason: string): void {
+    const told = this.#holds.has(sourceIndex);
+    this.#holds.set(sourceIndex, "held");
+    if (told) return;
+    this.#options.onEvent({ event: "held", reason, ...this.#named(sourceIndex) });
+    this.#limitHold(reason);
+  }
+
+  #lifted(sourceIndex: number | undefined): void {
+    if (this.#holds.has(sourceIndex)) this.#holds.set(sourceIndex, "lifted");
+  }
+
+  /** A frame of this source was stored: that the receiver stores again can be believed. */
+  #storedAgain(sourceIndex: number): void {
+    for (const index of [undefined, sourceIndex]) {
+      if (this.#holds.get(index) !== "lifted") continue;
+      this.#holds.delete(index);
+      this.#options.onEvent({ event: "resumed", ...this.#named(index) });
+    }
+    if (this.#holds.size === 0) this.#endHold();
+  }
+
+  /** A receiver that holds all that is left for as long as we are to try is given up like one that is not there. */
   #limitHold(reason: string): void {
     const { retryForMs, clock, peer } = this.#options;
-    this.#endHold();
-    if (retryForMs === undefined) return;
+    if (retryForMs === undefined || this.#stopHoldClock !== undefined) return;
     this.#stopHoldClock = clock.after(retryForMs, () => {
+      this.#stopHoldClock = undefined;
+      const isHeld = (index: number | undefined): boolean => this.#holds.get(index) === "held";
+      const canGoOn = this.#session.ledgers.some(({ complete }, index) => !complete && !isHeld(index));
+      if (canGoOn && !isHeld(undefined)) return this.#limitHold(reason);
       const message = `gave up: ${peer} could not store for ${retryForMs / 1000} s: ${reason}`;
-      const hint = "make room there, or give it longer with --retry-for; what is stored is not sent again";
+      const hint = "see to it there, or give it longer with --retry-for; what is stored is not sent again";
       this.#finish(new UserError(message, [hint], ExitStatus.gaveUp));
     });
   }
@@ -294,6 +322,7 @@ export class Sending {
       case "settled":
         this.#connection.working();
         sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32);
+        if (this.#holds.size > 0 && step.outcome !== undefined) this.#storedAgain(step.sourceIndex);
         if (eachFrame && (step.outcome === "stored" || step.outcome === "conflict")) {
           onEvent({ event: "stored", source: this.#name(step.sourceIndex), name: step.entry.name });
         }
@@ -311,12 +340,10 @@ export class Sending {
         onEvent({ event: "waiting", detail: step.text });
         return true;
       case "held":
-        if (step.sourceIndex === undefined) this.#limitHold(step.text);
-        onEvent({ event: "held", reason: step.text, ...this.#named(step.sourceIndex) });
+        this.#held(step.sourceIndex, step.text);
         return true;
       case "resumed":
-        if (step.sourceIndex === undefined) this.#endHold();
-        onEvent({ event: "resumed", ...this.#named(step.sourceIndex) });
+        this.#lifted(step.sourceIndex);
         return true;
       case "source-ended": {
         this.#connection.working();

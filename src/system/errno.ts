@@ -28,6 +28,8 @@ const fileWords: Words = {
   EMFILE: "too many open files",
   ENFILE: "too many open files on this machine",
   ESTALE: "the network file system lost the directory",
+  EFBIG: "a file may not be so large on its file system, or in this process",
+  EXDEV: "it is on another file system, mount or quota than the rest of the destination",
 };
 
 /** Of connections. Known well enough without the code. */
@@ -78,6 +80,16 @@ export function isDamage(error: unknown): boolean {
 /** Whether there is no room for more bytes. */
 export function isFull(error: unknown): boolean {
   return /^(?:ENOSPC|EDQUOT|SQLITE_FULL)$/.test(errorCode(error));
+}
+
+/** Whether a file may not be so large, however much room there is. */
+export function isTooLarge(error: unknown): boolean {
+  return errorCode(error) === "EFBIG";
+}
+
+/** Whether SQLite says it, and not a file system. */
+export function isOfDatabase(error: unknown): boolean {
+  return errorCode(error).startsWith("SQLITE_");
 }
 
 /** Whether this user may not do it. */

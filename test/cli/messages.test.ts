@@ -200,7 +200,13 @@ const receiver: [ReceiverEvent, Level, string][] = [
     "end of rig/visible: 1 frame, 0 stored, 1 already there",
   ],
   [{ event: "held", reason: "the disk is full" }, "warning", "waiting: cannot store now: the disk is full"],
+  [
+    { event: "held", device: "rig", source, reason: "permission denied" },
+    "warning",
+    "waiting: cannot store rig/visible now: permission denied",
+  ],
   [{ event: "resumed" }, "info", "storing again"],
+  [{ event: "resumed", device: "rig", source }, "info", "storing rig/visible again"],
 ];
 
 describe("messages", () => {
@@ -323,4 +329,9 @@ describe("summary", () => {
       text: "stored in 1 min: 20 frames (2.00 MB), 1 already there, 2 conflicts, 4 refused or missing",
     });
   });
+});
+
+test("what a person can do about a hold is a hint", () => {
+  const report = describeReceiverEvent({ event: "held", reason: "gone", hints: ["put it back"] });
+  expect(report.hints).toEqual(["put it back"]);
 });

@@ -5,6 +5,7 @@ import { stopMs } from "../../src/limits.ts";
 import { MemorySink } from "../sinks/memory-sink.ts";
 import { frameOf, stage } from "../sinks/suite.ts";
 import { openHub } from "./open-hub.ts";
+import { WireClient } from "./wire-client.ts";
 
 function open(sink: MemorySink) {
   const { hub, time, clock, events } = openHub(sink);
@@ -19,6 +20,7 @@ function open(sink: MemorySink) {
 test("that it is held is said once, and that it stores again when it has", () => {
   const sink = new MemorySink({ frameBytesMax: 1000 });
   const { hub, pass, said } = open(sink);
+  const client = new WireClient(hub, ["visible"]);
   const commit = sink.commit.bind(sink);
   let failing = true;
   sink.commit = (done) => {
@@ -28,19 +30,25 @@ test("that it is held is said once, and that it stores again when it has", () =>
       done(failure);
     });
   };
+  const ofHolds = (): string[] => said().filter((event) => /held|resumed/.test(event));
   for (let round = 0; round < 4; round += 1) {
-    stage(sink, frameOf("1.jpg", "one"), "one");
-    hub.commit();
-    expect(said()).toEqual(["held"]);
+    client.frame(0, 0);
+    pass(50);
+    expect(ofHolds()).toEqual(["held"]);
     expect(hub.open).toBe(false);
     pass(5000);
+    client.say((w) => w.ping(1n));
     expect(hub.open).toBe(true);
   }
-  expect(said()).toEqual(["held"]);
+  expect(client.told().filter((line) => line === "resume all")).toHaveLength(4);
   failing = false;
-  stage(sink, frameOf("1.jpg", "one"), "one");
-  hub.commit();
-  expect(said()).toEqual(["held", "resumed"]);
+  client.say((w) => w.gap({ sourceIndex: 0, firstSequence: 1, count: 1, reason: "vanished", name: "", detail: "" }));
+  pass(50);
+  // Nothing of a frame was stored.
+  expect(ofHolds()).toEqual(["held"]);
+  client.frame(0, 0);
+  pass(50);
+  expect(ofHolds()).toEqual(["held", "resumed"]);
 });
 
 test("a commit that does not end is not waited for for ever, and what it leaves is counted", () => {

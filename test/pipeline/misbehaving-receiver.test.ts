@@ -153,6 +153,48 @@ describe("a receiver that owes an answer", () => {
     expect(strange.results).toMatchObject([{ status: ExitStatus.gaveUp }]);
   });
 
+  test("and holds a source is waited for as long, if nothing else is left", () => {
+    let last: Said | undefined;
+    const answer = answering((_, { say }) => say(encoded((w) => w.hold({ sourceIndex: 0, text: "its folder" }))));
+    const strange = new Strange({
+      files: [new Uint8Array(10)],
+      sending: { retryForMs: 20 * minute },
+      answer: (message, said) => answer(message, (last = said)),
+    });
+    pinging(strange, () => last);
+    strange.time.pass(19 * minute);
+    expect(strange.all("held")).toEqual([{ event: "held", reason: "its folder", source: "visible" }]);
+    expect(strange.results).toEqual([]);
+    strange.time.pass(2 * minute);
+    expect(strange.results).toMatchObject([{ status: ExitStatus.gaveUp }]);
+  });
+
+  test.each([0, undefined])(
+    "again and again (%p) says so once, and that it stores again when it has",
+    (sourceIndex) => {
+      let round = 0;
+      const strange: Strange = new Strange({
+        files: [new Uint8Array(10), new Uint8Array(10)],
+        answer: answering((sequence, { say }) => {
+          if (sequence === 0 && round < 4) {
+            say(rejectAgain(0));
+            say(encoded((w) => w.hold({ sourceIndex, text: `for the ${round}th time` })));
+            strange.time.after(2000, () => say(encoded((w) => w.resume(sourceIndex))));
+            round += 1;
+          } else say(ackStored(sequence));
+        }),
+      });
+      strange.time.pass(8000);
+      expect(round).toBeGreaterThan(2);
+      expect(strange.events.map(({ event }) => event)).toEqual(["connecting", "connected", "held"]);
+      strange.time.pass(minute);
+      const named = sourceIndex === undefined ? {} : { source: "visible" };
+      expect(strange.all("held")).toEqual([{ event: "held", reason: "for the 0th time", ...named }]);
+      expect(strange.all("resumed")).toEqual([{ event: "resumed", ...named }]);
+      expect(strange.results).toMatchObject([{ status: ExitStatus.ok }]);
+    },
+  );
+
   test("and takes its time is not given up while it gets on", () => {
     let last: Said | undefined;
     const answer = answering(

@@ -26,6 +26,10 @@ export type Lie = "sync" | "syncDirectories" | "catalogue" | "times";
 export interface Destination {
   /** Nothing can be added while this is set. */
   full: boolean;
+  /** In this folder nothing can be stored while this is set; absent: it has no folders. */
+  denied?: string | undefined;
+  /** Where each frame is a file: no file may be larger. */
+  fileBytesMax?: number;
   /** What was stored is there after the receiver has died. */
   readonly outlivesReceiver: boolean;
   /** As a new receiver does it. Throws UserError. */
@@ -94,6 +98,18 @@ class InDirectory implements Destination {
 
   set full(full: boolean) {
     this.#disk.full = full;
+  }
+
+  get denied(): string | undefined {
+    return this.#disk.denied;
+  }
+
+  set denied(folder: string | undefined) {
+    this.#disk.denied = folder;
+  }
+
+  set fileBytesMax(bytes: number) {
+    this.#disk.fileBytesMax = bytes;
   }
 
   openStore(clock: Clock, sync: SyncMode): Store {

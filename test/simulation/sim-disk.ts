@@ -100,9 +100,16 @@ export interface SimDiskOptions {
   readonly lie?: "sync" | "syncDirectories" | "catalogue" | "times";
 }
 
+/** Moved into a folder for a moment, to see whether anything can be; a process may die just then. */
+const probeName = ".framepipe-probe";
+
 export class SimDisk implements Disk {
   /** Nothing can be added while this is set. */
   full = false;
+  /** In this folder, below the root, nothing can be made or put. */
+  denied: string | undefined;
+  /** No file may be larger. */
+  fileBytesMax: number = Number.POSITIVE_INFINITY;
   readonly #options: SimDiskOptions;
   readonly #root: string;
   readonly #top = new SimDirectory(0);
@@ -205,7 +212,7 @@ export class SimDisk implements Disk {
     const files = new Map<string, Of>();
     const visit = (directory: SimDirectory, prefix: string): void => {
       for (const [name, node] of entriesOf(directory)) {
-        if (prefix === "" && name === ownFolder) continue;
+        if ((prefix === "" && name === ownFolder) || name === probeName) continue;
         if (node instanceof SimFile) files.set(prefix + name, of(node));
         else visit(node, `${prefix}${name}/`);
       }
@@ -235,7 +242,8 @@ export class SimDisk implements Disk {
     this.#step();
     const { random, shortWrites } = this.#options;
     const file = this.#fileOf(handle);
-    let count = view.byteLength;
+    let count = Math.min(view.byteLength, this.fileBytesMax - file.length);
+    if (count === 0 && view.byteLength > 0) throw failure("EFBIG", "write");
     if (shortWrites === true && random.chance(0.5)) count = Math.min(count, 1 + random.int(count));
     if (this.full) {
       // The last free bytes are used up first; then it says so, in one of the two ways that systems have.
@@ -288,6 +296,7 @@ export class SimDisk implements Disk {
     const [toDirectory, toName] = this.#parentOf(to);
     const node = fromDirectory.entries.get(fromName);
     if (node === undefined) throw failure("ENOENT", from);
+    this.#refuseDenied(to);
     if (toDirectory.entries.has(toName)) return false;
     fromDirectory.entries.delete(fromName);
     toDirectory.entries.set(toName, node);
@@ -312,6 +321,7 @@ export class SimDisk implements Disk {
     this.#step();
     const [directory, name] = this.#parentOf(path);
     if (directory.entries.has(name)) throw failure("EEXIST", path);
+    this.#refuseDenied(path);
     if (this.full && this.#options.random.chance(0.5)) throw failure("ENOSPC", path);
     directory.entries.set(name, new SimDirectory(this.#nextId()));
   }
@@ -387,6 +397,11 @@ export class SimDisk implements Disk {
   }
 
   // ---- inside
+
+  #refuseDenied(path: string): void {
+    if (this.denied === undefined || !path.startsWith(`${this.#root}/${this.denied}/`)) return;
+    throw failure(this.#options.random.pick(["EACCES", "EXDEV", "EROFS"]), path);
+  }
 
   #step(): void {
     if (this.#ends()) throw failure("EIO", "the process has ended");

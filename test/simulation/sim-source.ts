@@ -14,6 +14,8 @@ export interface SimFile {
   readonly capturedNs: bigint;
   /** Fails each time it is read. */
   readonly broken: boolean;
+  /** Larger than a file may be where it is to be stored. */
+  readonly tooLarge?: boolean;
   /** What an earlier card had under the same name, with the same size and time. */
   readonly earlier?: Uint8Array;
 }

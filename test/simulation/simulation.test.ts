@@ -9,6 +9,7 @@ import { MessageParser } from "../../src/protocols/wire/parser.ts";
 import { WireReceiver } from "../../src/protocols/wire/receiver.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import { AppendStore } from "../../src/sinks/store/append-store.ts";
+import { Faults } from "../../src/sinks/store/faults.ts";
 import type { Draft } from "../../src/sinks/store/store.ts";
 import { LaterStore } from "../sinks/stores/later-store.ts";
 import { storeKinds, type StoreKind } from "./destinations.ts";
@@ -28,6 +29,8 @@ test(
       senderCrashes: 0,
       powerLosses: 0,
       fullDisks: 0,
+      deniedFolders: 0,
+      tooLarge: 0,
       damagedPieces: 0,
       withdrawals: 0,
       intrusions: 0,
@@ -86,6 +89,7 @@ function altered(sink: Sink, changes: Partial<Sink>): Sink {
     },
     commit: (done) => sink.commit(done),
     ready: (bytes) => sink.ready(bytes),
+    retry: (frame) => sink.retry(frame),
     dispose: () => sink.dispose(),
   };
   return Object.assign(same, changes);
@@ -126,7 +130,11 @@ describe("a broken rule is caught", () => {
   const { totals } = SourceLedger.prototype;
   const { keep } = CutFrames.prototype;
   const { accountOf } = SimCatalogue.prototype;
+  const { mayBeOfPath } = Faults.prototype;
+  const { probe } = DirectoryStore.prototype;
   afterEach(() => {
+    Faults.prototype.mayBeOfPath = mayBeOfPath;
+    DirectoryStore.prototype.probe = probe;
     Object.assign(WireReceiver.prototype, { answer, flushAcks });
     AppendStore.prototype.commit = append;
     LaterStore.prototype.commit = commitLater;
@@ -227,6 +235,24 @@ describe("a broken rule is caught", () => {
       }
     };
     expect(firstFailure({ store: "directory" }, 600)).not.toBe("no failure");
+  }, 120_000);
+
+  test("a fault of one path that everybody waits for", () => {
+    Faults.prototype.mayBeOfPath = () => false;
+    expect(firstFailure({ store: "directory" })).toContain("not finished after");
+  }, 120_000);
+
+  test("a fault of one path for which its frames are refused", () => {
+    DirectoryStore.prototype.probe = () => undefined;
+    expect(firstFailure({ store: "directory" })).toMatch(/missing at the end|totals of/);
+  }, 120_000);
+
+  test("a fault of one path that is acknowledged", () => {
+    DirectoryStore.prototype.commit = async function (this: DirectoryStore, items): ReturnType<typeof commit> {
+      if (items.length > 1) return commit.call(this, items);
+      return commit.call(this, items).catch(() => ["stored" as const]);
+    };
+    expect(firstFailure({ store: "directory" })).toMatch(/would not survive a power loss|missing at the end/);
   }, 120_000);
 
   test.each(["tar", "mcap"] as const)(

@@ -2,7 +2,8 @@
  * One run of the whole product in one thread, from a seed: the real sender and receiver pipelines and one of the real
  * stores, on a virtual clock, network and disk. Things go wrong for a while (connections are cut on one side or both,
  * processes are killed, power is lost, the disk is full, answers get lost), then they stop going wrong, and the run
- * must come to its end with every frame stored exactly once. A violation names the seed that shows it again.
+ * must come to its end with every frame stored exactly once. In some runs one source cannot be stored until all others
+ * have been, and a frame is larger than any file may be. A violation names the seed that shows it again.
  *
  * What is checked while it runs: a final name never has incomplete bytes; when the sender is told that a frame is
  * stored, the frame is on the disk and in the catalogue, and would be after a power loss; neither end breaks the
@@ -49,6 +50,10 @@ export interface SimulationReport {
   readonly senderCrashes: number;
   readonly powerLosses: number;
   readonly fullDisks: number;
+  /** Sources that could not be stored before the others. */
+  readonly deniedFolders: number;
+  /** Frames that were refused for their size. */
+  readonly tooLarge: number;
   readonly damagedPieces: number;
   /** With keys: how often the device's grant was taken away, and how often others tried to be it. */
   readonly withdrawals: number;
@@ -70,6 +75,8 @@ const ordinaryEnds = new RegExp(
     "another connection of this session has taken over|the key \\w+ is not known here|" +
     "the grant of (?:device \\(\\w+\\)|\\w+) was taken back)$",
 );
+/** Where there is one, no file may be larger: more than most frames have. */
+const fileBytesMax = 650_000;
 /** The run must be over by then, virtual. */
 const patienceMs = 30 * 60_000;
 
@@ -122,6 +129,10 @@ class Simulation {
   #senderCrashes = 0;
   #powerLosses = 0;
   #fullDisks = 0;
+  /** The source that cannot be stored for now, and those that must have ended by then. */
+  #denied: string | undefined;
+  #deniedFolders = 0;
+  readonly #unended = new Set<string>();
   /** How often the sender of this run was told that a frame is stored, by path. */
   readonly #settled = new Map<string, number>();
   #checkFinalFilesIn = 0;
@@ -157,9 +168,29 @@ class Simulation {
     this.#order = random.chance(0.3) ? "newest" : "oldest";
     this.#rateMax = random.chance(0.1) ? 1 + random.int(5_000) : undefined;
     this.#folders = this.#makeFolders();
+    this.#deny();
     const earlier = this.#folders.map(({ source, files }) => ({ source, files: earlierFiles(files) }));
     if (earlier.some(({ files }) => files.length > 0))
       this.#earlierFolders = earlier.map((folder) => ({ ...folder, deleted: new Set() }));
+  }
+
+  /** One source waits for all others, who must not wait for it. */
+  #deny(): void {
+    const random = new Random(this.#seed + 2e9);
+    const withFiles = this.#folders.filter(({ files }) => files.length > 0);
+    if (this.#store !== "directory" || withFiles.length < 2 || !random.chance(0.3)) return;
+    this.#denied = random.pick(withFiles).source;
+    this.#deniedFolders = 1;
+    for (const { source } of this.#folders) if (source !== this.#denied) this.#unended.add(source);
+    this.#destination.denied = `${device}/${this.#denied}`;
+  }
+
+  #sourceEnded(source: string): void {
+    this.#unended.delete(source);
+    if (this.#denied === undefined || this.#unended.size > 0) return;
+    this.#log("trouble", `${this.#denied} can be stored`);
+    this.#denied = undefined;
+    this.#destination.denied = undefined;
   }
 
   #makeFolders(): SimFolder[] {
@@ -191,10 +222,15 @@ class Simulation {
         if (!reformats || broken || size === 0 || random.chance(0.5)) files.push(file);
         else files.push({ ...file, earlier: padded.with(0, (padded[0] ?? 0) ^ 0xff) });
       }
+      if (this.#store === "directory" && !reformats && random.chance(0.1)) {
+        const bytes = new Uint8Array(fileBytesMax + 1 + random.int(100_000));
+        files.push({ name: `${files.length}.raw`, bytes, capturedNs: 1n, broken: false, tooLarge: true });
+        this.#destination.fileBytesMax = fileBytesMax;
+      }
       const source = `source-${index}`;
       folders.push({ source, files, deleted: new Set() });
       for (const file of files) {
-        if (file.broken) continue;
+        if (file.broken || file.tooLarge === true) continue;
         const path = `${device}/${source}/${file.name}`;
         if (file.earlier !== undefined) this.#truth.set(path, { ...file, bytes: file.earlier });
         this.#truth.set(file.earlier === undefined ? path : numberedPath(path, 2), file);
@@ -230,6 +266,8 @@ class Simulation {
       senderCrashes: this.#senderCrashes,
       powerLosses: this.#powerLosses,
       fullDisks: this.#fullDisks,
+      deniedFolders: this.#deniedFolders,
+      tooLarge: this.#folders.flatMap(({ files }) => files.filter(({ tooLarge }) => tooLarge)).length,
       damagedPieces: this.#network.damaged,
       withdrawals: this.#withdrawals,
       intrusions: this.#intrusions,
@@ -309,6 +347,7 @@ class Simulation {
       onEvent: (event) => {
         this.#log("sender", event);
         this.#checkRules(event);
+        if (event.event === "source-ended") this.#sourceEnded(event.source);
         if (event.event !== "totals-differ") return;
         throw new Error(`the receiver does not share the totals of ${event.source}`);
       },
@@ -503,6 +542,7 @@ class Simulation {
     const totals = result.totals.find((each) => each.source === source)?.totals;
     if (totals === undefined) throw new Error(`no totals of ${source}`);
     const broken = files.filter((file) => file.broken).length;
+    const refused = files.filter(({ tooLarge }) => tooLarge).length;
     // With --delete-sent, frames that an earlier session had acknowledged are not listed any more.
     const expectedFrames = this.#deleteSent && this.#senderCrashes > 0 ? totals.frames : files.length;
     const byThis = [...durable.rows.values()].filter(
@@ -512,13 +552,13 @@ class Simulation {
     const truth: SourceTotals = {
       frames: expectedFrames,
       stored: byThis.length - conflicts,
-      duplicates: expectedFrames - broken - byThis.length,
+      duplicates: expectedFrames - broken - refused - byThis.length,
       conflicts,
-      refused: 0,
+      refused,
       skipped: broken,
     };
     // A frame that arrives damaged three times in a row is reported and recorded; nothing else may be refused.
-    if (this.#network.damaged === 0 || totals.refused === 0) expectEqual(`totals of ${source}`, totals, truth);
+    if (this.#network.damaged === 0 || totals.refused === refused) expectEqual(`totals of ${source}`, totals, truth);
     const isThis = ({ origin }: { readonly origin: Origin }): boolean =>
       origin.source === source && origin.session === this.#session;
     // What was repeated after a lost answer stands twice where nothing can be replaced.

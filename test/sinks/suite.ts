@@ -27,6 +27,8 @@ export interface SinkPlace {
   stored(): Map<string, string>;
   /** Makes commits of the open sink fail, or work again. */
   breakCommits(broken: boolean): void;
+  /** Makes the path of every frame of the source `infrared` fail, or work again. Absent: frames have no paths. */
+  breakPath?(broken: boolean): void;
   recordedGaps(): number;
   recordedStretches(): number;
   recordedEnds(): number;
@@ -137,9 +139,14 @@ export const someEnd: SourceEnd = {
 
 /**
  * `keeps`: the sink holds what it stores, for good or, as a stream, while it is open. One that discards passes the
- * first half.
+ * first half. `hasPaths`: places have a `breakPath`.
  */
-export function sinkSuite(label: string, keeps: boolean | "while open", makePlace: () => SinkPlace): void {
+export function sinkSuite(
+  label: string,
+  keeps: boolean | "while open",
+  makePlace: () => SinkPlace,
+  hasPaths = false,
+): void {
   describe(`${label}: the rules of every sink`, () => {
     let place: SinkPlace;
     let sink: Sink;
@@ -395,6 +402,27 @@ export function sinkSuite(label: string, keeps: boolean | "while open", makePlac
       await commit(sink);
       expect(results.map(word)).toEqual(["recorded", "recorded", "recorded"]);
       expect([place.recordedGaps(), place.recordedStretches(), place.recordedEnds()]).toEqual([1, 1, 1]);
+    });
+
+    test.if(hasPaths)("a fault of one path is told to its frames, and all others are stored", async () => {
+      place.breakPath?.(true);
+      const infrared = { origin: { device: "rig", source: "infrared", session } };
+      const results = stage(sink, frameOf("1.jpg", "one"), "one");
+      stage(sink, frameOf("2.jpg", "two", infrared), "two", results);
+      stage(sink, frameOf("3.jpg", "three", infrared), "three", results);
+      sink.gap(someGap, (result) => results.push(result));
+      stage(sink, frameOf("4.jpg", "four"), "four", results);
+      expect(await commit(sink)).toBeUndefined();
+      const fault = results[1];
+      expect(fault).toMatchObject({ scope: "source", retryable: true });
+      expect(results).toEqual(["stored", fault, fault, "recorded", "stored"] as Result[]);
+      expect(sink.ready(1)).toBeUndefined();
+      expectStored({ "rig/visible/1.jpg": "one", "rig/visible/4.jpg": "four" });
+      expect(place.recordedGaps()).toBe(1);
+
+      place.breakPath?.(false);
+      expect(sink.retry(frameOf("2.jpg", "two", infrared))).toBeUndefined();
+      expect(await store(sink, frameOf("2.jpg", "two", infrared), "two")).toBe("stored");
     });
 
     test("a failed commit is told to each of its items, and the frames can be sent again", async () => {

@@ -8,10 +8,11 @@
  */
 import { assert } from "../../errors.ts";
 import { type Origin, type Outcome, type RefusalReason, sharesTotals } from "../../frame.ts";
-import { isNameError } from "../../system/errno.ts";
+import { errorCode, isNameError } from "../../system/errno.ts";
 import type { Disk } from "../../system/file-system.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import { freeNumber, numberedPath } from "../store/numbered-path.ts";
+import { sinkError } from "../store/storage-error.ts";
 import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { accountOutcomeOf, type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.ts";
@@ -59,18 +60,39 @@ export class CommitGroup {
     const { sync, disk, directories } = this.#options;
     const flushes = sync !== "never";
     try {
-      for (const item of this.#items) if (item.kind === "frame") item.draft.stamp(item.frame.capturedNs);
-      const handles = this.#items.flatMap((item) => (item.kind === "frame" ? [item.draft.handle] : []));
-      if (flushes && handles.length > 0) await completed((done) => disk.sync(handles, done));
+      const handles = this.#stampAll();
+      if (flushes && handles.length > 0) await this.#flushed((done) => disk.sync(handles, done));
       this.#placeAll();
-      if (this.#adopted.length > 0) await completed((done) => disk.sync(this.#adopted, done));
-      if (flushes) await completed((done) => directories.sync(done));
+      if (this.#adopted.length > 0) await this.#flushed((done) => disk.sync(this.#adopted, done));
+      if (flushes) await this.#flushed((done) => directories.sync(done));
       this.#record();
       this.#compareEnds();
       return this.#results;
     } finally {
       this.#closeAdopted();
     }
+  }
+
+  /** The handles of the files that are not flushed: in a commit that is run again some have been. */
+  #stampAll(): number[] {
+    return this.#items.flatMap((item) => {
+      if (item.kind !== "frame" || item.draft.handle === undefined) return [];
+      item.draft.stamp(item.frame.capturedNs);
+      return [item.draft.handle];
+    });
+  }
+
+  /**
+   * A flush that fails is no fault of a path: the system tells it once, so the next one would be no proof of anything.
+   * But a folder that is gone had nothing to lose.
+   */
+  #flushed(start: (done: (failure: unknown) => void) => void): Promise<void> {
+    return new Promise((resolve, reject) =>
+      start((failure) => {
+        if (failure === undefined) resolve();
+        else reject(errorCode(failure) === "ENOENT" ? failure : sinkError(this.#options.root, "flush frames", failure));
+      }),
+    );
   }
 
   #placeAll(): void {
@@ -235,9 +257,4 @@ export class CommitGroup {
       }
     }
   }
-}
-
-/** A call of the disk that gives its failure to a callback, as a promise. */
-function completed(start: (done: (failure: unknown) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => start((failure) => (failure === undefined ? resolve() : reject(failure))));
 }

@@ -38,6 +38,14 @@ export class Directories {
     return refused;
   }
 
+  /** The folders of `path` may have been changed behind us: they are looked at again. */
+  doubt(path: string): void {
+    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+      this.#known.delete(path.slice(0, end));
+    }
+    this.#preparedLast = "/";
+  }
+
   #prepareFolder(folder: string): "symlink" | "name" | undefined {
     if (this.#known.has(folder)) return undefined;
     const refused = this.prepare(folder);

@@ -11,20 +11,24 @@ import { join } from "node:path";
 import { SinkError } from "../../errors.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import type { Clock } from "../../ports.ts";
-import { errorCode, isFull, isNameError } from "../../system/errno.ts";
+import { errorCode, isExhaustion, isFull, isNameError } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
 import { FreeSpace } from "../../system/free-space.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import type { Layout } from "../store/layout.ts";
+import { sinkError } from "../store/storage-error.ts";
 import type { Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
-import { accountOutcomeOf, type Catalogue, catalogueFile, type OpenCatalogue, temporaryFolder } from "./catalogue.ts";
+import { accountOutcomeOf, type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.ts";
+import { type StoredFrame, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { Directories } from "./directories.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 
 const probeBytes = 4096;
+/** Moved into a folder to see whether files can be, and removed. No frame has such a name. */
+const probeName = ".framepipe-probe";
 
 export interface DirectoryStoreOptions {
   /** As the user wrote it; messages name it so. */
@@ -102,8 +106,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     let [haveOwn, number] = [false, 0];
     const rows = catalogue.find(origin, entry.name, entry.capturedNs);
     for (const row of rows) {
-      if (!row.sameCapture || row.bytes !== entry.bytes) continue;
-      if (this.#disk.look(`${this.place}/${row.path}`) !== row.bytes) continue;
+      if (!row.sameCapture || row.bytes !== entry.bytes || !this.#isThere(row)) continue;
       const outcome = outcomeOf(row, { session: origin.session, sequence });
       // Of several, the one that this very session stored is the one it asks about; else the one that came last.
       const isOwn = outcome !== "duplicate";
@@ -112,6 +115,15 @@ export class DirectoryStore implements Store<TemporaryFile> {
       [haveOwn, number] = [isOwn, row.number];
     }
     return have;
+  }
+
+  /** A folder that may not be looked into is no reason not to answer for the others. */
+  #isThere({ path, bytes }: StoredFrame): boolean {
+    try {
+      return this.#disk.look(`${this.place}/${path}`) === bytes;
+    } catch {
+      return false;
+    }
   }
 
   hasPathFor(origin: Origin, entry: FrameEntry, sequence: number): boolean {
@@ -127,18 +139,27 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#usableCatalogue();
     const path = this.#options.layout.pathOf(frame);
     if (path === undefined) return "name";
-    let file: TemporaryFile | undefined;
+    // In this order: where the disk is gone, this fails before a folder is made at its mount point.
+    const file = this.#beginFile(path);
     try {
-      // In this order: where the disk is gone, this fails before a folder is made at its mount point.
-      file = this.#newTemporaryFile(path);
       const refused = this.#directories.prepare(path);
       if (refused === undefined) return file;
       file.discard();
       return refused;
     } catch (error) {
-      file?.discard();
+      file.discard();
       if (isNameError(error)) return "name";
       throw error;
+    }
+  }
+
+  /** What fails here is no fault of the frame's own path. */
+  #beginFile(path: string): TemporaryFile {
+    try {
+      return this.#newTemporaryFile(path);
+    } catch (error) {
+      if (isExhaustion(error)) throw error;
+      throw sinkError(this.place, "begin a frame", error);
     }
   }
 
@@ -187,6 +208,35 @@ export class DirectoryStore implements Store<TemporaryFile> {
       file.write(new Uint8Array(probeBytes));
     } finally {
       file.discard();
+    }
+  }
+
+  placeOf(frame: Frame): string {
+    return `${this.place}/${this.#options.layout.pathOf(frame) ?? frame.name}`;
+  }
+
+  /** Its folders, made if they are missing, and a file that is moved there. */
+  probe(frame: Frame): void {
+    const path = this.#options.layout.pathOf(frame);
+    if (path === undefined) return;
+    this.#directories.doubt(path);
+    const file = this.#newTemporaryFile(path);
+    try {
+      if (this.#directories.prepare(path) !== undefined) return;
+      const place = `${this.place}/${path.slice(0, path.lastIndexOf("/") + 1)}${probeName}`;
+      file.close();
+      // One that is there was left where nothing can be removed again.
+      if (file.moveTo(place)) this.#remove(place);
+    } finally {
+      file.discard();
+    }
+  }
+
+  #remove(place: string): void {
+    try {
+      this.#disk.remove(place);
+    } catch {
+      // Files can be put there all the same.
     }
   }
 

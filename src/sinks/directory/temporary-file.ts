@@ -1,8 +1,9 @@
 /**
  * One frame on its way: a file below `.framepipe/tmp` that is written, synced and moved to its final name, or removed.
- * Until it has been moved nobody can take it for a frame.
+ * Until it has been moved nobody can take it for a frame. A commit that fails behind that may be run again.
  */
 import { nothingWritten, SinkError } from "../../errors.ts";
+import { errorCode } from "../../system/errno.ts";
 import type { Disk } from "../../system/file-system.ts";
 import type { FreeSpace } from "../../system/free-space.ts";
 import type { Draft } from "../store/store.ts";
@@ -12,16 +13,18 @@ export class TemporaryFile implements Draft {
   readonly path: string;
   readonly #disk: Disk;
   readonly #space: FreeSpace;
-  readonly #temporaryPath: string;
+  /** Where it is: below `.framepipe/tmp`, or under the final name that it was given. */
+  #place: string;
   #handle: number | undefined;
-  #there = true;
+  #named = false;
+  #discarded = false;
   #bytes = 0;
 
   /** Creates the file. Throws what the disk throws. */
   constructor(disk: Disk, space: FreeSpace, temporaryPath: string, path: string) {
     this.#disk = disk;
     this.#space = space;
-    this.#temporaryPath = temporaryPath;
+    this.#place = temporaryPath;
     this.path = path;
     this.#handle = disk.create(temporaryPath);
   }
@@ -30,15 +33,19 @@ export class TemporaryFile implements Draft {
     return this.#bytes;
   }
 
-  /** For syncing; only while it is open. */
-  get handle(): number {
-    if (this.#handle === undefined) throw new SinkError(`${this.#temporaryPath} was closed`, { retryable: true });
+  /** For syncing; undefined once it is closed, and so has been synced. */
+  get handle(): number | undefined {
+    return this.#handle;
+  }
+
+  get #open(): number {
+    if (this.#handle === undefined) throw new SinkError(`${this.#place} was closed`, { retryable: true });
     return this.#handle;
   }
 
   /** Writes all of `view`. Throws what the disk throws; a disk that takes nothing is full. */
   write(view: Uint8Array): void {
-    const handle = this.handle;
+    const handle = this.#open;
     for (let done = 0; done < view.byteLength;) {
       const count = this.#disk.write(handle, done === 0 ? view : view.subarray(done));
       if (count <= 0) throw nothingWritten();
@@ -50,7 +57,7 @@ export class TemporaryFile implements Draft {
 
   /** All bytes are written, and the frame was captured then: a file that is copied on keeps its time. */
   stamp(capturedNs: bigint): void {
-    this.#disk.setModified(this.handle, capturedNs);
+    this.#disk.setModified(this.#open, capturedNs);
   }
 
   close(): void {
@@ -61,11 +68,25 @@ export class TemporaryFile implements Draft {
     this.#disk.close(handle);
   }
 
-  /** Moves it to its final name. False: something is there already. */
+  /**
+   * Moves it to its final name, or leaves it there. False: something else is there already. If it was removed behind us
+   * its frame is to be sent again.
+   */
   moveTo(path: string): boolean {
-    if (!this.#disk.renameNew(this.#temporaryPath, path)) return false;
-    this.#there = false;
+    if (this.#named && this.#disk.look(this.#place) !== this.#bytes) throw this.#gone();
+    if (path === this.#place) return true;
+    try {
+      if (!this.#disk.renameNew(this.#place, path)) return false;
+    } catch (error) {
+      throw errorCode(error) === "ENOENT" && this.#disk.look(this.#place) === "absent" ? this.#gone() : error;
+    }
+    this.#place = path;
+    this.#named = true;
     return true;
+  }
+
+  #gone(): SinkError {
+    return new SinkError(`${this.#place} was removed`, { scope: "frame", retryable: true });
   }
 
   /** Closes and removes what is left of it. Never throws: the next receiver sweeps up what cannot be removed now. */
@@ -75,10 +96,10 @@ export class TemporaryFile implements Draft {
     } catch {
       // Nothing of it is needed any more.
     }
-    if (!this.#there) return;
-    this.#there = false;
+    if (this.#named || this.#discarded) return;
+    this.#discarded = true;
     try {
-      this.#disk.remove(this.#temporaryPath);
+      this.#disk.remove(this.#place);
     } catch {
       // The disk is gone or read-only.
     }

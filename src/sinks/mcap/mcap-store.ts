@@ -165,6 +165,10 @@ class McapAppender implements Appender {
     }
   }
 
+  get end(): number {
+    return this.#tail.bytes;
+  }
+
   async append(items: readonly NewItem[]): Promise<void> {
     this.#tailBefore = this.#tail;
     this.#appending = true;

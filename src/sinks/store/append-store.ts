@@ -10,7 +10,8 @@
 import { dirname } from "node:path";
 import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
-import { describe, errorCode, isExhaustion, isFull } from "../../system/errno.ts";
+import { KiB } from "../../limits.ts";
+import { describe, errorCode, isExhaustion, isFull, isTooLarge } from "../../system/errno.ts";
 import type { FrameIndex } from "./frame-index.ts";
 import { FrameGatherer, type GatheredFrame } from "./gathered-frame.ts";
 import { sinkError } from "./storage-error.ts";
@@ -25,6 +26,9 @@ export interface NewFrame {
 }
 
 export type NewItem = NewFrame | StagedNote;
+
+/** What a frame may take in an archive beside its bytes: heads, facts, an index of its chunk. */
+const headBytesMost: number = 64 * KiB;
 
 export interface AppendRequest extends SpaceRequest {
   /** What of the next frame goes to a temporary file first: all or nothing. */
@@ -43,6 +47,8 @@ export interface Appender {
   append(items: readonly NewItem[]): Promise<void>;
   /** The last `append` does not count. Never throws: what cannot be undone now is undone by `recover`. */
   retract(): void;
+  /** Where the next frame begins, and with it how large a file has to be; absent: there is no such place. */
+  readonly end?: number;
   /** As that of a store. */
   check(request: AppendRequest): SinkError | undefined;
   /** So many bytes were written to temporary files. */
@@ -160,7 +166,8 @@ export class AppendStore implements Store<GatheredFrame> {
     } catch (error) {
       index.forget();
       if (appending) appender.retract();
-      throw error;
+      // It is one file: a frame can only be too large for it.
+      throw isTooLarge(error) ? error : sinkError(this.place, "store frames", error);
     }
   }
 
@@ -177,8 +184,21 @@ export class AppendStore implements Store<GatheredFrame> {
     this.#appender = this.#open();
   }
 
+  placeOf({ name }: Frame): string {
+    return `${this.place}: ${name}`;
+  }
+
+  /** Whether files may be so large is asked of another file beside the archive, which may be in use. */
+  probe({ bytes }: Frame): void {
+    const { end } = this.#usable();
+    // What no file could hold fits no archive, however empty.
+    if (end !== undefined && this.#gatherer.fits(bytes)) this.#gatherer.stretch(end + bytes + headBytesMost);
+  }
+
   /** A temporary file failed, which need not be on the destination's disk. */
-  #gatheringError(error: unknown): SinkError {
+  #gatheringError(error: unknown): Error {
+    // No fault of the disk: StoreSink judges it.
+    if (isTooLarge(error)) return error as Error;
     this.#gatheringFailed = true;
     return sinkError(dirname(this.#options.temporaryPath), "gather a frame", error);
   }

@@ -2,17 +2,17 @@
  * Several destinations as one (`--out a --out b`): a frame is acknowledged when every one has stored it.
  *
  * - Each piece of a frame is given to all before `write` returns; a frame that one cannot take is taken by none.
- * - The outcome is the most remarkable one: a failure, else a refusal, else `conflict` if any says so, else `stored` if
- *   any stored it now, else `already`. A frame that one refuses counts as refused, and is named at both ends: it is not
- *   stored everywhere. Refused for its name or size it is in none; refused for what is in it (`format`, which is only
- *   known when it is complete), it stays in the others.
+ * - The outcome is the most remarkable one: a failure (that of the frame first, then that of all), else a refusal, else
+ *   `conflict` if any says so, else `stored` if any stored it now, else `already`. A frame that one refuses counts as
+ *   refused, and is named at both ends: it is not stored everywhere. Refused for its name or size it is in none; refused
+ *   for what is in it (`format`, which is only known when it is complete), it stays in the others.
  * - A frame is offered as held only if all hold the same bytes. One that some lack is sent to all, and is stored where
  *   it was lacking.
- * - While one cannot store, all wait. A frame that was stored in one and failed in another is sent again, and is then
- *   known in the first.
+ * - While one cannot store, or not this source, all wait. A frame that was stored in one and failed in another is sent
+ *   again, and is then known in the first.
  * - Views are shown each frame, and have no say in any of this.
  */
-import { assert, type SinkError } from "../../errors.ts";
+import { assert, SinkError } from "../../errors.ts";
 import type {
   Frame,
   FrameEntry,
@@ -186,6 +186,12 @@ export class FanOutSink implements Sink {
     return lacks.find(({ retryable }) => !retryable) ?? lacks[0];
   }
 
+  retry(frame: Frame): SinkError | undefined {
+    // All are asked, because asking ends the wait in each.
+    const [fault] = this.#sinks.flatMap((sink) => sink.retry(frame) ?? []);
+    return fault;
+  }
+
   drain(done: () => void): void {
     let left = this.#views.length;
     if (left === 0) return done();
@@ -219,7 +225,8 @@ function combinedVerdict(verdicts: readonly Verdict[]): Verdict {
 }
 
 function combinedResult(results: readonly Result[]): Result {
-  const failure = results.find((result) => result instanceof Error);
+  const failures = results.filter((result) => result instanceof SinkError);
+  const [failure] = failures.toSorted((one, other) => weightOf(other) - weightOf(one));
   if (failure !== undefined) return failure;
   const totals = results.find((result) => typeof result === "object");
   if (totals !== undefined) return totals;
@@ -227,6 +234,12 @@ function combinedResult(results: readonly Result[]): Result {
   const refusal = results.find((result) => !isOutcome(result));
   if (refusal !== undefined) return refusal;
   return outcomes.includes("recorded") ? "recorded" : combinedOutcome(outcomes as StoredOutcome[]);
+}
+
+/** A frame that one refuses for good is not sent again for the others. */
+function weightOf({ scope, retryable }: SinkError): number {
+  if (scope === "frame") return retryable ? 0 : 3;
+  return scope === "source" ? 1 : 2;
 }
 
 function combinedOutcome(outcomes: readonly StoredOutcome[]): StoredOutcome {

@@ -5,9 +5,10 @@
  * The parser's views are copied: a view holds on to the whole chunk of the socket that it is in (512 KiB), and a frame
  * is appended long after its chunk could have been given back. One copy of 100 KB takes some 10 µs.
  */
-import { closeSync, constants, openSync, read, unlinkSync, writeSync } from "node:fs";
-import { assert, nothingWritten } from "../../errors.ts";
+import { closeSync, constants, ftruncateSync, openSync, read, unlinkSync, writeSync } from "node:fs";
+import { assert, nothingWritten, SinkError } from "../../errors.ts";
 import { KiB, MiB } from "../../limits.ts";
+import { describe, isTooLarge } from "../../system/errno.ts";
 import type { Draft } from "./store.ts";
 
 /** A frame up to this size is kept in memory: a raw picture of 1920 by 1080 is 3 MB. */
@@ -61,6 +62,27 @@ export class FrameGatherer {
     const file = this.#newFile();
     try {
       file.write(new Uint8Array(probeBytes));
+    } finally {
+      file.discard();
+    }
+  }
+
+  /** Whether any file there may be so large. Throws what else keeps one from being made. */
+  fits(bytes: number): boolean {
+    try {
+      this.stretch(bytes);
+      return true;
+    } catch (error) {
+      if (isTooLarge(error)) return false;
+      throw error;
+    }
+  }
+
+  /** Makes a file so large for a moment, or throws why none may be. */
+  stretch(bytes: number): void {
+    const file = this.#newFile();
+    try {
+      file.stretch(bytes);
     } finally {
       file.discard();
     }
@@ -200,15 +222,31 @@ class FrameInFile implements GatheredFrame {
     this.#told.gathered(view.byteLength);
   }
 
+  /** Makes it so large without writing to it. */
+  stretch(bytes: number): void {
+    if (this.#handle !== undefined) ftruncateSync(this.#handle, bytes);
+  }
+
   async *pieces(): AsyncGenerator<Uint8Array, void, void> {
     const buffer = new Uint8Array(Math.min(pieceBytes, this.#bytes));
     for (let position = 0; position < this.#bytes;) {
       const handle = this.#handle;
       assert(handle !== undefined, "a frame that was discarded is not read");
-      const count = await readPiece(handle, buffer, Math.min(buffer.byteLength, this.#bytes - position), position);
-      if (count === 0) throw Object.assign(new Error(`${this.#path} has lost its end`), { code: "EIO" });
+      const count = await this.#read(handle, buffer, Math.min(buffer.byteLength, this.#bytes - position), position);
       yield buffer.subarray(0, count);
       position += count;
+    }
+  }
+
+  /** What cannot be read any more is to be sent again. */
+  async #read(handle: number, into: Uint8Array, length: number, position: number): Promise<number> {
+    try {
+      const count = await readPiece(handle, into, length, position);
+      if (count > 0) return count;
+      throw new Error("it has lost its end");
+    } catch (error) {
+      const message = `${this.#path}: cannot be read again: ${describe(error)}`;
+      throw new SinkError(message, { scope: "frame", retryable: true, cause: error });
     }
   }
 

@@ -5,7 +5,9 @@
  *
  * Commits run one after the other; what is staged meanwhile belongs to the next one. A commit never waits inside a
  * call: a slow disk, a pipe whose reader pauses or a store on another machine must not keep the receiver from answering
- * its peers. When the destination fails, everything says so until `ready` has made it usable again.
+ * its peers. A group that fails is tried item by item, if the destination works all the same: a fault of one path is
+ * not one of all (DESTINATIONS.md). When the destination fails, everything says so until `ready` has made it usable
+ * again.
  */
 import { assert, SinkError } from "../../errors.ts";
 import type { Frame, FrameEntry, Gap, Origin, RefusalReason, SourceEnd, Stretch, Verdict } from "../../frame.ts";
@@ -13,8 +15,10 @@ import { KiB } from "../../limits.ts";
 import { nameProblem } from "../../names.ts";
 import type { Clock, FrameWriter, Settle, Sink } from "../../ports.ts";
 import { describe, isExhaustion } from "../../system/errno.ts";
+import { Faults } from "./faults.ts";
 import { Recovery } from "./recovery.ts";
-import type { Draft, Result, SpaceRequest, StagedFrame, StagedItem, StagedNote, Store, StoreTraits } from "./store.ts";
+import { type Progress, StoreWriter } from "./store-writer.ts";
+import type { Draft, Result, SpaceRequest, StagedItem, StagedNote, Store, StoreTraits } from "./store.ts";
 import type { SyncMode } from "./sync-mode.ts";
 
 /** What an item takes besides its bytes: heads, its row and what fills a block, with a name of common length. */
@@ -31,6 +35,7 @@ export class StoreSink<D extends Draft> implements Sink {
   readonly #store: Store<D>;
   readonly #options: StoreSinkOptions;
   readonly #recovery: Recovery;
+  readonly #faults: Faults<D>;
   readonly #writers = new Set<StoreWriter<D>>();
   #staged: Staged<D>[] = [];
   #stagedFrames = 0;
@@ -49,6 +54,7 @@ export class StoreSink<D extends Draft> implements Sink {
     this.#store = store;
     this.#options = options;
     this.#recovery = new Recovery(store.place, options.clock);
+    this.#faults = new Faults(store);
   }
 
   get place(): string {
@@ -110,21 +116,38 @@ export class StoreSink<D extends Draft> implements Sink {
   open(frame: Frame): FrameWriter | RefusalReason {
     const refusal = this.#refusal(frame.origin, frame, frame.sequence);
     if (refusal !== undefined) return refusal;
-    let draft: D | RefusalReason;
-    try {
-      draft = this.#usable().begin(frame);
-    } catch (error) {
-      if (isExhaustion(error)) throw new SinkError(describe(error), { retryable: true, exhausted: true, cause: error });
-      throw this.#recovery.useFailed("begin a frame", error);
-    }
+    const held = this.#faults.heldFor(frame.origin);
+    if (held !== undefined) throw held;
+    const draft = this.#begin(frame);
     if (typeof draft === "string") return draft;
     const writer = new StoreWriter(this.#progress, frame, draft);
     this.#writers.add(writer);
     return writer;
   }
 
+  #begin(frame: Frame): D | RefusalReason {
+    const store = this.#usable();
+    try {
+      return store.begin(frame);
+    } catch (error) {
+      if (isExhaustion(error)) throw new SinkError(describe(error), { retryable: true, exhausted: true, cause: error });
+      if (!this.#faults.mayBeOfPath(error)) throw this.#recovery.useFailed("begin a frame", error);
+    }
+    try {
+      return store.begin(frame);
+    } catch (error) {
+      throw this.#told(this.#faults.ofFrame(frame, "store frames", error));
+    }
+  }
+
+  /** Where it is one of the destination, nothing is stored until that is over. */
+  #told(fault: SinkError): SinkError {
+    return fault.scope === "destination" ? this.#recovery.useFailed("store frames", fault) : fault;
+  }
+
   readonly #progress: Progress<D> = {
-    failed: (error) => this.#recovery.useFailed("write a frame", error),
+    failed: ({ frame }, error) =>
+      this.#faults.ofWrite(frame, error) ?? this.#recovery.useFailed("write a frame", error),
     wrote: (bytes) => {
       this.#openBytes += bytes;
     },
@@ -175,37 +198,95 @@ export class StoreSink<D extends Draft> implements Sink {
     const groups = oneByOne ? staged.map((each) => [each]) : [staged];
     let failure: SinkError | undefined;
     for (const group of groups) {
-      let results: readonly Result[] = [];
-      if (failure === undefined) {
-        try {
-          const committed = this.#commitGroup(group.map(({ item }) => item));
-          results = committed instanceof Promise ? await committed : committed;
-          this.#recovery.stored();
-        } catch (error) {
-          failure = this.#recovery.useFailed("store frames", error);
-          this.#failedBytes = Math.max(this.#failedBytes, roomOf(group));
-        }
-      }
-      this.#settle(group, failure, results);
+      const items = group.map(({ item }) => item);
+      const committed = failure === undefined ? this.#commitGroup(items) : withFailure(items, failure);
+      const results = committed instanceof Promise ? await committed : committed;
+      failure ??= results.find(concernsAll);
+      this.#settle(group, results);
     }
     this.#committing = false;
     if (this.#disposed) this.#store.close();
     done(failure);
   }
 
-  #commitGroup(items: readonly StagedItem<D>[]): readonly Result[] | Promise<readonly Result[]> {
+  /** One result for each item. Does not reject, but for a bug. */
+  #commitGroup(items: readonly StagedItem<D>[]): Results | Promise<Results> {
     // Behind something that is broken for good nothing may follow: half a frame, or frames out of order.
-    if (this.#recovery.final) throw this.#recovery.failure;
-    return this.#store.commit(items);
+    if (this.#recovery.final) return withFailure(items, this.#recovery.failure);
+    const taken = this.#faults.holds ? items.filter((item) => this.#heldFor(item) === undefined) : items;
+    let committed: readonly Result[] | Promise<readonly Result[]>;
+    try {
+      committed = taken.length === 0 ? [] : this.#store.commit(taken);
+    } catch (error) {
+      return this.#commitEach(items, error);
+    }
+    const all = (results: readonly Result[]): Results => {
+      if (taken.length > 0) this.#recovery.stored();
+      if (taken.length === items.length) return results;
+      const left = results.values();
+      return items.map((item) => this.#heldFor(item) ?? (left.next().value as Result));
+    };
+    return committed instanceof Promise
+      ? committed.then(all, (error: unknown) => this.#commitEach(items, error))
+      : all(committed);
   }
 
-  #settle(group: readonly Staged<D>[], failure: SinkError | undefined, results: readonly Result[]): void {
-    assert(failure !== undefined || results.length === group.length, "a commit has a result for every item");
+  #heldFor(item: StagedItem<D>): SinkError | undefined {
+    return item.kind === "frame" ? this.#faults.heldFor(item.frame.origin) : undefined;
+  }
+
+  /** The group has failed: if that is no fault of the destination, each item is tried by itself. */
+  async #commitEach(items: readonly StagedItem<D>[], error: unknown): Promise<Results> {
+    const results: (Result | SinkError)[] = [];
+    let failure = this.#unlessUsable(error);
+    for (const item of items) {
+      const result = failure ?? this.#heldFor(item) ?? (await this.#commitOne(item));
+      if (concernsAll(result)) failure = result;
+      results.push(result);
+    }
+    if (failure !== undefined) this.#failedBytes = Math.max(this.#failedBytes, roomOf(items));
+    return results;
+  }
+
+  async #commitOne(item: StagedItem<D>): Promise<Result | SinkError> {
+    try {
+      const [result] = await this.#store.commit([item]);
+      this.#recovery.stored();
+      return result as Result;
+    } catch (error) {
+      if (error instanceof SinkError && !concernsAll(error)) return error;
+      const failure = this.#unlessUsable(error);
+      if (failure !== undefined) return failure;
+      if (item.kind !== "frame") return this.#recovery.useFailed("record what became of frames", error);
+      return this.#told(this.#faults.ofFrame(item.frame, "store frames", error));
+    }
+  }
+
+  /** After a commit that failed: `undefined` if the destination can be used all the same, else why it cannot. */
+  #unlessUsable(error: unknown): SinkError | undefined {
+    let reason = error;
+    if (this.#faults.mayBeOfPath(error)) {
+      try {
+        const store = this.#usable();
+        store.recover();
+        const lack = store.check(this.#request(0));
+        if (lack === undefined) return undefined;
+        reason = lack;
+      } catch (failure) {
+        // It may know better than the system what is wrong.
+        if (failure instanceof SinkError) reason = failure;
+      }
+    }
+    return this.#recovery.useFailed("store frames", reason);
+  }
+
+  #settle(group: readonly Staged<D>[], results: Results): void {
+    assert(results.length === group.length, "a commit has a result for every item");
     for (const { item } of group) if (item.kind === "frame") item.draft.discard();
     for (const [index, { item, settle }] of group.entries()) {
       this.#stagedFrames -= 1;
       if (item.kind === "frame") this.#stagedBytes -= item.frame.bytes;
-      settle(failure ?? (results[index] as Result));
+      settle(results[index] as Result | SinkError);
     }
   }
 
@@ -241,6 +322,10 @@ export class StoreSink<D extends Draft> implements Sink {
     } else this.#recovery.lookFailed("use it", lack, true);
   }
 
+  retry(frame: Frame): SinkError | undefined {
+    return this.#faults.retry(frame);
+  }
+
   #request(bytes: number): SpaceRequest {
     const waitingBytes = this.#stagedBytes + this.#stagedFrames * itemBytes + this.#openBytes;
     // The failed group is sent again, and this frame is one of it.
@@ -268,65 +353,19 @@ interface Staged<D extends Draft> {
   readonly settle: Settle;
 }
 
+type Results = readonly (Result | SinkError)[];
+
+function concernsAll(result: Result | SinkError): result is SinkError {
+  return result instanceof SinkError && result.scope === "destination";
+}
+
+function withFailure(items: readonly unknown[], failure: SinkError | undefined): Results {
+  return items.map(() => failure as SinkError);
+}
+
 /** What it takes to store these. */
-function roomOf(group: readonly Staged<Draft>[]): number {
-  let bytes = group.length * itemBytes;
-  for (const { item } of group) if (item.kind === "frame") bytes += item.frame.bytes;
+function roomOf(items: readonly StagedItem[]): number {
+  let bytes = items.length * itemBytes;
+  for (const item of items) if (item.kind === "frame") bytes += item.frame.bytes;
   return bytes;
-}
-
-/** What a sink is told by its writers. */
-interface Progress<D extends Draft> {
-  failed(error: unknown): SinkError;
-  wrote(bytes: number): void;
-  finished(writer: StoreWriter<D>, settle: Settle): void;
-  aborted(writer: StoreWriter<D>): void;
-}
-
-/** A frame in progress; once it is finished, the item that is staged. */
-class StoreWriter<D extends Draft> implements FrameWriter, StagedFrame<D> {
-  readonly kind = "frame";
-  frame: Frame;
-  readonly draft: D;
-  crc32 = 0;
-  receivedNs = 0n;
-  wroteBytes = 0;
-  readonly #progress: Progress<D>;
-  #open = true;
-
-  constructor(progress: Progress<D>, frame: Frame, draft: D) {
-    this.#progress = progress;
-    this.frame = frame;
-    this.draft = draft;
-  }
-
-  write(view: Uint8Array): void {
-    try {
-      this.draft.write(view);
-    } catch (error) {
-      throw this.#progress.failed(error);
-    }
-    this.wroteBytes += view.byteLength;
-    this.#progress.wrote(view.byteLength);
-  }
-
-  goOn(frame: Frame): void {
-    assert(this.#open && frame.bytes === this.frame.bytes, "a frame that goes on is the same frame");
-    this.frame = frame;
-  }
-
-  finish(crc32: number, done: Settle): void {
-    assert(this.#open, "a writer finishes once");
-    assert(this.draft.bytes === this.frame.bytes, "a finished frame has all its bytes");
-    this.#open = false;
-    this.crc32 = crc32;
-    this.#progress.finished(this, done);
-  }
-
-  abort(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.#progress.aborted(this);
-    this.draft.discard();
-  }
 }

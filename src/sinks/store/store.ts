@@ -1,6 +1,7 @@
 /**
  * What a destination has to be able to do, as a port: `StoreSink` does all the rest that frames need. A new kind of
- * destination is one file that implements this, and a line in `open-sink.ts`.
+ * destination is one file that implements this, and a line in `open-sink.ts`. What can be wrong with a destination, and
+ * whose fault that is, stands in DESTINATIONS.md.
  */
 import type { SinkError } from "../../errors.ts";
 import type {
@@ -80,7 +81,7 @@ export interface Store<D extends Draft = Draft> {
   begin(frame: Frame): D | RefusalReason;
   /**
    * Makes these items durable, in order, and says what became of each. If it throws or rejects, none of them counts as
-   * stored; their frames may be sent again. One commit at a time.
+   * stored; they may be committed again, one by one, or sent again. One commit at a time.
    */
   commit(items: readonly StagedItem<D>[]): readonly Result[] | Promise<readonly Result[]>;
   /**
@@ -90,6 +91,14 @@ export interface Store<D extends Draft = Draft> {
   check(request: SpaceRequest): SinkError | undefined;
   /** After a failure, and never during a commit: returns if it can be used again, throws why not. */
   recover(): void;
+  /**
+   * Tries all that storing this frame takes, but for its own bytes: after it has failed twice where the store as such
+   * works. Throws what fails, which is then a fault of its source; or a SinkError that says more. If it returns, the
+   * frame itself cannot be stored. Absent: every failure is one of the store.
+   */
+  probe?(frame: Frame): void;
+  /** For messages: where this frame would be; absent: `place`. */
+  placeOf?(frame: Frame): string;
   /** Once, after the last commit. */
   close(): void;
 }

@@ -95,7 +95,8 @@ export class View {
       finish: (crc32) => {
         attempt(() => {
           writer.finish(crc32, (result) => {
-            if (result instanceof SinkError ? result.retryable : result === "format") this.#leaveOut();
+            const failed = result instanceof SinkError && (result.retryable || result.scope === "frame");
+            if (failed || result === "format") this.#leaveOut();
           });
         });
         this.#commit();

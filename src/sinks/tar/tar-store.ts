@@ -99,6 +99,10 @@ class TarAppender implements Appender {
     this.#space = new ArchiveSpace({ ...options, file: this.#file });
   }
 
+  get end(): number {
+    return this.#end;
+  }
+
   async append(items: readonly NewItem[]): Promise<void> {
     this.#groupStart = this.#end;
     this.#appending = true;

@@ -43,6 +43,9 @@ export class MemoryStore implements Store<Pieces> {
   readonly ends: SourceEnd[] = [];
   /** Set by a test: the destination is unusable, and says this. */
   failure: SinkError | undefined;
+  /** Set by a test: what storing a frame fails with, for a fault of its path or for one of its own. */
+  pathFault: ((frame: Frame) => Error | undefined) | undefined;
+  frameFault: ((frame: Frame) => Error | undefined) | undefined;
   readonly #layout = new Layout(layoutDefault);
 
   constructor(traits: StoreTraits = {}) {
@@ -68,6 +71,8 @@ export class MemoryStore implements Store<Pieces> {
 
   commit(items: readonly StagedItem<Pieces>[]): Result[] {
     if (this.failure !== undefined) throw this.failure;
+    // All or nothing, as in any store.
+    for (const item of items) if (item.kind === "frame") this.#refuseFaulty(item.frame);
     return items.map((item) => {
       if (item.kind === "frame") return this.#put(item);
       if (item.kind === "gap") this.gaps.push(item.gap);
@@ -75,6 +80,20 @@ export class MemoryStore implements Store<Pieces> {
       else this.ends.push(item.end);
       return "recorded";
     });
+  }
+
+  #refuseFaulty(frame: Frame): void {
+    const fault = this.pathFault?.(frame) ?? this.frameFault?.(frame);
+    if (fault !== undefined) throw fault;
+  }
+
+  probe(frame: Frame): void {
+    const fault = this.pathFault?.(frame);
+    if (fault !== undefined) throw fault;
+  }
+
+  placeOf(frame: Frame): string {
+    return `memory/${this.#layout.pathOf(frame)}`;
   }
 
   #put({ frame, draft, crc32 }: StagedFrame<Pieces>): Result {

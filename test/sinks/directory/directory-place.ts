@@ -11,7 +11,7 @@ import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalog
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
 import type { StoreSinkOptions } from "../../../src/sinks/store/store-sink.ts";
 import type { SyncMode } from "../../../src/sinks/store/sync-mode.ts";
-import { nodeDisk } from "../../../src/system/file-system.ts";
+import { type Disk, nodeDisk } from "../../../src/system/file-system.ts";
 import { sinkOf, type SinkPlace } from "../suite.ts";
 
 /** Of the store and of its sink. */
@@ -24,6 +24,7 @@ export class DirectoryPlace implements SinkPlace {
   /** Virtual, so that nothing waits for healing and free space. */
   nowMs = 0;
   #broken = false;
+  #brokenPath = false;
 
   constructor(options: DirectoryOptions = {}) {
     this.#options = options;
@@ -44,13 +45,21 @@ export class DirectoryPlace implements SinkPlace {
       layout: new Layout(layoutDefault),
       sync: "batch" as const,
       minFreeBytes: 0,
-      disk: nodeDisk,
+      disk: this.#disk,
       clock: { nowMs: () => (this.nowMs += 10), wallNs: () => 1_800_000_000_000_000_001n },
       openCatalogue: (directory: string, sync: SyncMode) => this.#breakable(openSqliteCatalogue(directory, sync)),
       ...this.#options,
       ...changes,
     };
   }
+
+  readonly #disk: Disk = {
+    ...nodeDisk,
+    renameNew: (from, to) => {
+      if (this.#brokenPath && to.includes("/infrared/")) throw Object.assign(new Error("no"), { code: "EACCES" });
+      return nodeDisk.renameNew(from, to);
+    },
+  };
 
   stored(): Map<string, string> {
     return new Map(
@@ -78,6 +87,10 @@ export class DirectoryPlace implements SinkPlace {
 
   breakCommits(broken: boolean): void {
     this.#broken = broken;
+  }
+
+  breakPath(broken: boolean): void {
+    this.#brokenPath = broken;
   }
 
   recordedGaps(): number {

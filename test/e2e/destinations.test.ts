@@ -1,0 +1,110 @@
+/** Destinations with a fault, as they are met: another mount, a largest file, read-only, changed by others. */
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeFrameSet } from "../../scripts/demo-frames.ts";
+import {
+  differences,
+  filesBelow,
+  makeMegabytes,
+  mountSmall,
+  openPlace,
+  type Place,
+  type Running,
+} from "../support/processes.ts";
+import { canMount } from "../support/small-disk.ts";
+
+/** A receiver that may write no file larger than so many KiB. */
+async function receiveLimited(place: Place, out: string, kibibytes: number): Promise<Running & { port: number }> {
+  const script = `ulimit -f ${kibibytes} && exec "$0" --receive 127.0.0.1:0 --json --out "$1"`;
+  const receiver = place.startOther("bash", ["-c", script, place.executable, out]);
+  const { address } = await receiver.waitFor("listening");
+  return Object.assign(receiver, { port: Number(String(address).split(":").at(-1)) });
+}
+
+describe("a fault of one path", () => {
+  test.skipIf(!canMount())(
+    "a device's folder on another file system holds that device, and no other",
+    async () => {
+      await using place = await openPlace();
+      const out = place.path("captures");
+      const unmount = mountSmall(join(out, "camera"), 50e6);
+      let mounted = true;
+      const unmountOnce = (): void => {
+        if (mounted) unmount?.();
+        mounted = false;
+      };
+      place.onClose(unmountOnce);
+      const [held, free] = [place.path("held"), place.path("free")];
+      await makeFrameSet(held, { kind: "jpeg", count: 30, bytes: 20_000 });
+      await makeFrameSet(free, { kind: "jpeg", count: 30, bytes: 20_000 });
+      const receiver = await place.receive(out);
+      const heldSender = place.send(receiver.port, [`vis=${held}`]);
+      expect(await heldSender.waitFor("held")).toMatchObject({ source: "vis" });
+      const freeSender = place.start([
+        "--send",
+        `127.0.0.1:${receiver.port}`,
+        "--device",
+        "other",
+        "--json",
+        `vis=${free}`,
+      ]);
+      expect(await freeSender.status()).toBe(0);
+      expect(freeSender.count("held")).toBe(0);
+      expect(differences(free, join(out, "other", "vis"))).toEqual([]);
+      expect(receiver.all("held")).toEqual([
+        expect.objectContaining({
+          device: "camera",
+          source: "vis",
+          reason: expect.stringContaining(`${out}/camera/vis/`) as string,
+        }),
+      ]);
+      expect(filesBelow(join(out, "camera"))).toEqual([]);
+      unmountOnce();
+      expect(await heldSender.status()).toBe(0);
+      expect(differences(held, join(out, "camera", "vis"))).toEqual([]);
+      await receiver.waitFor("resumed", ({ device }) => device === "camera");
+      expect(heldSender.count("resumed")).toBe(1);
+    },
+    60_000,
+  );
+
+  test.each(["captures", "day.tar", "day.mcap"])(
+    "a frame larger than %s may be is refused, the rest is stored",
+    async (name) => {
+      await using place = await openPlace();
+      const dir = place.path("vis");
+      makeMegabytes(dir, 3);
+      writeFileSync(join(dir, "huge.raw"), new Uint8Array(6e6));
+      const receiver = await receiveLimited(place, place.path(name), 4096);
+      const sender = place.send(receiver.port, [`vis=${dir}`]);
+      expect(await sender.status()).toBe(4);
+      expect(sender.all("refused")).toEqual([
+        expect.objectContaining({
+          name: "huge.raw",
+          reason: "storage",
+          detail: expect.stringContaining("huge.raw") as string,
+        }),
+      ]);
+      expect(receiver.all("gap")).toEqual([expect.objectContaining({ name: "huge.raw", reason: "refused" })]);
+      expect(sender.all("summary")).toEqual([expect.objectContaining({ stored: 3, refused: 1 })]);
+      expect(receiver.count("held")).toBe(0);
+    },
+  );
+
+  test.each(["day.tar", "day.mcap"])(
+    "%s has reached its largest size: held, said once, and nothing sent again",
+    async (name) => {
+      await using place = await openPlace();
+      const dir = place.path("vis");
+      makeMegabytes(dir, 8);
+      const receiver = await receiveLimited(place, place.path(name), 4096);
+      const sender = place.send(receiver.port, [`vis=${dir}`], ["--retry-for", "3s"]);
+      expect(await sender.status()).toBe(5);
+      expect(sender.count("held")).toBe(1);
+      expect(sender.all("summary")).toEqual([expect.objectContaining({ stored: 4, refused: 0 })]);
+      expect(Number(sender.all("sent")[0]?.["bytes"])).toBeLessThan(9e6);
+      expect(receiver.count("held")).toBe(1);
+    },
+  );
+});
