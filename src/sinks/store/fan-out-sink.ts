@@ -4,8 +4,8 @@
  * - Each piece of a frame is given to all before `write` returns; a frame that one cannot take is taken by none.
  * - The outcome is the most remarkable one: a failure (that of the frame first, then that of all), else a refusal, else
  *   `conflict` if any says so, else `stored` if any stored it now, else `already`. A frame that one refuses counts as
- *   refused, and is named at both ends: it is not stored everywhere. Refused for its name or size it is in none; refused
- *   for what is in it (`format`, which is only known when it is complete), it stays in the others.
+ *   refused, and is named at both ends: it is not stored everywhere. Refused for its name or size it is in none;
+ *   refused for what is in it (`format`, which is only known when it is complete), it stays in the others.
  * - A frame is offered as held only if all hold the same bytes. One that some lack is sent to all, and is stored where
  *   it was lacking.
  * - While one cannot store, or not this source, all wait. A frame that was stored in one and failed in another is sent
