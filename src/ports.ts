@@ -182,10 +182,10 @@ export interface Source {
   open(entry: FrameEntry): OpenedFrame;
   /**
    * The receiver has a frame of this name, size and capture time, and its bytes have this checksum: whether they are
-   * those of `entry`. If not it is sent, and stored beside the other. It may take as long as reading the frame. A
+   * those of `entry`. If not it is sent, and stored beside the other. Undefined: it has read some of them; ask again. A
    * source without it takes name, size and time for proof.
    */
-  confirms?(entry: FrameEntry, crc32: number): boolean;
+  confirms?(entry: FrameEntry, crc32: number): boolean | undefined;
   /**
    * The frame is settled: acknowledged (`outcome`), or reported as a gap (`undefined`). Never called before the ack.
    * `crc32` is the checksum the receiver holds, for a source that deletes what has arrived: only `stored`, `already`

@@ -423,9 +423,10 @@ export class Sending {
   #compare(sourceIndex: number, sequence: number, entry: FrameEntry, crc32: number): boolean {
     const { clock, sources } = this.#options;
     const startMs = clock.nowMs();
-    const isSame = sources[sourceIndex]?.confirms?.(entry, crc32) ?? true;
-    this.#session.compared(sourceIndex, sequence, isSame);
-    if (clock.nowMs() - startMs < compareSliceMs) return true;
+    const source = sources[sourceIndex];
+    const isSame = source?.confirms === undefined ? true : source.confirms(entry, crc32);
+    if (isSame !== undefined) this.#session.compared(sourceIndex, sequence, isSame);
+    if (isSame !== undefined && clock.nowMs() - startMs < compareSliceMs) return true;
     this.#flush();
     this.#pumpSoon();
     return false;

@@ -11,7 +11,7 @@ export class PacedSource implements Source {
   readonly name: string;
   readonly live = true;
   onReady?: () => void;
-  readonly confirms?: (entry: FrameEntry, crc32: number) => boolean;
+  readonly confirms?: (entry: FrameEntry, crc32: number) => boolean | undefined;
   readonly #source: Source;
   readonly #clock: Clock;
   readonly #intervalMs: number;

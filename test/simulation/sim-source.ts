@@ -37,6 +37,7 @@ export class SimSource implements Source {
   readonly #onSettled: (source: string, name: string, outcome: Outcome | undefined) => void;
   readonly #files: ReadonlyMap<string, SimFile>;
   #next = 0;
+  #asked = 0;
   #disposed = false;
 
   constructor(options: {
@@ -84,8 +85,10 @@ export class SimSource implements Source {
     };
   }
 
-  /** A simulated file costs nothing to read, so all are compared. */
-  confirms(entry: FrameEntry, checksum: number): boolean {
+  /** A simulated file costs nothing to read, so all are compared; some of them are asked about twice. */
+  confirms(entry: FrameEntry, checksum: number): boolean | undefined {
+    this.#asked += 1;
+    if (this.#asked % 3 === 0) return undefined;
     const file = this.#files.get(entry.name);
     return file === undefined || crc32(file.bytes) === checksum;
   }

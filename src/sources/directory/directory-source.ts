@@ -101,6 +101,7 @@ export class DirectorySource implements Source {
   list(max: number): Listed[] | undefined {
     if (this.#ended) return undefined;
     this.#walk ??= this.#start();
+    if (this.#sent.hasDoubted) return this.#review();
     const listed: Listed[] = [];
     const startMs = this.#clock.nowMs();
     while (listed.length < max && !this.#resting.isFull) {
@@ -120,7 +121,7 @@ export class DirectorySource implements Source {
     return this.#sent.open(entry);
   }
 
-  confirms(entry: FrameEntry, crc32: number): boolean {
+  confirms(entry: FrameEntry, crc32: number): boolean | undefined {
     return this.#sent.confirms(entry, crc32);
   }
 
@@ -140,6 +141,12 @@ export class DirectorySource implements Source {
     this.#underWay.clear();
     this.#waiting.clear();
     this.#sent.clear();
+  }
+
+  /** What was taken to be at the receiver and is not has another number, and is sent without asking. */
+  #review(): Listed[] {
+    const other = this.#sent.review();
+    return other === undefined ? this.#askAgain(0) : [{ ...other, live: true }];
   }
 
   #askAgain(delayMs: number): Listed[] {

@@ -22,8 +22,9 @@ import { errorText, failureReason } from "./file-errors.ts";
 import type { FrameFiles } from "./frame-files.ts";
 import { KeptFiles } from "./kept-files.ts";
 import { type FileProof, type FileState, fileState, OpenedFile, readFlags, sameState } from "./opened-file.ts";
+import { ProofReader } from "./proof-reader.ts";
 import { giveBack, setAside } from "./set-aside.ts";
-import { TimeDoubt } from "./time-doubt.ts";
+import { type BelievedFile, TimeDoubt } from "./time-doubt.ts";
 
 /** What became of a file: it is gone, it stays, or it stays and is not what was sent. */
 export type SentFate = "gone" | "kept" | "changed";
@@ -43,6 +44,11 @@ export class SentFiles {
   readonly #openNames = new Set<string>();
   readonly #doubt = new TimeDoubt();
   readonly #kept: KeptFiles;
+  /** Were believed, and are to be compared after all. */
+  readonly #doubted: BelievedFile[] = [];
+  /** Of the file that is being compared, before it is believed and after. */
+  readonly #reader = new ProofReader();
+  readonly #reviewer = new ProofReader();
 
   /** `keptMax`: how many of the files given to `keep` stay open until they are read. */
   constructor(files: FrameFiles, deleteSent: boolean, failed?: (name: string) => void, keptMax = 0) {
@@ -57,6 +63,7 @@ export class SentFiles {
     const { name } = entry;
     const path = this.#files.path(name);
     this.#proofs.delete(name);
+    this.#reader.forget(name);
     const prove = this.#delete ? (proof: FileProof): void => void this.#proofs.set(name, proof) : undefined;
     const memory = this.#delete || !this.#mustCompare(entry) ? undefined : this.#files.memory;
     this.#read.delete(name);
@@ -76,16 +83,55 @@ export class SentFiles {
 
   /** It will be sent, unless the receiver has it. */
   listed(entry: FrameEntry): void {
-    this.#doubt.listed(entry);
+    const doubted = this.#doubt.listed(entry);
+    if (doubted.length > 0) this.#doubted.push(...doubted);
+  }
+
+  /** Files were believed that are not to be any more: `review` has something to do. */
+  get hasDoubted(): boolean {
+    return this.#doubted.length > 0;
+  }
+
+  /** Compares one of those, or some of it. Returns it if it is not what the receiver has, and has to be sent. */
+  review(): FrameEntry | undefined {
+    const [file] = this.#doubted;
+    if (file === undefined) return undefined;
+    const { entry, crc32 } = file;
+    const isSame = this.#isSame(entry, crc32, this.#reviewer, ({ memory, root }, proof) => {
+      if (memory?.isSettled(proof) === true) memory.remember(root, proof, crc32);
+    });
+    if (isSame !== undefined) this.#doubted.shift();
+    return isSame === false ? entry : undefined;
   }
 
   /** As `Source.confirms`. */
-  confirms(entry: FrameEntry, crc32: number): boolean {
-    if (!this.#mustCompare(entry)) return true;
+  confirms(entry: FrameEntry, crc32: number): boolean | undefined {
+    if (!this.#mustCompare(entry)) {
+      this.#doubt.believed({ entry, crc32 });
+      return true;
+    }
+    const { name } = entry;
+    return this.#isSame(entry, crc32, this.#reader, ({ memory }, proof) => {
+      if (memory !== undefined) this.#noteRead(name, proof, memory);
+    });
+  }
+
+  /** Undefined: a part of it is read. `read`: its bytes were read for it, to their end. */
+  #isSame(
+    entry: FrameEntry,
+    crc32: number,
+    reader: ProofReader,
+    read: (files: FrameFiles, proof: FileProof) => void,
+  ): boolean | undefined {
     const { name } = entry;
     const path = this.#files.path(name);
     try {
-      const proof = this.#remembered(path) ?? this.#readNow(name, path);
+      let proof = this.#remembered(path);
+      if (proof === undefined) {
+        proof = reader.read(name, path);
+        if (proof === undefined) return undefined;
+        read(this.#files, proof);
+      }
       if (this.#delete) this.#proofs.set(name, proof);
       return proof.crc32 === crc32 && proof.bytes === entry.bytes;
     } catch (error) {
@@ -118,13 +164,6 @@ export class SentFiles {
     return crc32 === undefined ? undefined : { ...state, crc32 };
   }
 
-  #readNow(name: string, path: FilePath): FileProof {
-    const proof = readThrough(path);
-    const { memory } = this.#files;
-    if (memory !== undefined) this.#noteRead(name, proof, memory);
-    return proof;
-  }
-
   #noteRead(name: string, state: FileState, memory: ChecksumMemory): void {
     if (memory.isSettled(state)) this.#read.set(name, state);
   }
@@ -149,6 +188,9 @@ export class SentFiles {
     this.#proofs.clear();
     this.#read.clear();
     this.#openNames.clear();
+    this.#doubted.length = 0;
+    this.#reader.close();
+    this.#reviewer.close();
   }
 
   #deleteSent(name: string, crc32: number | undefined): SentFate {

@@ -41,6 +41,7 @@ export class WatchedDirectory implements Source {
   readonly name: string;
   readonly live = true;
   onReady?: () => void;
+  readonly #clock: Clock;
   readonly #onProblem: WatchedDirectoryOptions["onProblem"];
   readonly #found: WatchedFiles;
   readonly #sent: SentFiles;
@@ -53,6 +54,7 @@ export class WatchedDirectory implements Source {
   constructor(options: WatchedDirectoryOptions) {
     const { name, clock, order = "oldest", deleteSent = false, restMs = 0 } = options;
     this.name = name;
+    this.#clock = clock;
     this.#onProblem = options.onProblem;
     const files = new FrameFiles({ ...options, onProblem: (problem) => this.#report(problem) });
     this.#found = new WatchedFiles({
@@ -85,6 +87,7 @@ export class WatchedDirectory implements Source {
 
   list(max: number, liveOnly = false): Listed[] {
     this.#found.start();
+    if (this.#sent.hasDoubted) this.#review();
     const listed: Listed[] = [];
     while (listed.length < max && !this.#resting.isFull) {
       const ready = this.#found.take(liveOnly);
@@ -97,6 +100,7 @@ export class WatchedDirectory implements Source {
         listed.push(picture === one.name ? one : { ...one, name: picture });
       }
     }
+    if (this.#sent.hasDoubted) this.#clock.after(0, () => this.onReady?.());
     return listed;
   }
 
@@ -106,7 +110,7 @@ export class WatchedDirectory implements Source {
     return this.#sent.open({ ...entry, name });
   }
 
-  confirms(entry: FrameEntry, crc32: number): boolean {
+  confirms(entry: FrameEntry, crc32: number): boolean | undefined {
     return this.#sent.confirms({ ...entry, name: this.#names.fileOf(entry.name) }, crc32);
   }
 
@@ -126,6 +130,14 @@ export class WatchedDirectory implements Source {
     this.#links.clear();
     this.#names.clear();
     this.#sent.clear();
+  }
+
+  /** What was taken to be at the receiver and is not is listed again, and sent without asking. */
+  #review(): void {
+    const other = this.#sent.review();
+    if (other === undefined) return;
+    this.#found.forget(other.name, noFingerprint);
+    this.#found.lookAgain(other.name, true);
   }
 
   #afterFate(name: string, fate: SentFate): void {

@@ -37,6 +37,24 @@ test("raw files of one size are doubted, compressed ones when it is no chance an
   expect(doubts(entry("1.raw", 1, now), entry("2.raw", 2, now + 1n))).toEqual([false, false]);
 });
 
+test("what was believed before there were many is doubted after all, once", () => {
+  const doubt = new TimeDoubt();
+  const one = (name: string, bytes: number, capturedNs: bigint): string[] => {
+    const each = entry(name, bytes, capturedNs);
+    const doubted = doubt.listed(each).map((file) => file.entry.name);
+    if (!doubt.of(each)) doubt.believed({ entry: each, crc32: 1 });
+    return doubted;
+  };
+  const raws = ["1.raw", "2.raw", "3.raw"].map((name, at) => one(name, 163_840, now + BigInt(at) * 1_000_000n));
+  expect(raws).toEqual([[], ["1.raw"], []]);
+  const names = Array.from({ length: 25 }, (_, at) => `${at}.jpg`);
+  const oneTime = names.map((name, at) => one(name, 1000 + at, now + 999_000_000n));
+  expect(oneTime.flatMap((doubted) => doubted)).toEqual(names.slice(0, 19));
+  expect(oneTime[19]).toHaveLength(19);
+  const oneSize = names.map((name, at) => one(name, 77, now + BigInt(at) * 1_000_000_000_000n));
+  expect(oneSize[19]?.toSorted()).toEqual(names.slice(0, 19).toSorted());
+});
+
 test("what is seen often is remembered among many others", () => {
   const doubt = new TimeDoubt();
   for (let at = 0; at < 200_000; at += 1) {
