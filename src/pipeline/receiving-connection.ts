@@ -340,7 +340,10 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
         sink.gap(gap, (result) => {
           this.#stagedCount--;
           if (result !== "recorded") return this.#breakOff(storageFailed);
-          this.#progressOf(gap.origin).gapFrames += gap.count;
+          const progress = this.#progressOf(gap.origin);
+          progress.gapFrames += gap.count;
+          if (gap.count === 1 && this.#answered.get(gap.origin)?.has(gap.firstSequence) === true)
+            progress.duplicateFrames--;
           this.#incomplete = true;
           const { device, source } = gap.origin;
           const { name, count, reason, detail } = gap;

@@ -40,7 +40,7 @@ export interface FrameRecord {
   /** What of it was sent on this connection and counts into the window. */
   windowBytes: number;
   crc32: number | undefined;
-  /** What the receiver has of this name, size and time, while it is doubted. */
+  /** What the receiver has of this name, size and time: while it is doubted, and if that is another frame. */
   held: HeldCopy | undefined;
   /** What the receiver says it has of it, on this connection. */
   partial: PartialFrame | undefined;

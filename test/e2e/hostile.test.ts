@@ -323,6 +323,42 @@ test("wire: a number that comes again is counted once, and a gap over it changes
   expect(catalogueRows(out, "SELECT first_sequence, count FROM gaps")).toEqual([{ first_sequence: 1, count: 1 }]);
 }, 60_000);
 
+test("wire: a gap takes the place of what was believed to be there, and not of what was stored", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out);
+  const earlier = await openSession(receiver.port);
+  for (const sequence of [0, 1]) {
+    earlier.frame({ sequence, name: `${sequence}.jpg`, bytes: payload });
+    await earlier.take(kinds.ack);
+  }
+  await endSession(earlier, 2, []);
+  const peer = await openSession(receiver.port);
+  peer.offer(
+    0,
+    [0, 1].map((sequence) => ({ name: `${sequence}.jpg`, bytes: payload.length })),
+  );
+  await peer.take(kinds.want);
+  // It has compared the second one, whose file was gone then.
+  peer.say(encode(kinds.gap, new Fields().u16(0).u16(2).u64(1).u32(1).text("").text("1.jpg: no longer there")));
+  await peer.take(kinds.ack);
+  const end = new Fields().u16(0).u16(0).u64(2).u64(0).u64(1).u64(0).u64(0).u64(1).u64(0);
+  peer.say(encode(kinds.end, end));
+  const ended = await peer.take(kinds.ended);
+  expect([ended.u16(), ended.u16()]).toEqual([0, 0]);
+  peer.bye();
+  await peer.take(kinds.farewell);
+  await receiver.until(() => receiver.count("session-ended") === 2, "the end of both sessions");
+  const verified = await place.run(["--verify", out]);
+  expect([verified.status, verified.stdout]).toEqual([
+    4,
+    expect.stringContaining("gap camera/visible (frame 1): 1.jpg: no"),
+  ]);
+  receiver.signal("SIGTERM");
+  await receiver.status();
+  expect(receiver.all("received")).toMatchObject([{ frames: 2, duplicates: 1, gaps: 1 }]);
+}, 60_000);
+
 test("wire: a frame that is cut goes on where it was, and what does not fit together is asked for anew", async () => {
   await using place = await openPlace();
   const out = place.path("captures");

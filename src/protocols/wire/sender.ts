@@ -61,7 +61,10 @@ export type SenderStep =
       readonly liveOnly: boolean;
       readonly idle: boolean;
     }
-  /** The receiver has a frame of this name, size and time: call `compared` with whether it is the same one. */
+  /**
+   * The receiver has a frame of this name, size and time: call `compared` with whether it is the same one. The step
+   * comes again until then.
+   */
   | {
       readonly type: "compare";
       readonly sourceIndex: number;
@@ -617,6 +620,7 @@ export class SenderSession {
     switch (verdict.kind) {
       case "want":
         record.state = "wanted";
+        record.held = undefined;
         return;
       case "have":
         if (this.#options.compares !== true)
@@ -634,6 +638,7 @@ export class SenderSession {
           throw new ProtocolError(ProtocolCode.malformed, `frame ${sequence} cannot go on at ${verdict.offset}`);
         }
         record.state = "wanted";
+        record.held = undefined;
         record.partial = verdict;
         return;
       case "refuse":
@@ -862,15 +867,13 @@ export class SenderSession {
 
   #sendGap(ledger: SourceLedger, sequence: number, record: FrameRecord): void {
     assert(record.gapReason !== undefined, "a gap has a reason");
+    const { entry, gapReason: reason, gapDetail } = record;
+    const isOther = record.held !== undefined;
+    const name = isOther ? "" : entry.name;
+    const detail = isOther ? `${entry.name}: not what is stored under this name, and lost: ${gapDetail}` : gapDetail;
+    const count = ledger.gapSent(sequence, record);
     this.#answers.wrote(this.#nowMs);
-    this.#writer.gap({
-      sourceIndex: ledger.index,
-      reason: record.gapReason,
-      firstSequence: sequence,
-      count: ledger.gapSent(sequence, record),
-      name: record.entry.name,
-      detail: record.gapDetail,
-    });
+    this.#writer.gap({ sourceIndex: ledger.index, reason, firstSequence: sequence, count, name, detail });
   }
 
   #endStep(): undefined {

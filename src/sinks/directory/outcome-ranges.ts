@@ -1,8 +1,11 @@
 /**
  * One outcome for each sequence number of a source and session, kept as ranges: a million frames that were stored in
  * order are one range. Ranges are in order, never overlap, and two that touch have different outcomes; so an account
- * can be written down in one way only. What is entered later stands, but that a frame was lost or refused does not
- * undo that it is there.
+ * can be written down in one way only. What is entered later stands, but nothing else undoes that this session has
+ * stored a frame. That a frame was lost or refused does undo `duplicate`: that was believed by name, size and time, and
+ * who says otherwise has compared.
+ *
+ * So entering is associative: what a group says of a number can be summed up before it is entered.
  */
 
 /** What became of a number. `gap`: its frame was lost at the sender. `expired`: it was stored and has been removed. */
@@ -20,12 +23,17 @@ export function isLoss(outcome: AccountOutcome): boolean {
   return outcome === "gap" || outcome === "refused";
 }
 
-/** Those parts of `range`, in order, of which `known`, in order, does not say that the frame is there. */
-function lostOf(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
+/** This session has stored the frame. */
+export function isOwn(outcome: AccountOutcome): boolean {
+  return !isLoss(outcome) && outcome !== "duplicate";
+}
+
+/** Those parts of `range`, in order, of which `known`, in order, does not say that this session has stored them. */
+function othersOf(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
   const parts: OutcomeRange[] = [];
   let { first } = range;
   for (const each of known) {
-    if (isLoss(each.outcome) || each.last < first || each.first > range.last) continue;
+    if (!isOwn(each.outcome) || each.last < first || each.first > range.last) continue;
     if (each.first > first) parts.push({ ...range, first, last: each.first - 1 });
     first = each.last + 1;
   }
@@ -38,11 +46,12 @@ function lostOf(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRan
  * that overlap or touch `range`; those that stay as they are come back as the same objects.
  */
 export function enterRange(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
-  if (!isLoss(range.outcome)) return put(known, range);
-  return lostOf(known, range).reduce<OutcomeRange[]>((ranges, part) => put(ranges, part), [...known]);
+  if (isOwn(range.outcome)) return put(known, range);
+  return othersOf(known, range).reduce<OutcomeRange[]>((ranges, part) => put(ranges, part), [...known]);
 }
 
-function put(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
+/** The same, whatever `known` says. */
+export function put(known: readonly OutcomeRange[], range: OutcomeRange): OutcomeRange[] {
   const before: OutcomeRange[] = [];
   const after: OutcomeRange[] = [];
   let { first, last } = range;

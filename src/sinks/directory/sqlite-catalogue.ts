@@ -279,7 +279,7 @@ class SqliteCatalogue implements Catalogue {
       "SELECT sessions.id, sequence FROM frames JOIN sessions USING (device, source, session) WHERE path = ?1",
     );
     for (const [id, sequence] of this.#ownerOf.values(path) as [number, number][]) {
-      this.#outcomes.enter(id, [{ first: sequence, last: sequence, outcome: "duplicate" }]);
+      this.#outcomes.handOver(id, sequence);
     }
   }
 

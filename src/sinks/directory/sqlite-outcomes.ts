@@ -4,7 +4,7 @@
  * session. Numbers in between are entered among the ranges around them.
  */
 import type { Database, Statement } from "bun:sqlite";
-import { type AccountOutcome, enterRange, isLoss, type OutcomeRange } from "./outcome-ranges.ts";
+import { type AccountOutcome, enterRange, isLoss, type OutcomeRange, put } from "./outcome-ranges.ts";
 
 type Value = string | number;
 type Row = [first: number, last: number, outcome: AccountOutcome];
@@ -45,9 +45,14 @@ export class SqliteOutcomes {
     }
   }
 
-  #enterAmong(sessionId: number, range: OutcomeRange): void {
+  /** What this session stored under a number is another session's now. */
+  handOver(sessionId: number, number: number): void {
+    this.#enterAmong(sessionId, { first: number, last: number, outcome: "duplicate" }, put);
+  }
+
+  #enterAmong(sessionId: number, range: OutcomeRange, enter = enterRange): void {
     const known = rangesOf(this.#around.values(sessionId, range.first, range.last) as Row[]);
-    const next = enterRange(known, range);
+    const next = enter(known, range);
     for (const { first } of known) if (!next.some((each) => each.first === first)) this.#remove.run(sessionId, first);
     for (const each of next) if (!known.some((row) => equal(row, each))) this.#putRange(sessionId, each);
   }

@@ -21,6 +21,22 @@ test("a frame that is the same is not sent, one with other bytes is, and may be 
   expect(pair.sender.ledgers[0]?.totals()).toMatchObject({ frames: 3, stored: 1, duplicates: 1, conflicts: 1 });
 });
 
+test("one with other bytes that is lost is a gap without its name, which another frame has", () => {
+  const pair = new SessionPair({
+    frames,
+    sending: { compares: true },
+    verdict: (_, name) => (name === "3.raw" ? { kind: "want" } : have(one)),
+    onFrame: (incoming, { receiver }) => receiver.reject(incoming, "too-large", "too large", false),
+  });
+  pair.run();
+  const gaps = pair.events.flatMap((event) => (event.type === "gap" ? [event.gap] : []));
+  expect(gaps.map(({ firstSequence, name, detail }) => [firstSequence, name, detail])).toEqual([
+    [1, "", "2.raw: not what is stored under this name, and lost: too large"],
+    [2, "3.raw", "too large"],
+  ]);
+  expect(pair.told).toContain("2.raw gap");
+});
+
 test("what is not settled when the connection is lost is asked and compared again", () => {
   let acknowledges = false;
   const pair = new SessionPair({

@@ -3,7 +3,7 @@ import { array, assert as check, constant, constantFrom, integer, oneof, propert
 import {
   type AccountOutcome,
   enterRange,
-  isLoss,
+  isOwn,
   type OutcomeRange,
   OutcomeRanges,
 } from "../../../src/sinks/directory/outcome-ranges.ts";
@@ -40,7 +40,13 @@ describe("a range is entered", () => {
       "0-5 gap",
       ["0-1 gap", "2 stored", "3 gap", "4 expired", "5 gap"],
     ],
-    ["as refused inside what is there", ["0-9 duplicate"], "4-5 refused", ["0-9 duplicate"]],
+    ["as refused inside what is there", ["0-9 conflict"], "4-5 refused", ["0-9 conflict"]],
+    [
+      "as lost inside what was believed to be there",
+      ["0-9 duplicate"],
+      "4-5 gap",
+      ["0-3 duplicate", "4-5 gap", "6-9 duplicate"],
+    ],
     [
       "as refused over what was lost",
       ["0-4 gap", "5 conflict"],
@@ -81,7 +87,7 @@ test("ranges say of every number what a plain map says, and are the only way to 
         account.enter(at, at + length - 1, outcome);
         for (let number = at; number < at + length; number += 1) {
           const known = plain.get(number);
-          if (known === undefined || isLoss(known) || !isLoss(outcome)) plain.set(number, outcome);
+          if (known === undefined || !isOwn(known) || isOwn(outcome)) plain.set(number, outcome);
         }
       }
       const said = new Map<number, AccountOutcome>();

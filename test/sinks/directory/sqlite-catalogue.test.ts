@@ -13,7 +13,7 @@ import {
   type FrameRow,
   ownFolder,
 } from "../../../src/sinks/directory/catalogue.ts";
-import { type AccountOutcome, isLoss } from "../../../src/sinks/directory/outcome-ranges.ts";
+import { type AccountOutcome, isOwn } from "../../../src/sinks/directory/outcome-ranges.ts";
 import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { SqliteOutcomes } from "../../../src/sinks/directory/sqlite-outcomes.ts";
 import { Random } from "../../support/random.ts";
@@ -227,7 +227,7 @@ describe("the catalogue in SQLite", () => {
           const outcome = random.chance(0.6) ? "stored" : random.pick(outcomesAll);
           for (let number = first; number <= last; number += 1) {
             const known = plain.get(of)?.get(number);
-            if (known === undefined || isLoss(known) || !isLoss(outcome)) plain.get(of)?.set(number, outcome);
+            if (known === undefined || !isOwn(known) || isOwn(outcome)) plain.get(of)?.set(number, outcome);
           }
           // A source that was named again by another connection is not the same object.
           return { origin: random.chance(0.5) ? of : { ...of }, first, last, outcome };
