@@ -20,7 +20,7 @@ export function describeAnswer(bytes: Uint8Array): string {
   if (start.startsWith("SSH-")) return `an SSH server answers: ${shown}`;
   // A record of TLS: an alert or a handshake, of a version that begins with 3.
   if ((bytes[0] === 0x15 || bytes[0] === 0x16) && (bytes[1] === undefined || bytes[1] === 3)) {
-    return `a TLS server answers: ${shown}`;
+    return `a TLS server answers, as a receiver with a key does (--key here, too): ${shown}`;
   }
   return `something else answers: ${shown}`;
 }

@@ -33,7 +33,9 @@ export type Looking = { readonly as: "receiver" } | { readonly as: "sender"; rea
  */
 export function authenticate(peer: TlsPeer, success: boolean, error: Error | null, looking: Looking): ProvenKey {
   // A sender is told false also when all is well: nobody vouches for a certificate that is its own.
-  if (looking.as === "receiver" && !success) throw new HandshakeFault(`no TLS connection came about${codeOf(error)}`);
+  if (looking.as === "receiver" && !success) {
+    throw new HandshakeFault(`no handshake of TLS with keys came about${codeOf(error)}`);
+  }
   const exporter = exported(peer, error);
   const version = peer.getTLSVersion();
   if (version !== "TLSv1.3") throw new HandshakeFault(`${version}, expected TLSv1.3`);
@@ -55,7 +57,7 @@ function exported(peer: TlsPeer, error: Error | null): Uint8Array {
   try {
     return new Uint8Array(peer.exportKeyingMaterial(joinExporterBytes, joinExporterLabel, Buffer.alloc(0)));
   } catch {
-    throw new HandshakeFault(`the handshake was not completed${codeOf(error)}`);
+    throw new HandshakeFault(`no handshake of TLS with keys came about${codeOf(error)}`);
   }
 }
 

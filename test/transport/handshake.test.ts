@@ -68,7 +68,7 @@ const faults: Readonly<Record<string, { change: (socket: FakeSocket) => void; sa
     change: (socket) => {
       socket.completed = false;
     },
-    says: /not completed/,
+    says: /no handshake of TLS/,
   },
   "TLS 1.2": {
     change: (socket) => {
