@@ -228,7 +228,7 @@ function helloFlood(port: number): { readonly stop: () => Promise<number> } {
 }
 
 test(
-  "with 1,024 descriptors, beside 5,000 silent strangers and a flood of HELLOs, who is in goes on and a new device joins",
+  "with 1,024 descriptors, 5,000 silent strangers and a flood of HELLOs, who is in goes on and a new device joins",
   async () => {
     await using place = await openPlace();
     const port = freePort();
