@@ -1,7 +1,7 @@
 /** The only list of what is compared, in the order in which it runs. */
 import type { Contender } from "./contender.ts";
 import { article } from "./contenders/article.ts";
-import { bareBun, bareC } from "./contenders/bare.ts";
+import { bareBun, bareC, bareSafe } from "./contenders/bare.ts";
 import { cp } from "./contenders/cp.ts";
 import { framepipe } from "./contenders/framepipe.ts";
 import { iperf3 } from "./contenders/iperf3.ts";
@@ -13,6 +13,6 @@ import { zeromq } from "./contenders/zeromq.ts";
 /** `executable` is framepipe's, `before` that of an earlier build. */
 export function contenders(executable: string, before?: string): readonly Contender[] {
   const earlier = before === undefined ? [] : [framepipe(before, true)];
-  const others = [tarSocat, tarNetcat, rsync, nginxCurl, zeromq, bareBun, bareC, cp, iperf3, article];
+  const others = [tarSocat, tarNetcat, rsync, nginxCurl, zeromq, bareSafe, bareBun, bareC, cp, iperf3, article];
   return [framepipe(executable), ...earlier, ...others];
 }

@@ -1,6 +1,7 @@
 /**
- * The limit: the same files over one connection by the least program that can do it, on our runtime and in C. Neither
- * checks, records or acknowledges anything, so what is between them and framepipe is the price of that.
+ * The limit: the same files over one connection by the least program that can do it, on our runtime and in C. These two
+ * check, record and acknowledge nothing, so what is between them and `bare-safe`, which does, is the price of that; and
+ * what is between that and framepipe is ours.
  */
 import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
@@ -11,7 +12,7 @@ const folder = join(import.meta.dir, "../bare");
 
 interface BareOptions {
   readonly name: string;
-  readonly language: string;
+  readonly guarantees: string;
   missing(): string | undefined;
   /** The command that runs it. `scratch` is empty. */
   make(scratch: string): string[];
@@ -19,11 +20,15 @@ interface BareOptions {
   readonly warmsUp: boolean;
 }
 
-function bare({ name, language, missing, make, warmsUp }: BareOptions): Contender {
+function noneIn(language: string): string {
+  return `none: a program of a page in ${language}, no checksum, no catalogue, one answer at the end`;
+}
+
+function bare({ name, guarantees, missing, make, warmsUp }: BareOptions): Contender {
   return {
     name,
     role: "reference",
-    guarantees: `none: a program of a page in ${language}, no checksum, no catalogue, one answer at the end`,
+    guarantees,
     kinds: ["directory"],
     missing,
     async run(job) {
@@ -42,9 +47,19 @@ function bare({ name, language, missing, make, warmsUp }: BareOptions): Contende
 
 export const bareBun: Contender = bare({
   name: "bare-bun",
-  language: "TypeScript on Bun",
+  guarantees: noneIn("TypeScript on Bun"),
   missing: () => undefined,
   make: () => [process.execPath, join(folder, "bare.ts")],
+  warmsUp: true,
+});
+
+export const bareSafe: Contender = bare({
+  name: "bare-safe",
+  guarantees:
+    "each frame checked by checksum, recorded, acknowledged when stored: a program of two pages in TypeScript on Bun; " +
+    "resumes nothing",
+  missing: () => undefined,
+  make: () => [process.execPath, join(folder, "bare-safe.ts")],
   warmsUp: true,
 });
 
@@ -53,7 +68,7 @@ const compiler = Bun.which("cc");
 
 export const bareC: Contender = bare({
   name: "bare-c",
-  language: "C",
+  guarantees: noneIn("C"),
   missing: () => (compiler === null || process.platform !== "linux" ? "a C compiler, on Linux" : undefined),
   make: (scratch) => {
     const program = join(scratch, "bare");

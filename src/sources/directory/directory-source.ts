@@ -18,10 +18,10 @@ import { type FrameEntry, Note, type Outcome } from "../../frame.ts";
 import { inNaturalOrder } from "../../names.ts";
 import type { Clock, Listed, OpenedFrame, Source } from "../../ports.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
-import { type FoundFrame, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
+import { type Found, type FoundFrame, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
 import { Heap } from "../files/heap.ts";
 import { LinkTargets } from "../files/link-targets.ts";
-import { evidenceOf, inspectFile, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
+import { evidenceOf, inspectFile, isFinished, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { RestingFiles } from "../files/resting-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
 
@@ -182,27 +182,36 @@ export class DirectorySource implements Source {
     const waiting = this.#waiting.first;
     if (waiting !== undefined && waiting.dueMs <= this.#clock.nowMs()) {
       this.#waiting.pop();
-      this.#look(walk, waiting, listed);
+      const { name, baseName, isFile } = waiting;
+      this.#take(walk, waiting, this.#find(name, baseName, isFile), listed);
       return true;
     }
     if (this.#waiting.size >= waitingMax) return false;
     const step = walk.next();
     if (step === undefined) return false;
     if (step.name === undefined) return true;
-    const nowMs = this.#clock.nowMs();
-    this.#serial += 1;
     const { folder, name: baseName } = step;
     const name = folder.prefix + baseName;
     const isFile = !folder.others.has(baseName);
+    const found = this.#find(name, baseName, isFile);
+    if (found.kind === "frame" && isFinished(found)) {
+      this.#list(found, found.entry, listed);
+      return true;
+    }
+    const nowMs = this.#clock.nowMs();
+    this.#serial += 1;
     const file = new QuietFile(nowMs);
-    this.#look(walk, { name, baseName, isFile, file, serial: this.#serial, dueMs: nowMs }, listed);
+    this.#take(walk, { name, baseName, isFile, file, serial: this.#serial, dueMs: nowMs }, found, listed);
     return true;
   }
 
+  #find(name: string, baseName: string, isFile: boolean): Found {
+    return isFile ? this.#files.open(name, baseName) : this.#files.look(name, baseName);
+  }
+
   /** A folder is entered; a frame or a failure is listed, or waits. */
-  #look(walk: FolderWalk<Folder>, waiting: Waiting, listed: Listed[]): void {
-    const { name, baseName } = waiting;
-    const found = waiting.isFile ? this.#files.open(name, baseName) : this.#files.look(name, baseName);
+  #take(walk: FolderWalk<Folder>, waiting: Waiting, found: Found, listed: Listed[]): void {
+    const { name } = waiting;
     if (found.kind === "frame") return this.#judge(waiting, found, listed);
     if (found.kind === "failure") {
       // What goes before it was finished was no frame: a program's temporary file, under a name that nobody knows.
@@ -211,8 +220,9 @@ export class DirectorySource implements Source {
     else if (found.kind === "folder") this.#enter(walk, `${name}/`);
   }
 
-  #judge(waiting: Waiting, { entry, stats, isLink, asked }: FoundFrame, listed: Listed[]): void {
+  #judge(waiting: Waiting, found: FoundFrame, listed: Listed[]): void {
     const { name, file } = waiting;
+    const { entry, stats, asked } = found;
     const nowMs = this.#clock.nowMs();
     let waitMs = 0;
     try {
@@ -223,15 +233,12 @@ export class DirectorySource implements Source {
     } catch {
       // It is for the session to find that it cannot be read, and to say so.
     }
-    if (asked !== undefined && waitMs === 0) this.#sent.keep(name, asked.fd);
-    else if (asked !== undefined) closeSync(asked.fd);
     if (waitMs === 0) {
-      if (isLink && this.#deletes) this.#links.listed(name, stats);
-      if (this.#rests) this.#underWay.add(name);
-      if (file.end !== "incomplete") return this.#add(entry, listed);
-      this.#files.reportIncomplete(name);
-      return this.#add({ ...entry, notes: Note.incomplete }, listed);
+      const isIncomplete = file.end === "incomplete";
+      if (isIncomplete) this.#files.reportIncomplete(name);
+      return this.#list(found, isIncomplete ? { ...entry, notes: Note.incomplete } : entry, listed);
     }
+    if (asked !== undefined) closeSync(asked.fd);
     const { heldSinceMs, firstSeenMs } = file;
     if (heldSinceMs !== undefined && nowMs - heldSinceMs >= patienceMs) {
       return this.#leave(name, "a program has it open for writing; not sent");
@@ -239,6 +246,13 @@ export class DirectorySource implements Source {
     if (nowMs - firstSeenMs >= changingMs) return this.#leave(name, "it does not stop changing; not sent");
     waiting.dueMs = nowMs + waitMs;
     this.#waiting.push(waiting);
+  }
+
+  #list({ stats, isLink, asked }: FoundFrame, entry: FrameEntry, listed: Listed[]): void {
+    if (asked !== undefined) this.#sent.keep(entry.name, asked.fd);
+    if (isLink && this.#deletes) this.#links.listed(entry.name, stats);
+    if (this.#rests) this.#underWay.add(entry.name);
+    this.#add(entry, listed);
   }
 
   #leave(name: string, detail: string): void {

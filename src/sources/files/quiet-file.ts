@@ -15,6 +15,7 @@
  * and a picture that is complete, or got its name when it was, needs no more.
  */
 import { closeSync, fstatSync, openSync, type BigIntStats } from "node:fs";
+import type { FrameEntry } from "../../frame.ts";
 import type { FilePath } from "../../system/file-path.ts";
 import { type FileWriters, fileWriters } from "../../system/open-writers.ts";
 import { readFlags } from "./opened-file.ts";
@@ -160,6 +161,22 @@ export interface AskedFile {
 export function openAndAsk(path: FilePath): AskedFile {
   const fd = openSync(path, readFlags);
   return { fd, writers: fileWriters(fd) };
+}
+
+/** Whether it can be sent at once, which nearly every file can: all that waits costs more. */
+export function isFinished({
+  entry,
+  asked,
+}: {
+  readonly entry: FrameEntry;
+  readonly asked: AskedFile | undefined;
+}): boolean {
+  if (asked === undefined || asked.writers !== "none") return false;
+  try {
+    return quietMs({ writers: asked.writers, end: pictureEnd(asked.fd, entry.bytes, entry.name) }, "unknown") === 0;
+  } catch {
+    return false;
+  }
 }
 
 /** `stats` come after the question: when nobody writes any more, what is read then is what was written last. */
