@@ -56,7 +56,7 @@ export const bareBun: Contender = bare({
 export const bareSafe: Contender = bare({
   name: "bare-safe",
   guarantees:
-    "each frame checked by checksum, recorded, acknowledged when stored: a program of two pages in TypeScript on Bun; " +
+    "each frame checked by checksum, recorded, acknowledged when stored: two pages of TypeScript on Bun; " +
     "resumes nothing",
   missing: () => undefined,
   make: () => [process.execPath, join(folder, "bare-safe.ts")],
