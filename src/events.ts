@@ -3,6 +3,7 @@
  * display, plain lines or JSON lines. The words are those of ARCHITECTURE.md. Times are added by the printer.
  */
 import type { GapReason, RefusalReason, SourceTotals, StretchClass } from "./frame.ts";
+import type { OutcomeCounts } from "./outcomes.ts";
 
 export type SenderEvent =
   | { readonly event: "connecting"; readonly peer: string }
@@ -69,6 +70,9 @@ export type ReceiverEvent =
       readonly session: string;
       readonly device: string;
       readonly interrupted: boolean;
+      /** Over all connections of the session, and all its sources. */
+      readonly totals: SourceTotals;
+      /** Under whatever name. */
       readonly storedFrames: number;
       readonly storedBytes: number;
     }
@@ -177,18 +181,14 @@ export interface SourceProgress {
   sentBytes: number;
 }
 
-/** Per origin at the receiver. */
+/** Per origin at the receiver, over all its sessions. Plain counters, updated in place. */
 export interface OriginProgress {
   readonly device: string;
   readonly source: string;
-  /** Under whatever name. */
-  storedFrames: number;
+  /** Frames by what became of them: each number of a session is in one, that of its last word. */
+  readonly frames: OutcomeCounts;
+  /** Of those that are stored, under whatever name. */
   storedBytes: number;
-  duplicateFrames: number;
-  /** Those of the stored ones that have a numbered name. */
-  conflictFrames: number;
-  rejectedFrames: number;
-  gapFrames: number;
   /** Payload bytes received, stored or not. */
   receivedBytes: number;
 }

@@ -21,6 +21,8 @@ const layers: readonly (readonly string[])[] = [
     "ports.ts",
     "names.ts",
     "notes.ts",
+    "outcomes.ts",
+    "outcome-ranges.ts",
     "events.ts",
     "size-text.ts",
     "address.ts",

@@ -108,9 +108,14 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
       return { level: "info", event, text };
     }
     case "session-ended": {
-      const stored = `${formatFrames(event.storedFrames)} stored (${formatBytes(event.storedBytes)})`;
-      const ending = event.interrupted ? "stopped before its end" : "finished";
-      return { level: "info", event, text: `${event.device} ${ending}: ${stored}` };
+      const { device, interrupted, storedFrames, storedBytes, totals } = event;
+      const stored = `${formatFrames(storedFrames)} stored (${formatBytes(storedBytes)})`;
+      const ending = interrupted ? "stopped before its end" : "finished";
+      return {
+        level: "info",
+        event,
+        text: `${device} ${ending}: ${[stored, ...partsBesideStored(totals)].join(", ")}`,
+      };
     }
     case "connection-lost": {
       const text = `lost the connection to ${event.device} at ${event.peer}: ${event.reason}; it may come back`;
@@ -229,6 +234,17 @@ export function formatTotals(totals: SourceTotals): string {
   if (totals.refused > 0) parts.push(`${formatCount(totals.refused)} refused`);
   if (totals.skipped > 0) parts.push(`${formatCount(totals.skipped)} skipped`);
   return `${formatFrames(totals.frames)}, ${parts.join(", ")}`;
+}
+
+/** Behind how many were stored under whatever name: `5 already there, 2 conflicts, 3 refused or missing`. */
+export function partsBesideStored(totals: Omit<SourceTotals, "frames" | "stored">): string[] {
+  const { duplicates, conflicts, refused, skipped, expired = 0 } = totals;
+  const parts: string[] = [];
+  if (duplicates > 0) parts.push(`${formatCount(duplicates)} already there`);
+  if (conflicts > 0) parts.push(`${formatCount(conflicts)} ${conflicts === 1 ? "conflict" : "conflicts"}`);
+  if (expired > 0) parts.push(`${formatCount(expired)} expired`);
+  if (refused + skipped > 0) parts.push(`${formatCount(refused + skipped)} refused or missing`);
+  return parts;
 }
 
 /** What the user can do if the receiver refuses the whole session. */

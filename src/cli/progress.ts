@@ -46,9 +46,10 @@ export function standingOfSource(progress: SourceProgress): Standing {
 }
 
 export function standingOfOrigin(progress: OriginProgress): Standing {
+  const { stored, conflict, duplicate, expired } = progress.frames;
   return {
     name: `${progress.device}/${progress.source}`,
-    frames: progress.storedFrames + progress.duplicateFrames,
+    frames: stored + conflict + duplicate + expired,
     bytes: progress.storedBytes,
     linkBytes: progress.receivedBytes,
     listed: undefined,

@@ -1,8 +1,9 @@
 /** The last words of a sender and of a receiver: what became of every frame, how much, how fast, and what is left. */
 import type { OriginProgress } from "../events.ts";
 import type { SourceTotals } from "../frame.ts";
-import { formatByteRate, formatBytes, formatCount, formatDuration, formatFrames } from "./format.ts";
-import { formatTotals, lockstepDevice } from "./messages.ts";
+import { type AccountOutcome, noOutcomes, totalsOf } from "../outcomes.ts";
+import { formatByteRate, formatBytes, formatDuration, formatFrames } from "./format.ts";
+import { formatTotals, partsBesideStored } from "./messages.ts";
 import type { Report } from "./report.ts";
 
 export interface SendSummary {
@@ -65,39 +66,20 @@ function flow(bytes: number, elapsedMs: number): string {
 }
 
 export function describeReceived(origins: Iterable<OriginProgress>, elapsedMs: number): Report {
-  let frames = 0;
+  const sum = noOutcomes();
   let bytes = 0;
-  let duplicates = 0;
-  let conflicts = 0;
-  let rejected = 0;
-  let gaps = 0;
-  let lost = 0;
-  for (const origin of origins) {
-    frames += origin.storedFrames;
-    bytes += origin.storedBytes;
-    duplicates += origin.duplicateFrames;
-    conflicts += origin.conflictFrames;
-    rejected += origin.rejectedFrames;
-    gaps += origin.gapFrames;
-    // What our own senders were refused comes back as gaps, and must not count twice.
-    lost += origin.device === lockstepDevice ? origin.rejectedFrames : origin.gapFrames;
+  for (const { frames, storedBytes } of origins) {
+    for (const outcome of outcomes) sum[outcome] += frames[outcome];
+    bytes += storedBytes;
   }
-  const parts = [`${formatFrames(frames)} (${formatBytes(bytes)})`];
-  if (duplicates > 0) parts.push(`${formatCount(duplicates)} already there`);
-  if (conflicts > 0) parts.push(`${formatCount(conflicts)} ${conflicts === 1 ? "conflict" : "conflicts"}`);
-  if (lost > 0) parts.push(`${formatCount(lost)} refused or missing`);
+  const { frames: _, stored, ...rest } = totalsOf(sum);
+  const frames = stored + rest.conflicts;
+  const parts = [`${formatFrames(frames)} (${formatBytes(bytes)})`, ...partsBesideStored(rest)];
   return {
     level: "info",
-    event: {
-      event: "received",
-      frames,
-      bytes,
-      duplicates,
-      conflicts,
-      rejected,
-      gaps,
-      seconds: Math.round(elapsedMs) / 1000,
-    },
+    event: { event: "received", frames, bytes, ...rest, seconds: Math.round(elapsedMs) / 1000 },
     text: `stored in ${formatDuration(elapsedMs)}: ${parts.join(", ")}`,
   };
 }
+
+const outcomes = Object.keys(noOutcomes()) as AccountOutcome[];

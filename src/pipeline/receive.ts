@@ -101,7 +101,7 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
   const listener = listen({ hostname, port, accept: () => hub.accept() }, door);
   const { keepsNothing = false } = sink.traits;
   onEvent({ event: "listening", address: listener.address, out, keepsNothing });
-  return { address: listener.address, progress: hub.progress, stop: () => end(ExitStatus.ok), done };
+  return { address: listener.address, progress: hub.tally.origins, stop: () => end(ExitStatus.ok), done };
 }
 
 /** Whoever is shown frames may see the last of them, if that does not take long. */

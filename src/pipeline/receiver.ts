@@ -11,16 +11,16 @@
  * well until it is used.
  */
 import type { SinkError } from "../errors.ts";
-import type { OriginProgress, ReceiverEvent } from "../events.ts";
+import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
 import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
 import type { Clock, LinkHandlers, ReceiverTrust, Sink } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
-import { NumberSet } from "./number-set.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
 import { SourceHolds } from "./source-holds.ts";
 import { StrangerLog } from "./stranger-log.ts";
+import { Tally } from "./tally.ts";
 
 export interface HubOptions {
   readonly sink: Sink;
@@ -45,8 +45,6 @@ export interface HubOptions {
 
 /** How many sessions are remembered, to say of a sender that it came back. */
 const sessionsMax = 4096;
-/** Devices and sources that are counted one by one: more than anybody watches, few enough to be kept for months. */
-const originsMax = 1024;
 
 export class ReceiverHub implements ConnectionHub {
   readonly options: HubOptions;
@@ -54,15 +52,11 @@ export class ReceiverHub implements ConnectionHub {
   readonly desk: KeyDesk | undefined;
   readonly #strangers: StrangerLog | undefined;
   readonly sourceHolds: SourceHolds;
-  /** Per device and source, for the progress display. */
-  readonly progress: Map<string, OriginProgress> = new Map<string, OriginProgress>();
-  /** Counts for all origins beyond the limit together. */
-  #others: OriginProgress | undefined;
+  /** What every sender was told, for the display. */
+  readonly tally: Tally = new Tally();
   readonly #connections = new Set<ReceivingConnection>();
   /** The connection of each session that is known; undefined: it is gone for now. */
   readonly #sessions = new Map<string, ReceivingConnection | undefined>();
-  /** By session, then by source: the numbers that are in `progress`, so that none of them is counted twice. */
-  readonly #counted = new Map<string, Map<string, NumberSet>>();
   #committing = false;
   #commitPlanned = false;
   #committedAtMs = Number.NEGATIVE_INFINITY;
@@ -150,7 +144,7 @@ export class ReceiverHub implements ConnectionHub {
       for (const [oldest, owner] of this.#sessions) {
         if (owner !== undefined) continue;
         this.#sessions.delete(oldest);
-        this.#counted.delete(oldest);
+        this.tally.forget(oldest);
         break;
       }
     }
@@ -165,42 +159,12 @@ export class ReceiverHub implements ConnectionHub {
       if (connection.ended === undefined) this.#sessions.set(sessionKey, undefined);
       else {
         this.#sessions.delete(sessionKey);
-        this.#counted.delete(sessionKey);
+        this.tally.end(sessionKey);
         this.cutFrames.clear({ device, session });
       }
     }
     if (connection.ended !== undefined) this.options.onSessionEnd?.(connection.ended === "complete");
     this.#maybeStopped();
-  }
-
-  countedOf(sessionKey: string, { source }: Origin): NumberSet {
-    let sources = this.#counted.get(sessionKey);
-    if (sources === undefined) this.#counted.set(sessionKey, (sources = new Map()));
-    let counted = sources.get(source);
-    if (counted === undefined) sources.set(source, (counted = new NumberSet()));
-    return counted;
-  }
-
-  progressOf(origin: Origin): OriginProgress {
-    const key = `${origin.device}\n${origin.source}`;
-    let progress = this.progress.get(key) ?? (this.progress.size >= originsMax ? this.#others : undefined);
-    if (progress === undefined) {
-      const rest = this.progress.size === originsMax - 1;
-      progress = {
-        device: rest ? "others" : origin.device,
-        source: rest ? "" : origin.source,
-        storedFrames: 0,
-        storedBytes: 0,
-        duplicateFrames: 0,
-        conflictFrames: 0,
-        rejectedFrames: 0,
-        gapFrames: 0,
-        receivedBytes: 0,
-      };
-      this.progress.set(key, progress);
-      if (rest) this.#others = progress;
-    }
-    return progress;
   }
 
   /** Commits what is staged, at once after a pause, else when the group has had its time to grow. */

@@ -6,10 +6,11 @@
  * again; until then nothing is parsed, the ring fills, and the link is paused.
  */
 import { assert, ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
-import type { OriginProgress, ReceiverEvent } from "../events.ts";
+import type { ReceiverEvent } from "../events.ts";
 import type { Frame, Origin, RefusalReason, Verdict } from "../frame.ts";
 import { handshakeMs, idleMs, lockstepHeaderBytesMax, nameBytesMax, rowBytes } from "../limits.ts";
 import { describeNotes, noteWords } from "../notes.ts";
+import { accountOutcomeOf, totalsOf } from "../outcomes.ts";
 import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../ports.ts";
 import { detectProtocol } from "../protocols/detect.ts";
 import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
@@ -22,8 +23,8 @@ import { Deadline } from "./deadline.ts";
 import type { KeyAccount, KeyedConnection } from "./key-account.ts";
 import type { Granted, KeyDesk } from "./key-desk.ts";
 import { LoneHold } from "./lone-hold.ts";
-import { NumberSet } from "./number-set.ts";
 import { type SourceHolds, sourceKey } from "./source-holds.ts";
+import type { SourceTally, Tally } from "./tally.ts";
 
 /** What a connection knows of the hub that all connections share. */
 export interface ConnectionHub {
@@ -56,9 +57,7 @@ export interface ConnectionHub {
   refused(peer: string, reason: string): void;
   /** The connection is gone. */
   remove(connection: ReceivingConnection): void;
-  progressOf(origin: Origin): OriginProgress;
-  /** The numbers of a session's source that are counted there. */
-  countedOf(sessionKey: string, origin: Origin): NumberSet;
+  readonly tally: Tally;
   commit(): void;
   commitSoon(): void;
   hold(failure: SinkError): void;
@@ -107,12 +106,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
   #shut = false;
   /** A source has ended: what is staged is not to wait for more. */
   #ending = false;
-  #storedFrames = 0;
-  #storedBytes = 0;
-  readonly #progress = new Map<Origin, OriginProgress>();
-  readonly #counted = new Map<Origin, NumberSet>();
-  /** Of these, what was counted as already there when it was offered on this connection. */
-  readonly #answered = new Map<Origin, NumberSet>();
+  readonly #tallies = new Map<Origin, SourceTally>();
   /** An invitation is being taken up: nothing is parsed until it is known what comes of it. */
   #joining = false;
   /** Of the key that the peer has proven, once it may send. */
@@ -308,7 +302,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
         return;
       case "payload": {
         const { incoming, view } = event;
-        this.#progressOf(incoming.frame.origin).receivedBytes += view.length;
+        this.#tallyOf(incoming.frame.origin).progress.receivedBytes += view.length;
         this.#account?.spend(view.length);
         try {
           incoming.writer?.write(view);
@@ -340,15 +334,12 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
         sink.gap(gap, (result) => {
           this.#stagedCount--;
           if (result !== "recorded") return this.#breakOff(storageFailed);
-          const progress = this.#progressOf(gap.origin);
-          progress.gapFrames += gap.count;
-          if (gap.count === 1 && this.#answered.get(gap.origin)?.has(gap.firstSequence) === true)
-            progress.duplicateFrames--;
           this.#incomplete = true;
           const { device, source } = gap.origin;
-          const { name, count, reason, detail } = gap;
+          const { firstSequence, name, count, reason, detail } = gap;
+          this.#tallyOf(gap.origin).enter(firstSequence, count, accountOutcomeOf(result, gap));
           onEvent({ event: "gap", device, source, name, count, reason, detail });
-          receiving.settle(sourceIndex, gap.firstSequence, result, gap.count);
+          receiving.settle(sourceIndex, firstSequence, result, count);
         });
         this.#stagedCount++;
         return;
@@ -485,9 +476,8 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
       const entry = entries[index];
       if (entry === undefined) continue;
       if (verdict.kind === "have" || verdict.kind === "expired") {
-        if (!this.#isNew(origin, firstSequence + index)) continue;
-        this.#progressOf(origin).duplicateFrames++;
-        this.#setOf(this.#answered, origin, () => new NumberSet()).add(firstSequence + index);
+        const outcome = accountOutcomeOf(verdict.kind === "have" ? verdict.outcome : "expired");
+        this.#tallyOf(origin).enter(firstSequence + index, 1, outcome, entry.bytes);
       } else if (verdict.kind === "refuse") {
         const frame = { ...entry, origin, sequence: firstSequence + index };
         this.#reportRejected(frame, verdict.reason, this.#refusalText(frame, verdict.reason));
@@ -590,30 +580,21 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
       assert(typeof result === "string" || result instanceof SinkError, "only ends have totals");
       if (result instanceof SinkError) return this.#rejectFor(receiving, incoming, result);
       if (result === "stored" || result === "conflict") this.#hub.frameStored(frame.origin);
-      const progress = this.#progressOf(frame.origin);
       switch (result) {
         case "stored":
         case "conflict":
-          if (!this.#isNew(frame.origin, frame.sequence)) {
-            // It may have been sent again because an ack was lost, or because it is not the one that was there.
-            if (this.#answered.get(frame.origin)?.has(frame.sequence) !== true) break;
-            progress.duplicateFrames--;
-          }
-          progress.storedFrames++;
-          progress.storedBytes += frame.bytes;
-          this.#storedFrames++;
-          this.#storedBytes += frame.bytes;
+          // It may have been sent again because its ack was lost.
+          if (this.#tallyOf(frame.origin).enter(frame.sequence, 1, result, frame.bytes) === 0) break;
           this.#reportStored(frame);
           if (frame.notes !== undefined) this.#reportNoted(frame, frame.notes);
           if (result === "conflict") {
-            progress.conflictFrames++;
             const { device, source } = frame.origin;
             this.#hub.options.onEvent({ event: "conflict", device, source, name: frame.name });
           }
           break;
         case "duplicate":
         case "expired":
-          if (this.#isNew(frame.origin, frame.sequence)) progress.duplicateFrames++;
+          this.#tallyOf(frame.origin).enter(frame.sequence, 1, result);
           break;
         case "recorded":
           break;
@@ -657,8 +638,11 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
   }
 
   #reportRejected(frame: Frame, reason: RefusalReason, detail: string): void {
-    this.#progressOf(frame.origin).rejectedFrames++;
-    if (reason !== "checksum") this.#incomplete = true;
+    // What arrived damaged is sent again.
+    if (reason !== "checksum") {
+      this.#tallyOf(frame.origin).enter(frame.sequence, 1, accountOutcomeOf(reason));
+      this.#incomplete = true;
+    }
     const { device, source } = frame.origin;
     // A name that is refused for its length must not fill the log.
     const name = frame.name.slice(0, nameBytesMax);
@@ -721,13 +705,15 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
     const interrupted = this.#bye === "interrupted";
     this.ended = interrupted || this.#incomplete ? "incomplete" : "complete";
     receiving.farewell();
+    const { frames, storedBytes } = this.#hub.tally.sumOf(this.sessionKey);
     this.#hub.options.onEvent({
       event: "session-ended",
       session: this.session ?? "",
       device: this.device,
       interrupted,
-      storedFrames: this.#storedFrames,
-      storedBytes: this.#storedBytes,
+      totals: totalsOf(frames),
+      storedFrames: frames.stored + frames.conflict,
+      storedBytes,
     });
     this.#lastWord();
   }
@@ -863,24 +849,10 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
     this.#pump();
   }
 
-  /** Each number is counted once in a session. */
-  #isNew(origin: Origin, sequence: number): boolean {
-    return this.#setOf(this.#counted, origin, () => this.#hub.countedOf(this.sessionKey, origin)).add(sequence);
-  }
-
-  #setOf(sets: Map<Origin, NumberSet>, origin: Origin, make: () => NumberSet): NumberSet {
-    let numbers = sets.get(origin);
-    if (numbers === undefined) sets.set(origin, (numbers = make()));
-    return numbers;
-  }
-
-  #progressOf(origin: Origin): OriginProgress {
-    let progress = this.#progress.get(origin);
-    if (progress === undefined) {
-      progress = this.#hub.progressOf(origin);
-      this.#progress.set(origin, progress);
-    }
-    return progress;
+  #tallyOf(origin: Origin): SourceTally {
+    let tally = this.#tallies.get(origin);
+    if (tally === undefined) this.#tallies.set(origin, (tally = this.#hub.tally.of(this.sessionKey, origin)));
+    return tally;
   }
 }
 

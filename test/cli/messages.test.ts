@@ -8,8 +8,9 @@ import {
 import type { Level } from "../../src/cli/report.ts";
 import { describeReceived, describeSent, type SendSummary } from "../../src/cli/summary.ts";
 import { ProtocolCode } from "../../src/errors.ts";
-import type { ReceiverEvent, SenderEvent } from "../../src/events.ts";
+import type { OriginProgress, ReceiverEvent, SenderEvent } from "../../src/events.ts";
 import type { SourceTotals } from "../../src/frame.ts";
+import { totalsOf } from "../../src/outcomes.ts";
 
 const totals: SourceTotals = { frames: 2000, stored: 1990, duplicates: 5, conflicts: 1, refused: 3, skipped: 1 };
 const peer = "127.0.0.1:8000";
@@ -116,12 +117,20 @@ const receiver: [ReceiverEvent, Level, string][] = [
     "rig is back, from 10.0.0.1:6",
   ],
   [
-    { event: "session-ended", session, device, interrupted: false, storedFrames: 1, storedBytes: 1000 },
+    { event: "session-ended", session, device, interrupted: false, totals, storedFrames: 1, storedBytes: 1000 },
     "info",
-    "rig finished: 1 frame stored (1.00 kB)",
+    "rig finished: 1 frame stored (1.00 kB), 5 already there, 1 conflict, 4 refused or missing",
   ],
   [
-    { event: "session-ended", session, device, interrupted: true, storedFrames: 0, storedBytes: 0 },
+    {
+      event: "session-ended",
+      session,
+      device,
+      interrupted: true,
+      totals: totalsOf({}),
+      storedFrames: 0,
+      storedBytes: 0,
+    },
     "info",
     "rig stopped before its end: 0 frames stored (0 B)",
   ],
@@ -308,12 +317,17 @@ describe("summary", () => {
   });
 
   test("of a receiver", () => {
-    const origin = { device, source, storedBytes: 1_000_000, receivedBytes: 0, storedFrames: 10 };
-    const full = { ...origin, duplicateFrames: 1, conflictFrames: 2, rejectedFrames: 3, gapFrames: 4 };
-    const clean = { ...origin, duplicateFrames: 0, conflictFrames: 0, rejectedFrames: 0, gapFrames: 0 };
+    const origin = (whose: string, ...counts: [number, number, number, number, number, number]): OriginProgress => {
+      const [stored, conflict, duplicate, refused, gap, expired] = counts;
+      const frames = { stored, conflict, duplicate, refused, gap, expired };
+      return { device: whose, source, frames, storedBytes: 1_000_000, receivedBytes: 0 };
+    };
+    const full = origin(device, 8, 2, 1, 3, 4, 0);
+    const clean = origin(device, 10, 0, 0, 0, 0, 0);
     expect(describeReceived([], 100).text).toBe("stored in 100 ms: 0 frames (0 B)");
     expect(describeReceived([clean, clean], 60_000).text).toBe("stored in 1 min: 20 frames (2.00 MB)");
-    expect(describeReceived([{ ...full, device: "lockstep" }], 0).text).toEndWith(", 3 refused or missing");
+    expect(describeReceived([origin("lockstep", 1, 0, 0, 3, 0, 0)], 0).text).toEndWith(", 3 refused or missing");
+    expect(describeReceived([origin(device, 0, 0, 0, 0, 0, 2)], 0).text).toEndWith(": 0 frames (1.00 MB), 2 expired");
     expect(describeReceived([full, clean], 60_000)).toEqual({
       level: "info",
       event: {
@@ -322,11 +336,11 @@ describe("summary", () => {
         bytes: 2_000_000,
         duplicates: 1,
         conflicts: 2,
-        rejected: 3,
-        gaps: 4,
+        refused: 3,
+        skipped: 4,
         seconds: 60,
       },
-      text: "stored in 1 min: 20 frames (2.00 MB), 1 already there, 2 conflicts, 4 refused or missing",
+      text: "stored in 1 min: 20 frames (2.00 MB), 1 already there, 2 conflicts, 7 refused or missing",
     });
   });
 });

@@ -271,12 +271,8 @@ describe("progress", () => {
     const origin = {
       device: "rig",
       source: "visible",
-      storedFrames: 4,
+      frames: { stored: 3, conflict: 1, duplicate: 2, refused: 1, gap: 1, expired: 0 },
       storedBytes: 400,
-      duplicateFrames: 2,
-      conflictFrames: 1,
-      rejectedFrames: 1,
-      gapFrames: 1,
       receivedBytes: 450,
     };
     expect(standingOfOrigin(origin)).toEqual({

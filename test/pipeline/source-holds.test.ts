@@ -158,7 +158,7 @@ test("a frame that cannot be stored is refused, at once where it cannot be begun
   expect(events.filter(({ event }) => event === "rejected")).toEqual([
     expect.objectContaining({ name: "1.jpg", reason: "storage", detail: text }),
   ]);
-  expect(hub.progress.get("pi-7\nvisible")).toMatchObject({ storedFrames: 2, rejectedFrames: 1 });
+  expect(hub.tally.origins.get("pi-7\nvisible")?.frames).toMatchObject({ stored: 2, refused: 1 });
 });
 
 test("a lockstep client, which understands no hold, is left unread", () => {

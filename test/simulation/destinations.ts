@@ -4,7 +4,7 @@ import type { Origin } from "../../src/frame.ts";
 import { MiB } from "../../src/limits.ts";
 import type { Clock } from "../../src/ports.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
-import type { AccountOutcome } from "../../src/sinks/directory/outcome-ranges.ts";
+import type { AccountOutcome } from "../../src/outcomes.ts";
 import { openMcapStore } from "../../src/sinks/mcap/mcap-store.ts";
 import { Layout, layoutDefault } from "../../src/sinks/store/layout.ts";
 import type { Draft, Store } from "../../src/sinks/store/store.ts";

@@ -20,9 +20,8 @@ import {
   type FrameRow,
   ownFolder,
   type StoredFrame,
-  totalsOf,
 } from "../../src/sinks/directory/catalogue.ts";
-import type { AccountOutcome } from "../../src/sinks/directory/outcome-ranges.ts";
+import { type AccountOutcome, noOutcomes, totalsOf } from "../../src/outcomes.ts";
 import type { Disk, Look } from "../../src/system/file-system.ts";
 import type { Random } from "../support/random.ts";
 
@@ -565,8 +564,8 @@ export class SimCatalogue implements Catalogue {
 
   accountOf(origin: Origin): Account {
     const account = this.#disk.visibleRows().outcomes.get(sourceKey(origin)) ?? new Map<number, AccountOutcome>();
-    const counts = new Map<AccountOutcome, number>();
-    for (const outcome of account.values()) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    const counts = noOutcomes();
+    for (const outcome of account.values()) counts[outcome]++;
     return { totals: totalsOf(counts), last: Math.max(-1, ...account.keys()) };
   }
 

@@ -11,7 +11,7 @@ import type { GapReason, SourceTotals } from "../../frame.ts";
 import { errorCode } from "../../system/errno.ts";
 import { catalogueVersion } from "./catalogue-tables.ts";
 import { catalogueFile } from "./catalogue.ts";
-import type { OutcomeRange } from "./outcome-ranges.ts";
+import type { OutcomeRange } from "../../outcome-ranges.ts";
 import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
 
 /** How long a read waits for another program, such as a receiver that ends and tidies up. */

@@ -1,7 +1,7 @@
 /** The receiver's record of what is stored, as a port. CATALOGUE.md says what is in it. */
-import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd, SourceTotals, Stretch } from "../../frame.ts";
+import type { Frame, Gap, Origin, SourceEnd, SourceTotals, Stretch } from "../../frame.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import type { AccountOutcome } from "./outcome-ranges.ts";
+import type { AccountOutcome } from "../../outcomes.ts";
 
 /** A stored frame, as far as it takes to recognise it. */
 export interface StoredFrame {
@@ -116,33 +116,3 @@ export const ownFolder = ".framepipe";
 export const catalogueFile = ".framepipe/catalogue.db";
 export const lockFile = ".framepipe/lock";
 export const temporaryFolder = ".framepipe/tmp";
-
-/** Counts of numbers by outcome, as totals. */
-export function totalsOf(counts: ReadonlyMap<AccountOutcome, number>): SourceTotals {
-  const count = (outcome: AccountOutcome): number => counts.get(outcome) ?? 0;
-  const totals = {
-    frames: [...counts.values()].reduce((sum, each) => sum + each, 0),
-    stored: count("stored"),
-    duplicates: count("duplicate"),
-    conflicts: count("conflict"),
-    refused: count("refused"),
-    skipped: count("gap"),
-  };
-  return count("expired") === 0 ? totals : { ...totals, expired: count("expired") };
-}
-
-/** What the result of a frame, or of a gap, is for its numbers. */
-export function accountOutcomeOf(result: Outcome | "expired" | RefusalReason, gap?: Gap): AccountOutcome {
-  switch (result) {
-    case "stored":
-    case "conflict":
-    case "expired":
-      return result;
-    case "duplicate":
-      return "duplicate";
-    case "recorded":
-      return gap?.reason === "refused" ? "refused" : "gap";
-    default:
-      return "refused";
-  }
-}

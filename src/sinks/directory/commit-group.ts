@@ -15,10 +15,10 @@ import { freeNumber, numberedPath } from "../store/numbered-path.ts";
 import { sinkError } from "../store/storage-error.ts";
 import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import { accountOutcomeOf, type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.ts";
+import { type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
 import { isTwin } from "./name-twins.ts";
-import type { AccountOutcome } from "./outcome-ranges.ts";
+import { type AccountOutcome, accountOutcomeOf } from "../../outcomes.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
 
 /** Files without rows that are compared for one frame: a crash leaves at most a group of them. */

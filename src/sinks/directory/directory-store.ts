@@ -10,6 +10,7 @@
 import { join } from "node:path";
 import { SinkError } from "../../errors.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
+import { accountOutcomeOf } from "../../outcomes.ts";
 import type { Clock } from "../../ports.ts";
 import { errorCode, isExhaustion, isFull, isNameError } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
@@ -20,7 +21,7 @@ import { sinkError } from "../store/storage-error.ts";
 import type { Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
-import { accountOutcomeOf, type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.ts";
+import { type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.ts";
 import { type StoredFrame, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { Directories } from "./directories.ts";

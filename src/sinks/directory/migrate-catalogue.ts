@@ -6,7 +6,8 @@
  */
 import type { Database } from "bun:sqlite";
 import { framesByName, framesColumnsOf2, tablesOf2 } from "./catalogue-tables.ts";
-import { type AccountOutcome, OutcomeRanges } from "./outcome-ranges.ts";
+import { OutcomeRanges } from "../../outcome-ranges.ts";
+import type { AccountOutcome } from "../../outcomes.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 
 const pageRows = 2000;

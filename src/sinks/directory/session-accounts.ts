@@ -1,7 +1,7 @@
 /** What a batch says of each of its sessions, put together, so that a group costs a few statements for each source. */
 import type { Gap, Origin, SourceTotals, Stretch } from "../../frame.ts";
 import type { CatalogueBatch } from "./catalogue.ts";
-import { OutcomeRanges } from "./outcome-ranges.ts";
+import { OutcomeRanges } from "../../outcome-ranges.ts";
 
 export interface SessionAccount {
   readonly origin: Origin;

@@ -21,11 +21,10 @@ import {
   type FrameRow,
   lockFile,
   type StoredFrame,
-  totalsOf,
 } from "./catalogue.ts";
 import { LastNames } from "./last-names.ts";
 import { migrateTo2 } from "./migrate-catalogue.ts";
-import type { AccountOutcome } from "./outcome-ranges.ts";
+import { type AccountOutcome, noOutcomes, totalsOf } from "../../outcomes.ts";
 import { type SessionAccount, sessionAccountsOf } from "./session-accounts.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 
@@ -227,14 +226,14 @@ class SqliteCatalogue implements Catalogue {
   }
 
   accountOf({ device, source, session }: Origin): Account | undefined {
-    const counts = new Map<AccountOutcome, number>();
+    const counts = noOutcomes();
     let highest = -1;
     const rows = this.#ask(this.#account, device, source, session) as [AccountOutcome | null, number, number][];
     if (rows.length === 0) return undefined;
     for (const [outcome, count, last] of rows) {
       // A session without any outcome has a row all the same.
       if (outcome === null) continue;
-      counts.set(outcome, count);
+      counts[outcome] = count;
       highest = Math.max(highest, last);
     }
     return { totals: totalsOf(counts), last: highest };

@@ -4,7 +4,8 @@
  * session. Numbers in between are entered among the ranges around them.
  */
 import type { Database, Statement } from "bun:sqlite";
-import { type AccountOutcome, enterRange, isLoss, type OutcomeRange, put } from "./outcome-ranges.ts";
+import { enterRange, type OutcomeRange, put } from "../../outcome-ranges.ts";
+import { type AccountOutcome, isLoss } from "../../outcomes.ts";
 
 type Value = string | number;
 type Row = [first: number, last: number, outcome: AccountOutcome];

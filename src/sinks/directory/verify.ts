@@ -12,8 +12,9 @@ import { KiB, MiB } from "../../limits.ts";
 import { describe, errorCode } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
-import { ownFolder, totalsOf } from "./catalogue.ts";
-import { type AccountOutcome, type OutcomeRange, OutcomeRanges } from "./outcome-ranges.ts";
+import { ownFolder } from "./catalogue.ts";
+import { type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
+import { noOutcomes, totalsOf } from "../../outcomes.ts";
 import { catalogueError } from "./sqlite-catalogue.ts";
 
 export interface FoundFrame {
@@ -374,7 +375,7 @@ class Verification {
       report.unaccounted += count;
       this.#options.found({ kind: "unaccounted", ...of, firstSequence, count });
     };
-    const counts = new Map<AccountOutcome, number>();
+    const counts = noOutcomes();
     const stored = new OutcomeRanges();
     let next = 0;
     for (;;) {
@@ -383,7 +384,7 @@ class Verification {
       for (const { first, last, outcome } of page) {
         unaccounted(next, first);
         next = last + 1;
-        counts.set(outcome, (counts.get(outcome) ?? 0) + next - first);
+        counts[outcome] += next - first;
         if (outcome === "stored" || outcome === "conflict") stored.enter(first, last, "stored");
       }
       await this.#turn();

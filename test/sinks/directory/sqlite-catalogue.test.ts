@@ -13,7 +13,7 @@ import {
   type FrameRow,
   ownFolder,
 } from "../../../src/sinks/directory/catalogue.ts";
-import { type AccountOutcome, isOwn } from "../../../src/sinks/directory/outcome-ranges.ts";
+import { type AccountOutcome, isOwn } from "../../../src/outcomes.ts";
 import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { SqliteOutcomes } from "../../../src/sinks/directory/sqlite-outcomes.ts";
 import { Random } from "../../support/random.ts";

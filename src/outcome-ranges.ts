@@ -7,25 +7,13 @@
  *
  * So entering is associative: what a group says of a number can be summed up before it is entered.
  */
-
-/** What became of a number. `gap`: its frame was lost at the sender. `expired`: it was stored and has been removed. */
-export type AccountOutcome = "stored" | "duplicate" | "conflict" | "refused" | "gap" | "expired";
+import { type AccountOutcome, isOwn } from "./outcomes.ts";
 
 /** Both ends belong to it. */
 export interface OutcomeRange {
   readonly first: number;
   readonly last: number;
   readonly outcome: AccountOutcome;
-}
-
-/** The frame is not there. */
-export function isLoss(outcome: AccountOutcome): boolean {
-  return outcome === "gap" || outcome === "refused";
-}
-
-/** This session has stored the frame. */
-export function isOwn(outcome: AccountOutcome): boolean {
-  return !isLoss(outcome) && outcome !== "duplicate";
 }
 
 /** Those parts of `range`, in order, of which `known`, in order, does not say that this session has stored them. */
@@ -89,8 +77,23 @@ export class OutcomeRanges {
     this.#ranges.splice(from, to - from, ...enterRange(this.#ranges.slice(from, to), { first, last, outcome }));
   }
 
+  /** What is known of the numbers from `first` to `last`, in order. */
+  among(first: number, last: number): OutcomeRange[] {
+    if (first > (this.#ranges.at(-1)?.last ?? -1)) return [];
+    const from = this.#indexOf((range) => range.last >= first);
+    const to = this.#indexOf((range) => range.first > last);
+    return this.#ranges.slice(from, to).map((range) => {
+      return { ...range, first: Math.max(first, range.first), last: Math.min(last, range.last) };
+    });
+  }
+
   clear(): void {
     this.#ranges.length = 0;
+  }
+
+  /** Forgets the lowest numbers, but for so many ranges. */
+  keepHighest(count: number): void {
+    if (this.#ranges.length > count) this.#ranges.splice(0, this.#ranges.length - count);
   }
 
   /** The first range for which `holds`, which holds for all behind it. */

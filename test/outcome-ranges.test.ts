@@ -1,12 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { array, assert as check, constant, constantFrom, integer, oneof, property, record } from "fast-check";
-import {
-  type AccountOutcome,
-  enterRange,
-  isOwn,
-  type OutcomeRange,
-  OutcomeRanges,
-} from "../../../src/sinks/directory/outcome-ranges.ts";
+import { enterRange, type OutcomeRange, OutcomeRanges } from "../src/outcome-ranges.ts";
+import { type AccountOutcome, isOwn } from "../src/outcomes.ts";
 
 const outcomes = ["stored", "duplicate", "conflict", "refused", "gap", "expired"] as const;
 
