@@ -3,16 +3,16 @@ import type { Contender } from "./contender.ts";
 import { article } from "./contenders/article.ts";
 import { bareBun, bareC, bareSafe } from "./contenders/bare.ts";
 import { cp } from "./contenders/cp.ts";
-import { framepipe } from "./contenders/framepipe.ts";
+import { framepipe, framepipeWithKeys } from "./contenders/framepipe.ts";
 import { iperf3 } from "./contenders/iperf3.ts";
 import { nginxCurl } from "./contenders/nginx-curl.ts";
 import { rsync } from "./contenders/rsync.ts";
-import { tarNetcat, tarSocat } from "./contenders/tar.ts";
+import { tarNetcat, tarSocat, tarSocatTls } from "./contenders/tar.ts";
 import { zeromq } from "./contenders/zeromq.ts";
 
 /** `executable` is framepipe's, `before` that of an earlier build. */
 export function contenders(executable: string, before?: string): readonly Contender[] {
   const earlier = before === undefined ? [] : [framepipe(before, true)];
   const others = [tarSocat, tarNetcat, rsync, nginxCurl, zeromq, bareSafe, bareBun, bareC, cp, iperf3, article];
-  return [framepipe(executable), ...earlier, ...others];
+  return [framepipe(executable), ...earlier, framepipeWithKeys(executable), tarSocatTls, ...others];
 }

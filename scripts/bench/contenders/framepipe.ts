@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
+import { BenchKeys } from "../keys.ts";
 import { throughLink } from "../link.ts";
 import { freePort } from "../stage.ts";
 import { warmUp, warmUpFrameBytes, warmUpFrames } from "../warm-up.ts";
@@ -12,15 +13,26 @@ import { warmUp, warmUpFrameBytes, warmUpFrames } from "../warm-up.ts";
 const device = "bench";
 const source = "frames";
 
+const guarantees =
+  "each frame checked by checksum, recorded in the catalogue, acknowledged when stored; resumes; time to the " +
+  "sender's exit with status 0, when everything is acknowledged; its receiver had stored 20,000 small frames before";
+
 /** `before`: another build of it, to compare with. */
 export function framepipe(executable: string, before = false): Contender {
+  return contender(executable, { name: before ? "before" : "framepipe", role: before ? "reference" : "ours" });
+}
+
+export function framepipeWithKeys(executable: string): Contender {
+  return contender(executable, { name: "framepipe-keys", role: "reference", keyed: true });
+}
+
+type Variant = Pick<Contender, "name" | "role"> & { readonly keyed?: true };
+
+function contender(executable: string, { name, role, keyed }: Variant): Contender {
   return {
-    name: before ? "before" : "framepipe",
-    role: before ? "reference" : "ours",
-    guarantees:
-      "each frame checked by checksum, recorded in the catalogue, acknowledged when stored; resumes; time to the " +
-      "sender's exit with status 0, when everything is acknowledged; its receiver had stored 20,000 small frames " +
-      "before",
+    name,
+    role,
+    guarantees: keyed ? `${guarantees}; over TLS 1.3, both ends proven` : guarantees,
     kinds: ["directory", "discard", "link"],
     missing: () => undefined,
     async run(job) {
@@ -28,16 +40,19 @@ export function framepipe(executable: string, before = false): Contender {
       const discards = set.spec.kind === "discard";
       const port = freePort();
       const out = discards ? "/dev/null" : job.dest;
+      const keys = keyed && new BenchKeys(job.scratch);
       const receive = ["--receive", `127.0.0.1:${port}`, "--out", out, "--sync", job.sync, "--json"];
+      if (keys !== undefined) receive.push("--key", keys.receiverKey);
       const receiver = stage.start("receiver", [executable, ...receive]);
       await stage.listening(port);
       const sendPort = await throughLink(job, port);
-      const send = (name: string, to: number, folder: string): string[] => {
-        const to127 = `127.0.0.1:${to}`;
-        return [executable, "--send", to127, "--device", name, "--quiet", `${source}=${folder}`];
+      const send = (as: string, to: number, folder: string): string[] => {
+        const own = keys === undefined ? [] : ["--key", keys.admit(as)];
+        return [executable, "--send", `127.0.0.1:${to}`, "--device", as, "--quiet", ...own, `${source}=${folder}`];
       };
       const warmUps = await warmUp(job, (folder, run) => send(`warm-up-${run}`, port, folder));
-      await stage.time(() => stage.start("sender", send(device, sendPort, set.folder)).succeeded());
+      const command = send(device, sendPort, set.folder);
+      await stage.time(() => stage.start("sender", command).succeeded());
       if (!discards) return movedAll(set, join(job.dest, device, source));
       await receiver.stop();
       const received = receivedEvent(await receiver.messages());

@@ -1,29 +1,37 @@
 /** tar piped through a program that copies bytes to a connection: socat, or OpenBSD's netcat. */
+import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
 import type { SetKind } from "../frame-sets.ts";
+import { writeCertificate } from "../keys.ts";
 import { throughLink } from "../link.ts";
 import { freePort } from "../stage.ts";
 
 interface TarOptions {
   readonly name: string;
   readonly kinds: readonly SetKind[];
+  readonly role?: "reference";
+  /** Beside none. */
+  readonly guarantees?: string;
   missing(): string | undefined;
-  listen(port: number): string[];
+  /** `certificate`: a file with one and its key. */
+  listen(port: number, certificate: string): string[];
   connect(port: number): string[];
 }
 
-function tarThrough({ name, kinds, missing, listen, connect }: TarOptions): Contender {
+function tarThrough({ name, kinds, role, guarantees = "", missing, listen, connect }: TarOptions): Contender {
+  const none = "none: no checksum, no resume, no word from the receiver; time to the end of the receiving tar";
   return {
     name,
-    role: "peer",
-    guarantees: "none: no checksum, no resume, no word from the receiver; time to the end of the receiving tar",
+    role: role ?? "peer",
+    guarantees: none + guarantees,
     kinds,
     missing: () => (Bun.which("tar") === null ? "tar" : missing()),
     async run(job) {
       const { set, dest, stage } = job;
       const port = freePort();
       const down = stage.pipe();
-      stage.start("receiver", listen(port), { stdout: down.write });
+      const certificate = writeCertificate(join(job.scratch, "certificate.pem"));
+      stage.start("receiver", listen(port, certificate), { stdout: down.write });
       const extract = stage.start("receiver", ["tar", "-C", dest, "-xf", "-"], { stdin: down.read });
       await stage.listening(port);
       const sendPort = await throughLink(job, port);
@@ -47,6 +55,20 @@ export const tarSocat: Contender = tarThrough({
   missing: () => (Bun.which("socat") === null ? "socat" : undefined),
   listen: (port) => ["socat", "-u", "-b", socatBlockBytes, `TCP-LISTEN:${port},bind=127.0.0.1`, "STDOUT"],
   connect: (port) => ["socat", "-u", "-b", socatBlockBytes, "STDIN", `TCP:127.0.0.1:${port}`],
+});
+
+/** What encryption takes where nobody is proven: the reference for framepipe with keys. */
+export const tarSocatTls: Contender = tarThrough({
+  name: "tar-socat-tls",
+  kinds: ["directory", "link"],
+  role: "reference",
+  guarantees: "; encrypted with OpenSSL, and whoever answers is taken",
+  missing: () => (Bun.which("socat") === null ? "socat" : undefined),
+  listen: (port, certificate) => {
+    const address = `OPENSSL-LISTEN:${port},bind=127.0.0.1,cert=${certificate},verify=0`;
+    return ["socat", "-u", "-b", socatBlockBytes, address, "STDOUT"];
+  },
+  connect: (port) => ["socat", "-u", "-b", socatBlockBytes, "STDIN", `OPENSSL:127.0.0.1:${port},verify=0`],
 });
 
 /** Debian's name for it when several are installed. */
