@@ -41,7 +41,8 @@ export function pictureEnd(fd: number, bytes: number, name: string): PictureEnd 
 
 const windowBytes = 65_536;
 const headBytes = 4_096;
-const scratch = Buffer.alloc(windowBytes);
+/** The window, and four bytes that stay 0. */
+const scratch = Buffer.alloc(windowBytes + 4);
 
 /** Reads a window at a time: small ones from place to place, large ones where everything is looked at. */
 class FileBytes {
@@ -57,21 +58,27 @@ class FileBytes {
 
   /** 0 behind the end: whoever asks has compared with `bytes`, or the file has become shorter. */
   at(position: number, readBytes = headBytes): number {
-    if (position < this.#from || position >= this.#to) {
-      this.#from = position;
-      this.#to = position + readSync(this.#fd, scratch, 0, readBytes, position);
-    }
+    if (position < this.#from || position >= this.#to) this.#read(position, readBytes);
     return position < this.#to ? (scratch[position - this.#from] as number) : 0;
+  }
+
+  /** Where in `scratch` the four bytes from `position` stand. Most steps of a walk are one of these. */
+  four(position: number): number {
+    if (position < this.#from || position + 4 > this.#to) this.#read(position, headBytes);
+    return position + 4 > this.#to ? windowBytes : position - this.#from;
+  }
+
+  #read(position: number, readBytes: number): void {
+    this.#from = position;
+    this.#to = position + readSync(this.#fd, scratch, 0, readBytes, position);
   }
 
   u16(position: number): number {
     return this.at(position) * 0x100 + this.at(position + 1);
   }
 
-  /** Most steps of a walk are one of these, so it looks at the window once. */
   u32(position: number): number {
-    if (position < this.#from || position + 4 > this.#to) return this.u16(position) * 0x1_0000 + this.u16(position + 2);
-    return scratch.readUInt32BE(position - this.#from);
+    return this.u16(position) * 0x1_0000 + this.u16(position + 2);
   }
 
   u32LowFirst(position: number): number {
@@ -89,7 +96,7 @@ class FileBytes {
   /** `start` is shorter than a window. */
   beginsWith(start: Uint8Array): boolean {
     this.at(0);
-    return startsWith(scratch.subarray(0, this.#to), start);
+    return this.#to >= start.length && startsWith(scratch, start);
   }
 
   /** The first position of `byte` from `position`, or the end. */
@@ -143,13 +150,13 @@ function walkOneJpeg(file: FileBytes, start: number): number | PictureEnd {
   let components = 0;
   for (;;) {
     if (at + 4 > bytes) return "incomplete";
-    const head = file.u32(at);
-    const code = (head >>> 16) & 0xff;
-    if (head >>> 24 !== marker.fill || code === marker.soi || code === marker.eoi) return "unknown";
+    const head = file.four(at);
+    const code = scratch[head + 1] as number;
+    if (scratch[head] !== marker.fill || code === marker.soi || code === marker.eoi) return "unknown";
     if (code === marker.fill) at += 1;
     else if (code === marker.tem || isRestart(code)) at += 2;
     else {
-      const length = head & 0xffff;
+      const length = (scratch[head + 2] as number) * 0x100 + (scratch[head + 3] as number);
       if (code < marker.first || length < 2) return "unknown";
       // Sequential Huffman coding. Of others nobody knows how many scans follow.
       if (isFrameHeader(code)) components = code <= 0xc1 && at + 10 <= bytes ? file.at(at + 9) : Infinity;
