@@ -131,6 +131,8 @@ function readInvitation(
     ]);
   }
   if (known === undefined || known.pins.some((pin) => invitation.pins.includes(pin))) return invitation;
+  // The receiver has changed its key more than once since it wrote this.
+  if (known.address === invitation.address) return passedOver("the receiver is known, and has other keys by now");
   throw new UserError(
     `the invitation ${join} is of another receiver than the one that ${keyPath} knows, at ${known.address}`,
     ["use another key file for another receiver: --key FILE; or leave --join out"],

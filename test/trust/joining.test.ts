@@ -237,8 +237,14 @@ test("a sender is not led to another receiver", () => {
   const first = sender(place, { peer: one });
   first.pinned(one, [one]);
   const invitation = place.path("invitation");
-  writeFileSync(invitation, foreign.invite("rig-7").line);
+  const { line } = foreign.invite("rig-7");
+  writeFileSync(invitation, line.replace("recorder:8000", "elsewhere:8000"));
   expect(() => sender(place, { join: invitation })).toThrow("of another receiver");
+  // At the same place it is what a service still has in its command after the receiver has changed its key twice.
+  writeFileSync(invitation, line);
+  const later = sender(place, { join: invitation });
+  expect(later.events).toMatchObject([{ event: "invitation-passed-over" }]);
+  expect(later.pins).toEqual([one]);
   expect(() => sender(place, { peer: other.identity.fingerprint })).toThrow("none of the keys");
   expect(sender(place, { peer: one }).pins).toEqual([one]);
   expect(receiverOf(place)?.pins).toEqual([one]);
