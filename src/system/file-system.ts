@@ -25,6 +25,7 @@ import {
 } from "node:fs";
 import { crc32 as checksumOf } from "../bytes/checksum.ts";
 import { KiB } from "../limits.ts";
+import { type HeldFolder, holdFolder } from "./beneath.ts";
 import { BulkSync } from "./bulk-sync.ts";
 import { errorCode, isDenied } from "./errno.ts";
 import { setModified } from "./file-times.ts";
@@ -51,11 +52,20 @@ export interface Disk {
   /** Brings the bytes of these files to the device, all at once. */
   sync(handles: readonly number[], done: (failure: unknown) => void): void;
   close(handle: number): void;
-  /** Moves a file to where nothing is. False: something is there, and nothing was done. */
-  renameNew(from: string, to: string): boolean;
+  /**
+   * Moves a file to where nothing is. False: something is there, and nothing was done. `folder` is the one that `to` is
+   * in, if it is held: then that is where it goes, whatever the path leads to.
+   */
+  renameNew(from: string, to: string, folder?: HeldFolder): boolean;
+  /**
+   * The folder at a path below `root`, reached through no link. Undefined: there is none, a link is on the way, or it
+   * cannot be told. Absent: this file system cannot hold any.
+   */
+  holdFolder?(root: string, folder: string): HeldFolder | undefined;
   remove(path: string): void;
   look(path: string): Look;
-  makeDirectory(path: string): void;
+  /** `mode`: who may do what there, unless it is what the user's umask says. */
+  makeDirectory(path: string, mode?: number): void;
   /**
    * Brings the entries of these directories to the device. A directory that may not be opened for reading, or a file
    * system that cannot do it, is left to the system: there is no other way to ask.
@@ -99,10 +109,12 @@ export const nodeDisk: Disk = {
     else bulk.sync(handles, done);
   },
   close: closeSync,
-  renameNew,
+  renameNew: (from, to, folder) =>
+    folder === undefined ? renameNew(from, to) : renameNew(from, to.slice(to.lastIndexOf("/") + 1), folder.handle),
+  holdFolder,
   remove: unlinkSync,
   look,
-  makeDirectory: (path) => void mkdirSync(path),
+  makeDirectory: (path, mode = 0o777) => void mkdirSync(path, { mode }),
   syncDirectories(paths, done) {
     const settle = countDown(paths.length, done);
     for (const path of paths) syncDirectory(path, settle);
@@ -146,17 +158,22 @@ function look(path: string): Look {
 }
 
 function checksum(path: string): number {
-  const buffer = (readBuffer ??= new Uint8Array(readBytes));
   const handle = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    let crc32 = 0;
-    for (;;) {
-      const count = readSync(handle, buffer, 0, readBytes, null);
-      if (count === 0) return crc32;
-      crc32 = checksumOf(buffer.subarray(0, count), crc32);
-    }
+    return checksumToEnd(handle);
   } finally {
     closeSync(handle);
+  }
+}
+
+/** CRC-32 of what is left to read of an open file. */
+export function checksumToEnd(handle: number): number {
+  const buffer = (readBuffer ??= new Uint8Array(readBytes));
+  let crc32 = 0;
+  for (;;) {
+    const count = readSync(handle, buffer, 0, readBytes, null);
+    if (count === 0) return crc32;
+    crc32 = checksumOf(buffer.subarray(0, count), crc32);
   }
 }
 

@@ -4,7 +4,7 @@
  * none is ever left behind.
  */
 import { Database } from "bun:sqlite";
-import { closeSync, constants, openSync, unlinkSync } from "node:fs";
+import { chmodSync, closeSync, constants, openSync, statSync, unlinkSync } from "node:fs";
 import { resolve } from "node:path";
 import { errorCode } from "./errno.ts";
 import { nodeDisk } from "./file-system.ts";
@@ -16,6 +16,7 @@ export interface ProcessLock {
 
 /** Locks the file at `path`, which stays there. Undefined: another process has it. Throws what SQLite throws. */
 export function takeLock(path: string): ProcessLock | undefined {
+  provide(path);
   const database = lockedDatabase(path);
   return database === undefined ? undefined : { release: () => database.close() };
 }
@@ -27,7 +28,7 @@ export function takeLock(path: string): ProcessLock | undefined {
 export function takeTemporaryLock(path: string): ProcessLock | undefined {
   for (;;) {
     // The last holder may remove the file while it is being opened here; then what would be locked is nobody's.
-    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o666));
+    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600));
     const before = nodeDisk.identity(path);
     const database = lockedDatabase(path);
     if (database === undefined) return undefined;
@@ -35,6 +36,20 @@ export function takeTemporaryLock(path: string): ProcessLock | undefined {
       return { release: () => removeAndClose(database, path) };
     }
     database.close();
+  }
+}
+
+/**
+ * For this user alone: who may read a file may lock it. It is not opened if it is there: to close it would give up the
+ * lock of this very process.
+ */
+function provide(path: string): void {
+  try {
+    const status = statSync(path, { throwIfNoEntry: false });
+    if (status === undefined) closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600));
+    else if ((status.mode & 0o077) !== 0) chmodSync(path, 0o600);
+  } catch {
+    // It came just now, or is another user's, or cannot be: SQLite will tell.
   }
 }
 

@@ -15,15 +15,19 @@ const currentDirectory = -100; // AT_FDCWD
 const noReplace = 1; // RENAME_NOREPLACE
 const pathBytesMax = 8192;
 
-type Rename = (from: FilePath, to: FilePath) => boolean;
+type Rename = (from: FilePath, to: FilePath, folder: number) => boolean;
 
 let systemRename: Rename | undefined | "untried" = "untried";
 
-/** Moves `from` to `to` and returns true, or returns false because something is there. Throws what rename throws. */
-export function renameNew(from: FilePath, to: FilePath): boolean {
+/**
+ * Moves `from` to `to` and returns true, or returns false because something is there. With `folder`, the handle of an
+ * open one, `to` is a name in it. Throws what rename throws.
+ */
+export function renameNew(from: FilePath, to: FilePath, folder: number = currentDirectory): boolean {
   if (systemRename === "untried") systemRename = openSystemRename();
   // If not, something is there, or the call failed for a reason that the other way will tell.
-  return systemRename?.(from, to) === true || renameByLink(from, to);
+  if (systemRename?.(from, to, folder) === true) return true;
+  return renameByLink(from, folder === currentDirectory ? to : `/proc/self/fd/${folder}/${String(to)}`);
 }
 
 /** The same without the system's call. For its test too: Linux comes here only if something is wrong. */
@@ -57,8 +61,8 @@ function openSystemRename(): Rename | undefined {
     }
     return true;
   };
-  return (from, to) =>
+  return (from, to, folder) =>
     put(from, fromBytes) &&
     put(to, toBytes) &&
-    libc.renameat2(currentDirectory, fromPointer, currentDirectory, toPointer, noReplace) === 0;
+    libc.renameat2(currentDirectory, fromPointer, folder, toPointer, noReplace) === 0;
 }

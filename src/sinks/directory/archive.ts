@@ -12,7 +12,8 @@ export function makeArchive(disk: Disk, directory: string, directories: Director
     makeRoot(disk, resolve(directory), directories);
     // An earlier receiver may have made it and not lived to sync it.
     directories.foundationChanged(dirname(resolve(directory)));
-    makeFolder(disk, join(directory, ownFolder), directories);
+    // Who may read there may lock the catalogue, and a locked one holds all senders.
+    makeFolder(disk, join(directory, ownFolder), directories, 0o750);
     makeTemporaryFolder(disk, directory, directories);
   } catch (error) {
     throw cannotUse(directory, error);
@@ -31,9 +32,9 @@ export function makeTemporaryFolder(disk: Disk, directory: string, directories: 
   makeFolder(disk, join(directory, temporaryFolder), directories);
 }
 
-function makeFolder(disk: Disk, place: string, directories: Directories): void {
+function makeFolder(disk: Disk, place: string, directories: Directories, mode?: number): void {
   const found = disk.look(place);
-  if (found === "absent") disk.makeDirectory(place);
+  if (found === "absent") disk.makeDirectory(place, mode);
   else if (found !== "directory") {
     throw new UserError(
       `${place} is not a directory`,

@@ -19,6 +19,7 @@ import { type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.t
 import type { Directories } from "./directories.ts";
 import { isTwin } from "./name-twins.ts";
 import { type AccountOutcome, accountOutcomeOf } from "../../outcomes.ts";
+import { GroupFolders } from "./group-folders.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
 
 /** Files without rows that are compared for one frame: a crash leaves at most a group of them. */
@@ -44,12 +45,14 @@ export class CommitGroup {
   /** Rows of this group by name, of any source: the catalogue does not have them yet. */
   readonly #rowsByName = new Map<string, FrameRow[]>();
   readonly #paths = new Set<string>();
+  readonly #folders: GroupFolders;
   /** Files that an earlier run left behind, open until they are synced. */
   readonly #adopted: number[] = [];
 
   constructor(items: readonly StagedItem<TemporaryFile>[], options: CommitGroupOptions) {
     this.#items = items;
     this.#options = options;
+    this.#folders = new GroupFolders(options.disk, options.root);
   }
 
   /**
@@ -70,6 +73,7 @@ export class CommitGroup {
       return this.#results;
     } finally {
       this.#closeAdopted();
+      this.#folders.release();
     }
   }
 
@@ -180,8 +184,15 @@ export class CommitGroup {
 
   /** Undefined: something has this name. */
   #move(staged: Staged, path: string, number: number, replaces = false): Outcome | RefusalReason | undefined {
+    const { root, directories } = this.#options;
     try {
-      if (!staged.draft.moveTo(`${this.#options.root}/${path}`)) return undefined;
+      const folder = this.#folders.of(path);
+      if (folder === "symlink") {
+        // The next frame is refused before it is sent.
+        directories.doubt(path);
+        return "symlink";
+      }
+      if (!staged.draft.moveTo(`${root}/${path}`, folder)) return undefined;
     } catch (error) {
       if (isNameError(error)) return "name";
       throw error;

@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import { errorCode } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
+import { lookBeneath } from "./group-folders.ts";
 import { isTwin } from "./name-twins.ts";
 
 /** Folders remembered as sound. A layout by date and hour makes a few per hour and source. */
@@ -51,8 +52,16 @@ export class Directories {
     const refused = this.prepare(folder);
     if (refused !== undefined) return refused;
     const place = join(this.#root, folder);
-    if (this.#disk.look(place) === "absent") this.#make(place);
-    if (this.#disk.look(place) !== "directory") return "symlink";
+    // From the root on: those above may have been looked at long ago, and nothing is made where a link leads by now.
+    let found = lookBeneath(this.#disk, this.#root, folder);
+    if (found === "absent") {
+      this.#make(place);
+      found = this.#disk.look(place);
+    }
+    if (found !== "directory") {
+      this.doubt(`${folder}/`);
+      return "symlink";
+    }
     if (isTwin(this.#disk, place)) return "name";
     this.changed(dirname(place));
     if (this.#known.size >= knownMax) this.#known.clear();

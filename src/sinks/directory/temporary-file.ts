@@ -4,6 +4,7 @@
  */
 import { nothingWritten, SinkError } from "../../errors.ts";
 import { errorCode } from "../../system/errno.ts";
+import type { HeldFolder } from "../../system/beneath.ts";
 import type { Disk } from "../../system/file-system.ts";
 import type { FreeSpace } from "../../system/free-space.ts";
 import type { Draft } from "../store/store.ts";
@@ -69,14 +70,15 @@ export class TemporaryFile implements Draft {
   }
 
   /**
-   * Moves it to its final name, or leaves it there. False: something else is there already. If it was removed behind us
+   * Moves it to its final name, in `folder` if that is held, or leaves it there. False: something else is there
+   * already. If it was removed behind us
    * its frame is to be sent again.
    */
-  moveTo(path: string): boolean {
+  moveTo(path: string, folder?: HeldFolder): boolean {
     if (this.#named && this.#disk.look(this.#place) !== this.#bytes) throw this.#gone();
     if (path === this.#place) return true;
     try {
-      if (!this.#disk.renameNew(this.#place, path)) return false;
+      if (!this.#disk.renameNew(this.#place, path, folder)) return false;
     } catch (error) {
       throw errorCode(error) === "ENOENT" && this.#disk.look(this.#place) === "absent" ? this.#gone() : error;
     }

@@ -5,16 +5,19 @@
  *
  * A receiver may be storing meanwhile, so a difference is told only if it is still one when it is looked at again.
  */
-import { lstatSync, opendirSync } from "node:fs";
+import { closeSync, fstatSync, lstatSync, opendirSync } from "node:fs";
 import { join } from "node:path";
 import { type GapReason, sharesTotals, type SourceTotals } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
+import { nameProblem } from "../../names.ts";
 import { describe, errorCode } from "../../system/errno.ts";
-import { nodeDisk } from "../../system/file-system.ts";
+import { openFileBeneath } from "../../system/beneath.ts";
+import { checksumToEnd, type Look, nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
 import { ownFolder } from "./catalogue.ts";
 import { type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
 import { noOutcomes, totalsOf } from "../../outcomes.ts";
+import { lookBeneath } from "./group-folders.ts";
 import { catalogueError } from "./sqlite-catalogue.ts";
 
 export interface FoundFrame {
@@ -269,15 +272,27 @@ class Verification {
 
   /** `missing`, or how the file differs from its row; `undefined` if it does not. */
   #problemOf({ path, bytes, crc32 }: ReadFrame): string | undefined {
-    const place = join(this.#options.directory, path);
+    const { directory } = this.#options;
+    // The catalogue may be anybody's: what is not below the directory is neither read nor looked at.
+    const problem = path
+      .split("/")
+      .map(nameProblem)
+      .find((one) => one !== undefined);
+    if (problem !== undefined) return `is at no path that a frame can have: ${problem}`;
+    let handle: number | undefined;
     try {
-      const found = nodeDisk.look(place);
+      handle = openFileBeneath(directory, path);
+      const found = handle === undefined ? lookBeneath(nodeDisk, directory, path) : sizeOf(handle);
       if (found === "absent") return "missing";
-      if (typeof found === "string") return found === "link" ? "is a symbolic link now" : "is not a file any more";
+      if (found === "link") return "is a symbolic link now, or behind one";
+      if (typeof found === "string") return "is not a file any more";
       if (found !== bytes) return `has ${found} bytes, stored were ${bytes}`;
-      return nodeDisk.checksum(place) === crc32 ? undefined : "has other bytes than were stored";
+      const stored = handle === undefined ? nodeDisk.checksum(join(directory, path)) : checksumToEnd(handle);
+      return stored === crc32 ? undefined : "has other bytes than were stored";
     } catch (error) {
       return errorCode(error) === "ENOENT" ? "missing" : `cannot be read: ${describe(error)}`;
+    } finally {
+      if (handle !== undefined) closeSync(handle);
     }
   }
 
@@ -473,4 +488,9 @@ function difference(ranges: readonly OutcomeRange[], others: readonly OutcomeRan
     if (first <= range.last) left.push({ ...range, first });
   }
   return left;
+}
+
+function sizeOf(handle: number): Look {
+  const status = fstatSync(handle);
+  return status.isFile() ? status.size : "other";
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -137,6 +138,79 @@ describe("directory sink: files", () => {
     expect(existsSync(join(elsewhere, "target"))).toBe(false);
     expect(place.temporaryFiles()).toEqual([]);
     sink.dispose();
+  });
+
+  const { holdFolder: _, ...withoutHolding } = nodeDisk;
+  test.each([
+    ["held", nodeDisk],
+    ["looked at", withoutHolding],
+  ])("a folder that becomes a link after its first frame leads no other outside (%s)", async (_how, disk) => {
+    const place = makePlace({ disk });
+    const sink = place.open();
+    const [inside, elsewhere] = [join(place.directory, "rig/visible"), join(place.parent, "elsewhere")];
+    expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
+    // Its bytes are there already when the folder is changed for a link.
+    const results = stage(sink, frameOf("2.jpg", "two"), "two");
+    renameSync(inside, elsewhere);
+    symlinkSync(elsewhere, inside);
+    expect(await commit(sink)).toBeUndefined();
+    expect(results).toEqual(["symlink"]);
+    expect(readdirSync(elsewhere)).toEqual(["1.jpg"]);
+    // From then on it is refused before it is sent; nor is a folder made behind the link.
+    expect(sink.open(frameOf("3.jpg", "three"))).toBe("symlink");
+    expect(sink.open(frameOf("day/4.jpg", "four"))).toBe("symlink");
+    expect(readdirSync(elsewhere)).toEqual(["1.jpg"]);
+    // Another source of the same device goes on, and so does this one when the link is gone.
+    unlinkSync(inside);
+    expect(await store(sink, frameOf("5.jpg", "five"), "five")).toBe("stored");
+    expect(place.temporaryFiles()).toEqual([]);
+    sink.dispose();
+  });
+
+  test("a device's folder that becomes a link is not followed to make another source's", async () => {
+    const place = makePlace();
+    const sink = place.open();
+    expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
+    const elsewhere = join(place.parent, "elsewhere");
+    renameSync(join(place.directory, "rig"), elsewhere);
+    symlinkSync(elsewhere, join(place.directory, "rig"));
+    const other = { ...frameOf("1.jpg", "one"), origin: { device: "rig", source: "infrared", session } };
+    expect(sink.open(other)).toBe("symlink");
+    expect(readdirSync(elsewhere)).toEqual(["visible"]);
+    sink.dispose();
+  });
+
+  test("a folder for each frame: no more than some are held at a time, and none in the end", async () => {
+    let [now, most] = [0, 0];
+    const counting: Disk = {
+      ...nodeDisk,
+      holdFolder: (root, folder) => {
+        const held = nodeDisk.holdFolder?.(root, folder);
+        most = Math.max(most, (now += 1));
+        return { handle: held?.handle ?? -1, release: () => ((now -= 1), held?.release()) };
+      },
+      renameNew: (from, to) => nodeDisk.renameNew(from, to),
+    };
+    const place = makePlace({ disk: counting });
+    const sink = place.open();
+    const results: Result[] = [];
+    for (let index = 0; index < 100; index += 1) stage(sink, frameOf(`${index}/1.jpg`, "x"), "x", results);
+    expect(await commit(sink)).toBeUndefined();
+    expect(results.every((result) => result === "stored")).toBe(true);
+    expect([now, most]).toEqual([0, 16]);
+    sink.dispose();
+  });
+
+  test.skipIf(process.platform === "win32")("what is ours is for the user and the group, the lock for the user", () => {
+    const place = makePlace();
+    place.open().dispose();
+    const modeOf = (path: string): number => statSync(join(place.directory, path)).mode & 0o777;
+    expect(modeOf(".framepipe") & 0o027).toBe(0);
+    expect(modeOf(".framepipe/lock")).toBe(0o600);
+    // One that an earlier version made.
+    chmodSync(join(place.directory, ".framepipe/lock"), 0o644);
+    place.open().dispose();
+    expect(modeOf(".framepipe/lock")).toBe(0o600);
   });
 
   test("a file where a folder is needed is refused, a folder where the file should be is a conflict", async () => {

@@ -1,6 +1,16 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { appendFileSync, cpSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../../src/errors.ts";
 import type { SourceEnd } from "../../../src/frame.ts";
@@ -93,11 +103,47 @@ describe("verify", () => {
       { kind: "missing", ...frame("1.jpg") },
       changed("2.jpg", "has other bytes than were stored"),
       changed("day/3.jpg", "has 10 bytes, stored were 9"),
-      changed("4.jpg", "is a symbolic link now"),
+      changed("4.jpg", "is a symbolic link now, or behind one"),
       changed("5.jpg", "is not a file any more"),
     ]);
     expect([report.missing, report.changed, report.clean]).toEqual([1, 4, false]);
     expect(report.sources[0]).toMatchObject({ frames: 5, missing: 1, changed: 4 });
+  });
+
+  test("reads nothing outside of the directory, whatever a foreign catalogue says, or a link leads to", async () => {
+    sink.dispose();
+    // Everything that a check would find right: so it is not found because it is other than it should be.
+    const outside = join(place.parent, "outside");
+    mkdirSync(outside);
+    for (const name of ["1.jpg", "2.jpg"]) writeFileSync(join(outside, name), name);
+    writeFileSync(at(".framepipe/1.jpg"), "1.jpg");
+    const named = at("rig/visible/1.jpg");
+    const [link, folder] = [at("rig/visible/day"), at("rig/visible/day-moved")];
+    renameSync(link, folder);
+    symlinkSync(folder, link);
+    const paths = [
+      "../outside/1.jpg",
+      join(outside, "1.jpg"),
+      ".framepipe/1.jpg",
+      "rig/./visible/1.jpg",
+      "rig//visible/1.jpg",
+    ];
+    for (const path of paths) {
+      using database = new Database(at(catalogueFile));
+      database.run("UPDATE frames SET path = ? WHERE name = '1.jpg'", [path]);
+      const { findings, report } = await check();
+      const [first, second] = findings.filter(({ kind }) => kind === "changed") as { path: string; detail: string }[];
+      expect([first?.path, first?.detail]).toEqual([
+        path,
+        expect.stringContaining("is at no path that a frame can have"),
+      ]);
+      expect([second?.path, second?.detail]).toEqual([
+        "rig/visible/day/3.jpg",
+        "is a symbolic link now, or behind one",
+      ]);
+      expect(report.changed).toBe(2);
+    }
+    expect(existsSync(named)).toBe(true);
   });
 
   test("finds a whole folder that is missing", async () => {
