@@ -19,11 +19,16 @@ export interface ReconnectingOptions {
   readonly random: () => number;
   /** How long to try without a working connection; undefined: for ever. */
   readonly retryForMs: number | undefined;
+  /** With keys whoever answers may be somebody else, or say no: so in one outage each new reason is told. */
+  readonly trust?: unknown;
   readonly onEvent: (event: SenderEvent) => void;
   /** `closed` is called before the next attempt is planned, and may call `end`. */
   readonly handlers: LinkHandlers;
   readonly onGaveUp: (error: UserError) => void;
 }
+
+/** More of them in one outage are not told. */
+const reasonsMax = 8;
 
 export class Reconnecting {
   readonly #options: ReconnectingOptions;
@@ -37,7 +42,8 @@ export class Reconnecting {
   #unauthorizedMs = unauthorizedFirstMs;
   /** Since when there has been no working connection; undefined: there is one. */
   #lostAtMs: number | undefined;
-  #outageTold = false;
+  /** Why there is no connection, as far as that was told. */
+  readonly #toldReasons = new Set<string>();
   /** Of the present connection, when the receiver answered as one. */
   #welcomedAtMs: number | undefined;
   /** That the receiver is there was told, and not since that it is not. */
@@ -108,7 +114,7 @@ export class Reconnecting {
     this.#lostAtMs = undefined;
     this.#backoffMs = backoffFirstMs;
     this.#unauthorizedMs = unauthorizedFirstMs;
-    this.#outageTold = false;
+    this.#toldReasons.clear();
   }
 
   /** Drops the present connection, for a reason of ours, and goes on with the next. */
@@ -149,7 +155,7 @@ export class Reconnecting {
   }
 
   #closed(reason: string, leastMs = 0): void {
-    const { clock, handlers, onEvent, onGaveUp, peer, random, retryForMs } = this.#options;
+    const { clock, handlers, onEvent, onGaveUp, peer, random, retryForMs, trust } = this.#options;
     const nowMs = clock.nowMs();
     this.#link = undefined;
     // The caller may still have to take note of what arrived before, so the outage begins after this.
@@ -172,11 +178,12 @@ export class Reconnecting {
       onGaveUp(new UserError(message, [hint], ExitStatus.gaveUp));
       return;
     }
-    if (!this.#outageTold) {
+    const isNews = trust === undefined ? this.#toldReasons.size === 0 : !this.#toldReasons.has(shown);
+    if (isNews && this.#toldReasons.size < reasonsMax) {
       onEvent({ event: "disconnected", peer, reason: shown, retryMs: Math.round(retryMs) });
       this.#welcomeTold = false;
     }
-    this.#outageTold = true;
+    if (this.#toldReasons.size < reasonsMax) this.#toldReasons.add(shown);
     this.#cancelRetry = clock.after(retryMs, () => {
       if (!this.#ended) this.connect();
     });

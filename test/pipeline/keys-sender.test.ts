@@ -107,6 +107,23 @@ describe("a sender with a key", () => {
   });
 });
 
+test("who answers in one outage, and says what, is told whenever it is another thing than before", () => {
+  const texts = ["one", "one", "two", "one", "three"];
+  const strange = refused({
+    sending: { trust: new FakeSenderTrust() },
+    proven,
+    answer: ({ kind }, { connection, say }) => {
+      const text = texts[connection];
+      if (kind === kinds.hello && text !== undefined) say(encoded((w) => w.refuse(ProtocolCode.busy, text)));
+    },
+  });
+  strange.time.pass(20_000);
+  const reasons = strange
+    .all("disconnected")
+    .map((event) => ("reason" in event ? event.reason.split(": ").at(-1) : ""));
+  expect(reasons.slice(0, 3)).toEqual(["one", "two", "three"]);
+});
+
 describe("a refusal", () => {
   test("of a receiver that has proven its key ends a run that has an end", () => {
     const strange = refused({ sending: { trust: new FakeSenderTrust() }, proven });
@@ -145,6 +162,7 @@ describe("a refusal", () => {
     }
     expect(strange.results).toEqual([]);
     expect(strange.all("disconnected")).toHaveLength(1);
+    expect(strange.all("disconnected")).toMatchObject([{ reason: expect.stringContaining("is not known here") }]);
     admitted = true;
     strange.time.pass(2 * unauthorizedLastMs);
     expect(strange.heard.at(-1)).toContain(kinds.frame);
