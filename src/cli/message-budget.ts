@@ -40,6 +40,7 @@ const kinds: Readonly<Record<string, string>> = {
   disconnected: "connection",
   held: "storing",
   resumed: "storing",
+  "connections-refused": "connection-refused",
   granted: "grant",
   withdrawn: "grant",
   "grants-unknown": "grants",
