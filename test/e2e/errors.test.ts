@@ -23,14 +23,14 @@ const mistakes: readonly Mistake[] = [
   {
     words: "",
     status: 2,
-    says: ["error: nothing to do: none of --send, --receive and --verify", /^hint: /, /^hint: /, /^hint: /],
+    says: [/^error: nothing to do: none of --send, .* and --invite$/, /^hint: /, /^hint: /, /^hint: /, /^hint: /],
   },
   { words: "--snd localhost:1 DIR/vis", status: 2, says: ["error: unknown option: --snd", /^hint: .*--send/] },
   { words: "--send", status: 2, says: ["error: --send needs a value", helpHint] },
   {
     words: "--receive 0 --send localhost:1 DIR/vis",
     status: 2,
-    says: [/^error: --receive and --send exclude each other$/, /^hint: /, /^hint: /, /^hint: /],
+    says: [/^error: --receive and --send exclude each other$/, /^hint: /, /^hint: /, /^hint: /, /^hint: /],
   },
   {
     words: "--send localhost:1 --out DIR/out DIR/vis",
@@ -51,12 +51,17 @@ const mistakes: readonly Mistake[] = [
   {
     words: "--send 192.0.2.1:8000 DIR/vis",
     status: 2,
-    says: [/^error: .*192\.0\.2\.1.* not be encrypted$/, /^hint: --insecure/, /^hint: .*ssh/],
+    says: [/^error: .*192\.0\.2\.1.* not be encrypted$/, /^hint: --key FILE/, /^hint: --insecure/],
   },
   {
     words: "--receive 0.0.0.0:8000 --out DIR/out",
     status: 2,
-    says: [/^error: 0\.0\.0\.0 can be reached from other machines/, /^hint: --insecure/, /^hint: .*--receive 8000/],
+    says: [
+      /^error: 0\.0\.0\.0 can be reached from other machines/,
+      /^hint: --key FILE/,
+      /^hint: --insecure/,
+      /^hint: .*--receive 8000/,
+    ],
   },
   {
     words: "--receive 0",
@@ -112,9 +117,9 @@ const mistakes: readonly Mistake[] = [
     says: [/^error: --layout '\.\.\/\{name\}': does not give a safe path/, /^hint: /, /^hint: /],
   },
   {
-    words: "--receive 0 --out DIR/out --key k",
+    words: "--receive 0 --out DIR/out --key k --insecure",
     status: 2,
-    says: ["error: --key is not in this version yet", /^hint: /],
+    says: [/^error: .*--key.*--insecure|^error: .*--insecure.*--key/, /^hint: /],
   },
   {
     words: "--send localhost:1 --device ../x DIR/vis",

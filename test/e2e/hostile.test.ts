@@ -356,7 +356,7 @@ test("wire: a gap takes the place of what was believed to be there, and not of w
   ]);
   receiver.signal("SIGTERM");
   await receiver.status();
-  expect(receiver.all("received")).toMatchObject([{ frames: 2, duplicates: 1, gaps: 1 }]);
+  expect(receiver.all("received")).toMatchObject([{ frames: 2, duplicates: 1, skipped: 1 }]);
 }, 60_000);
 
 test("wire: a frame that is cut goes on where it was, and what does not fit together is asked for anew", async () => {

@@ -24,8 +24,8 @@ test("a caller's own words come first", () => {
 });
 
 test("a code without a word leaves the message, or what the caller says of such", () => {
-  expect(describe(coded("EXDEV"))).toBe("the error's own message");
-  expect(describe(coded("EXDEV"), {}, "cannot be read")).toBe("cannot be read (EXDEV)");
+  expect(describe(coded("EUNKNOWN"))).toBe("the error's own message");
+  expect(describe(coded("EUNKNOWN"), {}, "cannot be read")).toBe("cannot be read (EUNKNOWN)");
   expect(describe(new Error("no code"), {}, "cannot be read")).toBe("no code");
   expect(describe("no error")).toBe("no error");
 });
