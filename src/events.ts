@@ -2,7 +2,7 @@
  * What happened, for a person or a machine. The pipelines emit these; the command line turns them into a progress
  * display, plain lines or JSON lines. The words are those of ARCHITECTURE.md. Times are added by the printer.
  */
-import type { GapReason, RefusalReason, SourceTotals, StretchClass } from "./frame.ts";
+import type { GapReason, Notice, RefusalReason, SourceTotals, StretchClass } from "./frame.ts";
 import type { OutcomeCounts } from "./outcomes.ts";
 
 export type SenderEvent =
@@ -16,6 +16,8 @@ export type SenderEvent =
   | { readonly event: "resumed"; readonly source?: string }
   /** The receiver lives and does not do what it owes: we wait, or go on without. */
   | { readonly event: "waiting"; readonly detail: string }
+  /** The receiver sees something that we cannot see. `keyed`: our name is our key's. */
+  | { readonly event: "notice"; readonly notice: Notice; readonly detail: string; readonly keyed: boolean }
   /** If `eachFrame` is asked for: a frame is acknowledged, and was not there before. */
   | { readonly event: "stored"; readonly source: string; readonly name: string }
   /** A file, folder or frame that cannot be sent; the rest goes on. */
@@ -75,6 +77,13 @@ export type ReceiverEvent =
       /** Under whatever name. */
       readonly storedFrames: number;
       readonly storedBytes: number;
+    }
+  /** Two senders of one device are live at once. */
+  | {
+      readonly event: "shared-device";
+      readonly device: string;
+      readonly peers: readonly string[];
+      readonly keyed: boolean;
     }
   | { readonly event: "connection-lost"; readonly peer: string; readonly device: string; readonly reason: string }
   /** Not one of our peers, or one that broke the protocol: closed. */

@@ -128,6 +128,11 @@ export interface Stretch {
 }
 export type StretchClass = "loss" | "information";
 
+/** What a receiver tells a sender's user, which changes nothing. `other`: of a later version; the text says it. */
+export type Notice =
+  | "shared-device" // another live session has this device
+  | "other";
+
 /** What became of a source in one session, counted in frames by the sender. */
 export interface SourceTotals {
   /** Every frame the source had, so sequence numbers 0 … frames-1 exist. */

@@ -55,6 +55,10 @@ export function describeSenderEvent(event: SenderEvent): Report {
       return { level: "info", event, text: `the receiver stores${ofSource(event)} again` };
     case "waiting":
       return { level: "warning", event, text: `waiting: ${event.detail}` };
+    case "notice": {
+      const hints = event.notice === "shared-device" ? [sharedDeviceHint(event)] : undefined;
+      return { level: "warning", event, text: `the receiver says: ${event.detail}`, hints };
+    }
     case "stored":
       return { level: "detail", event, text: `stored ${event.source}/${event.name}` };
     case "skipped": {
@@ -116,6 +120,12 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
         event,
         text: `${device} ${ending}: ${[stored, ...partsBesideStored(totals)].join(", ")}`,
       };
+    }
+    case "shared-device": {
+      const [older = "", newer = ""] = event.peers;
+      const what = `what one sends under a name of the other is stored beside it`;
+      const text = `two senders are called ${event.device}, ${older} and ${newer}: ${what}`;
+      return { level: "warning", event, text, hints: [sharedDeviceHint(event)] };
     }
     case "connection-lost": {
       const text = `lost the connection to ${event.device} at ${event.peer}: ${event.reason}; it may come back`;
@@ -245,6 +255,11 @@ export function partsBesideStored(totals: Omit<SourceTotals, "frames" | "stored"
   if (expired > 0) parts.push(`${formatCount(expired)} expired`);
   if (refused + skipped > 0) parts.push(`${formatCount(refused + skipped)} refused or missing`);
   return parts;
+}
+
+function sharedDeviceHint({ keyed }: { readonly keyed: boolean }): string {
+  if (keyed) return "two machines use one key: invite one of them anew, with a key of its own";
+  return "give each a name of its own: --device {host}-{id}";
 }
 
 /** What the user can do if the receiver refuses the whole session. */

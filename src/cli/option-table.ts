@@ -84,7 +84,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     device: {
       takes: ["NAME", deviceName],
       defaultText: "the host name; with --key what the receiver calls it",
-      help: "who is sending",
+      help: "who is sending; {host} is the host name, {id} tells machines of one name apart: --device {host}-{id}",
     },
     include: {
       takes: ["GLOB", plainText],

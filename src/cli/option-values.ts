@@ -9,6 +9,7 @@ import { hashOfFingerprint } from "../security/fingerprint.ts";
 import { sizeText } from "../size-text.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { pictureFormats } from "../splitters/splitter.ts";
+import { deviceTemplateProblem } from "./device-name.ts";
 import { formatBytes } from "./format.ts";
 import { parseCount, parseDuration, parseRate, parseSize } from "../quantities.ts";
 
@@ -127,7 +128,7 @@ export function connectionCount({ text, label }: RawValue): number {
 }
 
 export function deviceName({ text, label }: RawValue): string {
-  const problem = nameProblem(text);
+  const problem = deviceTemplateProblem(text);
   if (problem === undefined) return text;
   throw new UserError(`${label}: ${problem} in ${JSON.stringify(text)}`, [
     "it names a directory at the receiver: letters, digits, - and _ are safe, / makes sub-directories",

@@ -1,9 +1,8 @@
 /** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
-import { homedir, hostname } from "node:os";
+import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { restMsDefault } from "../limits.ts";
-import { nameProblem } from "../names.ts";
 import type { SenderTrust } from "../ports.ts";
 import { runSender, type SenderResult } from "../pipeline/send.ts";
 import { ChecksumMemory } from "../sources/files/checksum-memory.ts";
@@ -11,6 +10,7 @@ import { openSources } from "../sources/open-source.ts";
 import { isTerminal } from "../system/standard-streams.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { SendCommand } from "./command.ts";
+import { deviceNameOf } from "./device-name.ts";
 import { describeSenderEvent, describeSourceProblem, isLoss, refusalHints } from "./messages.ts";
 import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
@@ -25,7 +25,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   const { values, host, port } = command;
   const { order, lockstep, key } = values;
   const trust = key === undefined ? undefined : await openTrust(key, command, shell);
-  const device = values.device ?? (trust === undefined ? defaultDevice() : "");
+  const device = values.device === undefined && trust !== undefined ? "" : deviceNameOf(values.device);
   // Frames that nobody could list do not show in the sender's totals.
   let unlisted = false;
   const memory = new ChecksumMemory({
@@ -132,11 +132,4 @@ function checksumFile(spool: string | undefined): string {
   if (spool !== undefined) return join(spool, ".checksums.db");
   const { XDG_STATE_HOME: given = "" } = process.env;
   return join(isAbsolute(given) ? given : join(homedir(), ".local", "state"), "framepipe", "checksums.db");
-}
-
-function defaultDevice(): string {
-  const name = hostname();
-  const problem = nameProblem(name);
-  if (problem === undefined) return name;
-  throw new UserError(`the host name cannot name the device: ${problem}`, ["choose a name: --device NAME"]);
 }

@@ -18,6 +18,7 @@ import type { Clock, LinkHandlers, ReceiverTrust, Sink } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
 import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
+import { SharedNames } from "./shared-names.ts";
 import { SourceHolds } from "./source-holds.ts";
 import { StrangerLog } from "./stranger-log.ts";
 import { Tally } from "./tally.ts";
@@ -54,6 +55,7 @@ export class ReceiverHub implements ConnectionHub {
   readonly sourceHolds: SourceHolds;
   /** What every sender was told, for the display. */
   readonly tally: Tally = new Tally();
+  readonly sharedNames: SharedNames;
   readonly #connections = new Set<ReceivingConnection>();
   /** The connection of each session that is known; undefined: it is gone for now. */
   readonly #sessions = new Map<string, ReceivingConnection | undefined>();
@@ -73,6 +75,10 @@ export class ReceiverHub implements ConnectionHub {
   constructor(options: HubOptions) {
     this.options = options;
     this.cutFrames = new CutFrames(options.clock);
+    this.sharedNames = new SharedNames((older, newer) => {
+      const peers = [older.peer, newer.peer];
+      options.onEvent({ event: "shared-device", device: older.device, peers, keyed: options.trust !== undefined });
+    });
     const { sink, trust, clock, perAddress = true, onEvent } = options;
     this.sourceHolds = new SourceHolds({
       sink,

@@ -23,6 +23,7 @@ import { Deadline } from "./deadline.ts";
 import type { KeyAccount, KeyedConnection } from "./key-account.ts";
 import type { Granted, KeyDesk } from "./key-desk.ts";
 import { LoneHold } from "./lone-hold.ts";
+import type { NamedSender, SharedNames } from "./shared-names.ts";
 import { type SourceHolds, sourceKey } from "./source-holds.ts";
 import type { SourceTally, Tally } from "./tally.ts";
 
@@ -58,6 +59,7 @@ export interface ConnectionHub {
   /** The connection is gone. */
   remove(connection: ReceivingConnection): void;
   readonly tally: Tally;
+  readonly sharedNames: SharedNames;
   commit(): void;
   commitSoon(): void;
   hold(failure: SinkError): void;
@@ -74,7 +76,7 @@ const lastWordMs = idleMs;
 type Event = ReceivingEvent<FrameWriter>;
 type Incoming = IncomingFrame<FrameWriter>;
 
-export class ReceivingConnection implements LinkHandlers, KeyedConnection {
+export class ReceivingConnection implements LinkHandlers, KeyedConnection, NamedSender {
   readonly #hub: ConnectionHub;
   #link: Link | undefined;
   /** For messages, also when the link is gone. */
@@ -184,6 +186,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
     this.#deadline.clear();
     this.#link = undefined;
     this.#account?.leave(this);
+    this.#hub.sharedNames.left(this);
     this.#abortFrames();
     const why = reason === "" ? "closed by the peer" : reason;
     if (!this.#closing) this.#reportLost(this.session === undefined ? `no greeting: ${why}` : why);
@@ -429,7 +432,18 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
     const proven = key === undefined ? {} : { key };
     onEvent({ event: "session-started", session, peer, device, protocol: this.#protocol, again, ...proven });
     receiving.welcome(clock.wallNs(), entered?.admitted);
+    if (this.#protocol === "wire") this.#hub.sharedNames.joined(this);
     if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
+  }
+
+  probe(alive: () => void): void {
+    this.#receiving?.probe?.(alive);
+    this.#flush();
+  }
+
+  tellShared(): void {
+    this.#receiving?.notify?.("shared-device", `another sender is called ${this.device} as well, and both send`);
+    this.#flush();
   }
 
   /** The grant of its key is gone, or has become another. */
@@ -737,12 +751,14 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
     this.#reportLost(reason);
     this.#closing = true;
     this.#account?.leave(this);
+    this.#hub.sharedNames.left(this);
     this.#link?.close();
   }
 
   #lastWord(): void {
     this.#closing = true;
     this.#account?.leave(this);
+    this.#hub.sharedNames.left(this);
     this.#abortFrames();
     this.#deadline.clear();
     if (this.#paused) this.#link?.resume();
@@ -851,7 +867,10 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection {
 
   #tallyOf(origin: Origin): SourceTally {
     let tally = this.#tallies.get(origin);
-    if (tally === undefined) this.#tallies.set(origin, (tally = this.#hub.tally.of(this.sessionKey, origin)));
+    if (tally === undefined) {
+      this.#tallies.set(origin, (tally = this.#hub.tally.of(this.sessionKey, origin)));
+      this.#hub.sharedNames.sends(this, origin.source);
+    }
     return tally;
   }
 }

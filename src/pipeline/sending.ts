@@ -8,7 +8,7 @@
  */
 import { assert, ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
-import type { FrameEntry, GapReason, RefusalReason, SourceTotals } from "../frame.ts";
+import type { FrameEntry, GapReason, Notice, RefusalReason, SourceTotals } from "../frame.ts";
 import { chunkBytes, stopMs } from "../limits.ts";
 import type { Clock, Dial, OpenedFrame, ProvenKey, SenderTrust, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
@@ -67,6 +67,9 @@ export interface SenderResult {
 /** Written to the link when this much has been put together, so that small frames share a write. */
 const flushBytes = chunkBytes;
 
+/** Notices of a receiver of a later version that are told; there may be a number in each. */
+const noticesMax = 100;
+
 /** After a comparison that took longer, whoever else waits has a turn. */
 const compareSliceMs = 5;
 
@@ -89,6 +92,7 @@ export class Sending {
   /** Holds that were told, by source; undefined: of all. One that is lifted is over when a frame is stored. */
   readonly #holds = new Map<number | undefined, "held" | "lifted">();
   #stopHoldClock: (() => void) | undefined;
+  readonly #noticesTold = new Set<string>();
 
   constructor(options: SendingOptions) {
     this.#options = options;
@@ -336,6 +340,9 @@ export class Sending {
       case "going-on":
         this.#connection.working();
         return true;
+      case "notice":
+        this.#tellNotice(step.notice, step.text);
+        return true;
       case "waiting":
         onEvent({ event: "waiting", detail: step.text });
         return true;
@@ -382,6 +389,15 @@ export class Sending {
       const reason = "it keeps nothing (--out - or /dev/null), and --delete-sent would remove the only copies";
       onEvent(keepsNothing ? { event: "held", reason } : { event: "resumed" });
     }
+  }
+
+  /** Once: a receiver that has started anew may say it again. */
+  #tellNotice(notice: Notice, detail: string): void {
+    const { onEvent, trust } = this.#options;
+    const what = notice === "other" ? detail : notice;
+    if (this.#noticesTold.has(what) || this.#noticesTold.size >= noticesMax) return;
+    this.#noticesTold.add(what);
+    onEvent({ event: "notice", notice, detail, keyed: trust !== undefined });
   }
 
   /** Writes what waits. False: the link is full, and `drain` will come. */

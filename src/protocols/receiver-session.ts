@@ -8,6 +8,7 @@ import type {
   Frame,
   FrameEntry,
   Gap,
+  Notice,
   Origin,
   Outcome,
   RefusalReason,
@@ -128,6 +129,10 @@ export interface ReceivingSession<Writer = unknown> {
   hold(text: string, sourceIndex?: number): void;
   resume(sourceIndex?: number): void;
   farewell(): void;
+  /** Asks the peer for a sign of life; `alive` is called when it has come, within `next`. Absent: it has none. */
+  probe?(alive: () => void): void;
+  /** Tells the peer's user. Absent: its protocol has no word for it. */
+  notify?(notice: Notice, text: string): void;
   /** The frames that are begun and not complete, so that their writers can be aborted when the connection is gone. */
   openFrames(): IncomingFrame<Writer>[];
 }

@@ -59,6 +59,11 @@ const sender: [SenderEvent, Level, string][] = [
     "frame",
     "refused visible/a/1.jpg: 70 bytes, limit 7 (--max-frame)",
   ],
+  [
+    { event: "notice", notice: "other", detail: "the disk is slow", keyed: false },
+    "warning",
+    "the receiver says: the disk is slow",
+  ],
   [{ event: "stored", source, name }, "detail", "stored visible/a/1.jpg"],
   [
     { event: "conflict", source, name },
@@ -243,6 +248,23 @@ describe("messages", () => {
     expect(describeSourceProblem({ ...problem, reason: "empty" })).toMatchObject({ level: "error", hints: [] });
     expect(describeSourceProblem({ ...problem, reason: "symlink" })).toMatchObject({ level: "info" });
     expect(describeSourceProblem({ ...problem, reason: "kept" })).toMatchObject({ level: "info" });
+  });
+
+  test("two senders of one device: both ends say what to do about it, which depends on keys", () => {
+    const peers = ["10.0.0.1:5", "10.0.0.2:6"];
+    const here = (keyed: boolean) => describeReceiverEvent({ event: "shared-device", device, peers, keyed });
+    const there = (keyed: boolean) =>
+      describeSenderEvent({ event: "notice", notice: "shared-device", detail: "another one", keyed });
+    expect(here(false)).toMatchObject({
+      level: "warning",
+      text:
+        "two senders are called rig, 10.0.0.1:5 and 10.0.0.2:6: " +
+        "what one sends under a name of the other is stored beside it",
+    });
+    for (const say of [here, there]) {
+      expect(say(false).hints).toEqual(["give each a name of its own: --device {host}-{id}"]);
+      expect(say(true).hints).toEqual(["two machines use one key: invite one of them anew, with a key of its own"]);
+    }
   });
 
   test("a refusal that ends the sender has a hint", () => {

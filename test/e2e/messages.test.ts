@@ -9,9 +9,9 @@ import { canMount, mountSmall } from "../support/small-disk.ts";
 
 const linesMax = 20;
 
-function makeFrames(dir: string, count: number, text: string, longName = ""): void {
-  mkdirSync(dir);
-  for (let index = 0; index < count; index++) writeFileSync(join(dir, `${index}${longName}.raw`), `${text} ${index}`);
+function makeFrames(dir: string, count: number, text: string): void {
+  mkdirSync(dir, { recursive: true });
+  for (let index = 0; index < count; index++) writeFileSync(join(dir, `${index}.raw`), `${text} ${index}`);
 }
 
 /** A receiver whose messages are for a person. */
@@ -41,8 +41,8 @@ test("conflicts, refused frames and health checks: few lines each, and none with
   const send = (dir: string) => {
     return place.start(["--send", `127.0.0.1:${receiver.port}`, "--device", "cam", `vis=${dir}`]);
   };
-  const [first, second] = [send(one), send(other)];
-  expect(await first.status()).toBe(0);
+  expect(await send(one).status()).toBe(0);
+  const second = send(other);
   expect(await second.status()).toBe(4);
   for (let index = 0; index < 100; index++) await probe(receiver.port);
   receiver.signal("SIGTERM");
@@ -67,6 +67,37 @@ test("conflicts, refused frames and health checks: few lines each, and none with
   expect(receiver.lines.some((line) => line.includes("refused cam/vis/"))).toBe(true);
   expect(receiver.lines.some((line) => line.includes("closed a connection"))).toBe(true);
   expect(second.lines.some((line) => line.includes("refused vis/"))).toBe(true);
+}, 60_000);
+
+test("two cameras made from one card: said once at each end, with what to do about it", async () => {
+  await using place = await openPlace();
+  const [one, other] = [place.path("one"), place.path("other")];
+  for (const dir of [one, other]) mkdirSync(dir);
+  const receiver = await receiveInWords(place);
+  const start = (dir: string, device: string): Running => {
+    const words = ["--send", `127.0.0.1:${receiver.port}`, "--watch", "--device", device];
+    return place.start([...words, `frames=${dir}`]);
+  };
+  const cameras = [start(one, "cam"), start(other, "cam")];
+  const isSaid = (line: string): boolean => line.includes("called cam");
+  for (let index = 0; index < 10; index++) {
+    for (const dir of [one, other]) writeFileSync(join(dir, `${index}.pgm`), `P5 1 1 255\n${dir === one ? 1 : 2}`);
+    await Bun.sleep(20);
+  }
+  for (const running of [receiver, ...cameras]) {
+    await running.until(() => running.lines.some(isSaid), "that there are two");
+    await running.waitForLine("hint: give each a name of its own: --device {host}-{id}");
+  }
+  // Each has its own name, the same each time.
+  for (const camera of cameras) {
+    camera.signal("SIGTERM");
+    await camera.status();
+  }
+  const named = start(one, "{host}-{id}");
+  await receiver.until(() => receiver.lines.some((line) => /^\S+-[0-9a-f]{12} sends from/.test(line)), "its name");
+  named.signal("SIGTERM");
+  await named.status();
+  for (const running of [receiver, ...cameras]) expect(running.lines.filter(isSaid).length).toBe(1);
 }, 60_000);
 
 /** A receiver whose standard error goes to `path`; its events are read from there. */
@@ -98,7 +129,7 @@ test.each(["it ends by itself", "SIGTERM"])(
     await using place = await openPlace();
     const [dir, out, log] = [place.path("vis"), place.path("captures"), place.path("log")];
     // Each stored frame is an event: many times what a pipe holds and what is kept for its reader.
-    makeFrames(dir, 4_500, "frame", "-".repeat(180));
+    makeFrames(join(dir, ...Array.from("four", (letter) => letter.repeat(200))), 1_500, "frame");
     expect(Bun.spawnSync(["mkfifo", log]).success).toBe(true);
     // Whoever opens the pipe to write waits for a reader.
     const reader = openSync(log, constants.O_RDONLY | constants.O_NONBLOCK);

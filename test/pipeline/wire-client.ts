@@ -16,6 +16,8 @@ export class WireClient {
   readonly #parser = new MessageParser();
   readonly #reader = new MessageReader();
   #read = 0;
+  /** It lives: pings are answered, when it looks at what it was told. */
+  answers = false;
 
   /** Says HELLO for device `pi-7`, with these sources. */
   constructor(hub: ReceiverHub, sources: readonly string[], session: string = hello.session) {
@@ -71,6 +73,11 @@ export class WireClient {
         const { sourceIndex, text } = this.#reader.hold(head);
         return [`hold ${sourceIndex ?? "all"}: ${text}`];
       }
+      case Kind.notice:
+        return [`notice ${this.#reader.notice(head).notice}`];
+      case Kind.ping:
+        if (this.answers) this.say((w) => w.pong({ echoNs: this.#reader.ping(head), clockNs: 0n }));
+        return [];
       case Kind.resume:
         return [`resume ${this.#reader.resume(head) ?? "all"}`];
       case Kind.refuse:

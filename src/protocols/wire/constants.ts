@@ -1,5 +1,6 @@
 /** The numbers of PROTOCOL.md. A test reads them from there and compares. */
-import type { GapReason, HeardOutcome, Outcome, RefusalReason, StoredOutcome, StretchClass } from "../../frame.ts";
+import type { GapReason, HeardOutcome, Notice, Outcome, RefusalReason } from "../../frame.ts";
+import type { StoredOutcome, StretchClass } from "../../frame.ts";
 
 export const magic = 0xf5;
 export const version = 2;
@@ -35,6 +36,7 @@ export const Kind = {
   farewell: 19,
   progress: 20,
   stretch: 21,
+  notice: 22,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 export type KindName = keyof typeof Kind;
@@ -114,6 +116,11 @@ export const gapCodes: WireCodes<GapReason> = new WireCodes<GapReason>(
 export const stretchCodes: WireCodes<StretchClass> = new WireCodes<StretchClass>(
   { loss: 1, information: 2 },
   { from: 1, to: 15, word: "information" },
+);
+
+export const noticeCodes: WireCodes<Notice> = new WireCodes<Notice>(
+  { "shared-device": 1, other: 31 },
+  { from: 1, to: 31, word: "other" },
 );
 
 /** Verdicts below the refusals: a refusal's verdict is its number in `refusalCodes`. */

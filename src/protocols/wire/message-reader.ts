@@ -19,6 +19,7 @@ import {
   allSources,
   flagKeepsNothing,
   gapCodes,
+  noticeCodes,
   outcomeCodes,
   refusalCodes,
   sessionBytes,
@@ -43,6 +44,7 @@ import type {
   Ack,
   Reject,
   Hold,
+  NoticeMessage,
   StretchMessage,
   Pong,
   End,
@@ -291,6 +293,13 @@ export class MessageReader {
   /** Payload bytes received on this connection. */
   progress(head: Uint8Array): number {
     return this.#on(head).u64();
+  }
+
+  notice(head: Uint8Array): NoticeMessage {
+    const reader = this.#on(head);
+    const notice = known(noticeCodes.word(reader.u16()), "notice");
+    reader.u16();
+    return { notice, text: reader.text(textBytesMax) };
   }
 
   #on(head: Uint8Array): FieldReader {

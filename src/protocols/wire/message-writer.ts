@@ -17,6 +17,7 @@ import {
   headerBytes,
   Kind,
   magic,
+  noticeCodes,
   outcomeCodes,
   refusalCodes,
   sessionBytes,
@@ -41,6 +42,7 @@ import {
   type Ack,
   type Reject,
   type Hold,
+  type NoticeMessage,
   type StretchMessage,
   type Pong,
   type End,
@@ -329,6 +331,14 @@ export class MessageWriter {
     writer.u32(stretch.count);
     writer.u64(stretch.bytes);
     writer.text(stretch.text, textBytesMax);
+    this.#end();
+  }
+
+  notice({ notice, text }: NoticeMessage): void {
+    const writer = this.#begin(Kind.notice, messageBytesMax);
+    writer.u16(noticeCodes.number(notice));
+    writer.u16(0);
+    writer.text(text, textBytesMax);
     this.#end();
   }
 

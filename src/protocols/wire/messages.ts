@@ -5,6 +5,7 @@ import type {
   HeardOutcome,
   HeardVerdict,
   Metadata,
+  Notice,
   Outcome,
   RefusalReason,
   SourceTotals,
@@ -135,6 +136,11 @@ export interface Reject {
 export interface Hold {
   /** Undefined: all sources. */
   readonly sourceIndex: number | undefined;
+  readonly text: string;
+}
+
+export interface NoticeMessage {
+  readonly notice: Notice;
   readonly text: string;
 }
 

@@ -6,7 +6,7 @@
 import { crc32 } from "../../bytes/checksum.ts";
 import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, unreachable } from "../../errors.ts";
-import type { Frame, Metadata, Origin, Outcome, RefusalReason, SourceTotals, Verdict } from "../../frame.ts";
+import type { Frame, Metadata, Notice, Origin, Outcome, RefusalReason, SourceTotals, Verdict } from "../../frame.ts";
 import {
   ackRangesMax,
   handshakeMs,
@@ -102,6 +102,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   /** Answers that found no room. */
   readonly #deferred: (() => void)[] = [];
   #failure: ProtocolError | undefined;
+  /** The PING that is to prove that the peer lives. */
+  #probe: { readonly clockNs: bigint; readonly alive: () => void } | undefined;
 
   /** When a complete HELLO must be here; undefined once it is. */
   #handshakeAtMs: number | undefined;
@@ -247,6 +249,11 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
         return undefined;
       case "pong":
+        if (this.#reader.pong(head).echoNs === this.#probe?.clockNs) {
+          const { alive } = this.#probe;
+          this.#probe = undefined;
+          alive();
+        }
         return undefined;
       case "bye":
         this.state = "closing";
@@ -261,6 +268,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
       case "ended":
       case "farewell":
       case "progress":
+      case "notice":
         throw new ProtocolError(ProtocolCode.unexpected, `${name.toUpperCase()} sent to a receiver`);
       default:
         unreachable(name);
@@ -473,6 +481,16 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
 
   resume(sourceIndex?: number): void {
     this.#send(() => this.#writer.resume(sourceIndex));
+  }
+
+  probe(alive: () => void): void {
+    const clockNs = this.#options.wallNs();
+    this.#probe = { clockNs, alive };
+    this.#send(() => this.#writer.ping(clockNs));
+  }
+
+  notify(notice: Notice, text: string): void {
+    this.#send(() => this.#writer.notice({ notice, text }));
   }
 
   farewell(): void {

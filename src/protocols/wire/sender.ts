@@ -18,6 +18,7 @@ import type {
   HeardOutcome,
   HeardVerdict,
   Metadata,
+  Notice,
   RefusalReason,
   StretchClass,
 } from "../../frame.ts";
@@ -114,6 +115,8 @@ export type SenderStep =
     }
   /** The receiver does not do what it owes us, for a person; we wait, or go on without. */
   | { readonly type: "waiting"; readonly text: string }
+  /** For our user; nothing else follows from it. */
+  | { readonly type: "notice"; readonly notice: Notice; readonly text: string }
   /** `sourceIndex` undefined: all sources. */
   | { readonly type: "held"; readonly sourceIndex: number | undefined; readonly text: string }
   | { readonly type: "resumed"; readonly sourceIndex: number | undefined }
@@ -551,6 +554,10 @@ export class SenderSession {
         return this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
       case "pong":
         return this.#answers.ponged(this.#nowMs);
+      case "notice": {
+        const { notice, text } = this.#reader.notice(head);
+        return this.#notice({ type: "notice", notice, text });
+      }
       case "progress":
         return this.#window.arrived(this.#reader.progress(head), this.#nowMs);
       case "ended": {

@@ -11,8 +11,8 @@ export type ReceiverState = "fresh" | "running" | "closing" | "closed";
 /** What a sender may receive. */
 export const senderStates: Readonly<Record<SenderState, readonly KindName[]>> = {
   greeting: ["welcome", "refuse", "ping"],
-  running: ["want", "ack", "reject", "hold", "resume", "ping", "pong", "ended", "refuse", "progress"],
-  closing: ["want", "ack", "ended", "ping", "pong", "farewell", "refuse", "hold", "resume", "progress"],
+  running: ["want", "ack", "reject", "hold", "resume", "ping", "pong", "ended", "refuse", "progress", "notice"],
+  closing: ["want", "ack", "ended", "ping", "pong", "farewell", "refuse", "hold", "resume", "progress", "notice"],
   closed: [],
 };
 

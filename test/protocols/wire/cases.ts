@@ -245,6 +245,10 @@ export const roundTrips: readonly {
     return { name: "ENDED", bytes: encoded((w) => w.ended(value)), decode: (r, h) => r.ended(h), value };
   })(),
   { name: "PROGRESS", bytes: encoded((w) => w.progress(2 ** 40)), decode: (r, h) => r.progress(h), value: 2 ** 40 },
+  (() => {
+    const value = { notice: "shared-device", text: "another one" } as const;
+    return { name: "NOTICE", bytes: encoded((w) => w.notice(value)), decode: (r, h) => r.notice(h), value };
+  })(),
   { name: "BYE", bytes: encoded((w) => w.bye(true)), decode: (r, h) => r.bye(h), value: true },
 ];
 
@@ -308,12 +312,12 @@ export const cases: readonly Case[] = [
   {
     name: "every kind",
     bytes: concat(...roundTrips.map((each) => each.bytes)),
-    kinds: [1, 1, 2, 3, 4, 5, 6, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 17, 17, 20, 18],
+    kinds: [1, 1, 2, 3, 4, 5, 6, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 17, 17, 20, 22, 18],
   },
   {
     name: "unknown kinds are skipped with their payload",
     bytes: concat(
-      rawMessage({ kind: 22, head: payload, payload }),
+      rawMessage({ kind: 23, head: payload, payload }),
       rawMessage({ kind: 0 }),
       rawMessage({ kind: 255, payload }),
       helloBytes,
@@ -483,6 +487,13 @@ export const badHeads: readonly {
     message: "unknown class",
   },
   {
+    name: "a notice of number 32",
+    head: Uint8Array.of(32, 0, 0, 0, 0, 0),
+    decode: (r, h) => r.notice(h),
+    fails: ProtocolCode.malformed,
+    message: "unknown notice",
+  },
+  {
     name: "a stretch that sums up none",
     head: Uint8Array.of(0, 0, 1, 0, ...u64(0, 0), 0, 0, 0, 0, ...u64(0, 0), 0, 0),
     decode: (r, h) => r.stretch(h),
@@ -610,6 +621,12 @@ export const unknownNumbers: readonly {
     head: Uint8Array.of(0, 0, found, 0, ...u64(3, 0), 1, 0, 0, 0, ...u64(3, 0), 0, 0),
     decode: (r: MessageReader, h: Uint8Array) => r.stretch(h).class,
     value: "information",
+  })),
+  ...[2, 30].map((number) => ({
+    name: `notice ${number}`,
+    head: Uint8Array.of(number, 0, 0, 0, 0, 0),
+    decode: (r: MessageReader, h: Uint8Array) => r.notice(h).notice,
+    value: "other",
   })),
   {
     name: "HOLD of all",

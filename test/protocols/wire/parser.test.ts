@@ -135,7 +135,7 @@ test("before the greeting only HELLO is read, and refused by its header", () => 
   expect(failure(rawMessage({ kind: 1, headBytes: 4096 }))).toBeUndefined();
   expect(failure(rawMessage({ kind: 1, headBytes: 4097 }))).toBe(ProtocolCode.limit);
   expect(failure(rawMessage({ kind: 1, payloadBytes: 1 }))).toBe(ProtocolCode.limit);
-  for (const kind of [0, 4, 22, 200]) expect(failure(rawMessage({ kind }))).toBe(ProtocolCode.unexpected);
+  for (const kind of [0, 4, 22, 23, 200]) expect(failure(rawMessage({ kind }))).toBe(ProtocolCode.unexpected);
 });
 
 test("metadata that cannot travel is named where it is made", () => {

@@ -11,6 +11,7 @@ import {
   gapCodes,
   Kind,
   magic,
+  noticeCodes,
   outcomeCodes,
   refusalCodes,
   stretchCodes,
@@ -58,7 +59,7 @@ function numbersOf(heading: string): [string, string][] {
 }
 
 /** A public word that the code spells otherwise. */
-const codeWords: Readonly<Record<string, string>> = { "too large": "too-large" };
+const codeWords: Readonly<Record<string, string>> = { "too large": "too-large", "shared device": "shared-device" };
 
 /** Every number of the table has its word, the ends of the range the word for the unknown, and beyond there is none. */
 function expectCodes(heading: string, codes: WireCodes<string, string>): void {
@@ -149,6 +150,7 @@ describe("wire/PROTOCOL.md", () => {
     expectCodes("Reasons in REJECT, and of refusal in WANT", refusalCodes);
     expectCodes("Reasons of a GAP", gapCodes);
     expectCodes("Classes of a STRETCH", stretchCodes);
+    expectCodes("Notices of the receiver", noticeCodes);
     const verdicts = Object.fromEntries(numbersOf("Verdicts in WANT").map(([number, word]) => [word, number]));
     expect(verdicts).toEqual({
       want: `${verdictWant}`,
