@@ -64,3 +64,8 @@ function isIPv6(host: string): boolean {
   if (!groups.every((group) => /^[\da-f]{1,4}$/i.test(group))) return false;
   return halves.length === 2 ? groups.length < 8 : halves.length === 1 && groups.length === 8;
 }
+
+/** The host of a peer's address, without the port, which is another for each connection. */
+export function hostOf(peer: string): string {
+  return peer.slice(0, peer.lastIndexOf(":"));
+}

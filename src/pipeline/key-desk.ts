@@ -3,6 +3,7 @@
  * connections of a key have together. wire/PROTOCOL.md section 11. What a peer says of itself is weighed against what
  * is known of its key.
  */
+import { hostOf } from "../address.ts";
 import { parseAddress } from "../address.ts";
 import { ProtocolCode, ProtocolError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
@@ -85,9 +86,4 @@ function granted(admission: Admission): Granted {
 
 function refuse(text: string): never {
   throw new ProtocolError(ProtocolCode.unauthorized, text);
-}
-
-/** Without the port, which is another for each connection. */
-function hostOf(peer: string): string {
-  return peer.slice(0, peer.lastIndexOf(":"));
 }

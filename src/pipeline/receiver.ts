@@ -10,6 +10,7 @@
  * holds that source (source-holds.ts). That it stores again is said when it has stored a frame: a destination may look
  * well until it is used.
  */
+import { hostOf } from "../address.ts";
 import type { SinkError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
@@ -76,6 +77,8 @@ export class ReceiverHub implements ConnectionHub {
     this.options = options;
     this.cutFrames = new CutFrames(options.clock);
     this.sharedNames = new SharedNames((older, newer) => {
+      // Of one key on two machines the desk has said so already: it need not wait for a proof that both live.
+      if (older.key !== undefined && older.key === newer.key && hostOf(older.peer) !== hostOf(newer.peer)) return;
       const peers = [older.peer, newer.peer];
       options.onEvent({ event: "shared-device", device: older.device, peers, keyed: options.trust !== undefined });
     });

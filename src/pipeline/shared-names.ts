@@ -8,10 +8,14 @@
  * sources are in order.
  */
 
+import { hostOf } from "../address.ts";
+
 /** A connection whose peer has introduced itself. */
 export interface NamedSender {
   readonly device: string;
   readonly sessionKey: string;
+  /** That it has proven. */
+  readonly key: string | undefined;
   /** Address and port. */
   readonly peer: string;
   /** Asks for a sign of life, and calls `alive` when it has come. */
@@ -47,7 +51,7 @@ export class SharedNames {
 
   joined(sender: NamedSender): void {
     const order = ++this.#order;
-    const address = sender.peer.replace(/:\d+$/, "");
+    const address = hostOf(sender.peer);
     const entries = this.#live.get(sender.device) ?? [];
     for (const entry of entries) {
       entry.sender.probe(() => {

@@ -107,6 +107,7 @@ describe("at a receiver", () => {
 describe("pairs", () => {
   class Sender implements NamedSender {
     readonly device = "cam";
+    readonly key = undefined;
     readonly sessionKey: string;
     readonly peer: string;
     told = 0;
