@@ -7,6 +7,7 @@
  */
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { AssertionError, ProtocolError } from "../../src/errors.ts";
+import type { ReceivingEvent } from "../../src/protocols/receiver-session.ts";
 import { WireReceiver } from "../../src/protocols/wire/receiver.ts";
 import { SenderSession } from "../../src/protocols/wire/sender.ts";
 import {
@@ -24,7 +25,7 @@ import { Random } from "../support/random.ts";
 
 const conversation = concat(
   encoded((w, o) => {
-    w.hello(hello);
+    w.hello({ ...hello, proof: new Uint8Array(97).fill(1), via: ["fp1three"] });
     w.source({ sourceIndex: 0, name: "visible" });
     w.offer(0, 0, [{ name: "1.jpg", bytes: 5, capturedNs: 1n }]);
     const payload = new TextEncoder().encode("hello");
@@ -91,16 +92,28 @@ function mendChecks(bytes: Uint8Array): void {
   }
 }
 
+/** Whose frame, gap or end an event is about. */
+function deviceOf(event: ReceivingEvent<string>): string | undefined {
+  if ("origin" in event) return event.origin.device;
+  if ("incoming" in event) return event.incoming.frame.origin.device;
+  if ("gap" in event) return event.gap.origin.device;
+  if ("stretch" in event) return event.stretch.origin.device;
+  return "end" in event ? event.end.origin.device : undefined;
+}
+
 /** Everything observable of feeding these pieces to a receiver, as text. */
-function receive(pieces: readonly Uint8Array[], rejects: boolean): string {
+function receive(pieces: readonly Uint8Array[], rejects: boolean, keyed: boolean): string {
   const receiver = new WireReceiver<string>({
     agent: "fuzz",
     frameBytesMax: 1000,
     resume: true,
     digest: true,
+    keyed,
     wallNs: () => 0n,
     nowMs: 0,
   });
+  const sourceProblem = (source: string): string | undefined => (source === "visible" ? undefined : "not granted");
+  const admitted = { device: "rig-7", pins: ["fp1one", "fp1two"], sourceProblem };
   const said: string[] = [];
   let payload = "";
   for (const piece of pieces) {
@@ -115,7 +128,13 @@ function receive(pieces: readonly Uint8Array[], rejects: boolean): string {
         if (event.type !== "frame-lost") said.push(payload);
         said.push(event.type);
         payload = "";
-        if (event.type === "hello") receiver.welcome(0n);
+        if (event.type === "hello") {
+          said.push(event.device, event.proof?.toHex() ?? "", (event.via ?? []).join());
+          receiver.welcome(0n, keyed ? admitted : undefined);
+        }
+        if (keyed && (deviceOf(event) ?? "rig-7") !== "rig-7") {
+          throw new AssertionError("a peer with a key writes as somebody else");
+        }
         if (event.type === "offer")
           receiver.answer(
             event.sourceIndex,
@@ -192,8 +211,9 @@ export function fuzzWire(seed: number): void {
   const bytes = mutant(random);
   try {
     const rejects = random.chance(0.3);
-    const whole = receive([bytes], rejects);
-    const cut = receive(cutUp(bytes, random), rejects);
+    const keyed = random.chance(0.5);
+    const whole = receive([bytes], rejects, keyed);
+    const cut = receive(cutUp(bytes, random), rejects, keyed);
     if (whole !== cut) throw new AssertionError(`whole and in pieces differ:\n${whole}\n${cut}`);
     const ends = random.chance(0.5);
     const sent = send([bytes], ends);
