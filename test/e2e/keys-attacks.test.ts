@@ -20,6 +20,7 @@ import {
   type Receiver,
   type Running,
 } from "../support/processes.ts";
+import { canMount, mountSmall } from "../support/small-disk.ts";
 import { lieToServer, lyingServer } from "../support/tls-peer.ts";
 import { encode, Fields, kinds, type Message, MessageReader } from "./wire-peer.ts";
 
@@ -177,6 +178,29 @@ test("a refusal arrives, also behind megabytes that nobody reads", async () => {
   expect(refusals[0]?.u16()).toBe(6);
   await receiver.until(() => receiver.stderr.includes(thief.fingerprint), "the key is named");
 });
+
+test.skipIf(!canMount())(
+  "a device whose frame finds no room holds itself, and the device beside it finishes",
+  async () => {
+    await using place = await openPlace();
+    place.onClose(mountSmall(place.path("captures"), 12_000_000));
+    const receiver = await place.receive(place.path("captures"), { words: [...words(place), "--min-free", "1M"] });
+    const [first, second] = [await invite(place, "rig-7", receiver.port), await invite(place, "rig-8", receiver.port)];
+    const large = send(place, receiver.port, "rig-7", ["--join", first, makeFrames(place, 1, 20_000_000, "large")]);
+    await large.waitFor("held");
+    const { device } = await receiver.waitFor("held");
+    expect(device).toBe("rig-7");
+    const small = send(place, receiver.port, "rig-8", ["--join", second, makeFrames(place, 20, 20_000, "small")]);
+    expect(await small.status()).toBe(0);
+    expect(small.count("held")).toBe(0);
+    expect(differences(place.path("small"), place.path("captures", "rig-8", "visible"))).toEqual([]);
+    expect(large.ended).toBe(false);
+    large.signal("SIGTERM");
+    expect(await large.status()).toBe(4);
+    receiver.signal("SIGTERM");
+    await receiver.status();
+  },
+);
 
 /** Connections from one address that say nothing, kept until the other end has enough of them. How many opened. */
 async function crowd(place: Place, port: number, localAddress: string, count: number): Promise<number> {

@@ -195,6 +195,24 @@ describe("a session", () => {
     expect(greet(other, { session: session(5) }).refusal).toBeUndefined();
   });
 
+  test("hears of its own device's frames alone", () => {
+    const { greet, pass } = open();
+    const owner = greet(rig);
+    owner.say(visible);
+    owner.say(frame(0, "1.jpg"));
+    pass(50);
+    /** What each offer of that very frame was answered with. */
+    const verdictFor = (key: string): (number | undefined)[] => {
+      const peer = greet(key, { session: session(5) });
+      peer.say(visible);
+      peer.say((w) => w.offer(0, 0, [{ name: "1.jpg", bytes: 5, capturedNs: 1n }]));
+      const wants = new MessageReader().push(peer.link.written).filter(({ kind }) => kind === Kind.want);
+      return wants.map((message) => message.skip(2 + 2 + 8).u8());
+    };
+    expect(verdictFor(rig)).toEqual([1]);
+    expect(verdictFor(other)).toEqual([0]);
+  });
+
   test("from two machines with one key at once is said", () => {
     const { greet, said } = open();
     greet(rig, { session: session(1) }, "10.0.0.1:4000");
