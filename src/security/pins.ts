@@ -4,7 +4,6 @@
  * next one: only the *last* key of the list may name one more.
  */
 import { assert } from "../errors.ts";
-import { pinsMax } from "../limits.ts";
 
 /**
  * The pins after the receiver proved `proven`, which is one of `known`, and said that its keys are `announced`, the
@@ -17,5 +16,5 @@ export function advancePins(known: readonly string[], proven: string, announced:
   if (left.length > 1) return left;
   const at = announced.indexOf(proven);
   const next = at === -1 ? undefined : announced[at + 1];
-  return next === undefined || known.includes(next) || left.length >= pinsMax ? left : [...left, next];
+  return next === undefined || known.includes(next) ? left : [...left, next];
 }

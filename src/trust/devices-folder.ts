@@ -147,9 +147,11 @@ export class DevicesFolder {
       const counts = this.#files.get(name);
       if (state === counts?.state) this.#pending.delete(name);
       else if (this.#agrees(name, state) || (counts === undefined && this.#isComplete(name, state))) {
+        // First, because it may throw: then the next look finds this one pending still.
+        const content = state === undefined ? undefined : this.#read(name, state);
         this.#pending.delete(name);
-        if (state === undefined) this.#files.delete(name);
-        else this.#files.set(name, this.#read(name, state));
+        if (content === undefined) this.#files.delete(name);
+        else this.#files.set(name, content);
         this.#changed = true;
       }
     }

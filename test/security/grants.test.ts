@@ -9,6 +9,7 @@ import {
 } from "../../src/security/device-file.ts";
 import { FormatError } from "../../src/security/format-error.ts";
 import { type DeviceFileText, Grants } from "../../src/security/grants.ts";
+import { fingerprintOf } from "../../src/security/key-pair.ts";
 import { keyLast, keyOne, keyTwo, keyZero } from "./vectors.ts";
 
 const [one, two, three, four] = [keyZero, keyOne, keyTwo, keyLast].map(({ fingerprint }) => fingerprint) as [
@@ -36,6 +37,8 @@ describe("a device file", () => {
     });
     expect(parseDeviceFile("device=north gateway devices=rig-*,cam-1", one).gateway).toEqual(["rig-*", "cam-1"]);
     expect(parseDeviceFile("device=north gateway", one).gateway).toEqual([]);
+    expect(parseDeviceFile("device=a max-rate=1kbit quota=1", one)).toMatchObject({ maxRate: 0.125, quota: 1 });
+    expect(parseDeviceFile(`device=${"x".repeat(180)}`, one).device).toHaveLength(180);
   });
 
   test.each([
@@ -141,12 +144,20 @@ describe("grants", () => {
   test("a bad file grants nothing, is named, and stands in nobody's way", () => {
     const bad = { name: deviceFileName("rig-7", one), text: "device=rig-7 source=visible\n" };
     const misnamed = { name: deviceFileName("rig-9", two), text: "device=rig-8\n" };
-    const grants = new Grants([bad, misnamed, { name: "rig-1.device", text: "device=rig-1" }, file("rig-3", three)]);
+    const cutOff = { name: deviceFileName("rig-5", four), text: "device=rig-5" };
+    const unread = {
+      name: deviceFileName("rig-6", fingerprintOf(new Uint8Array(44))),
+      text: new FormatError("permission denied"),
+    };
+    const nameless = { name: "rig-1.device", text: "device=rig-1\n" };
+    const grants = new Grants([bad, misnamed, nameless, file("rig-3", three), cutOff, unread]);
     expect(grants.size).toBe(1);
     expect(grants.problems).toEqual([
       { file: bad.name, problem: 'an unknown word: "source"' },
       { file: misnamed.name, problem: "its name says rig-9, its line device=rig-8" },
       { file: "rig-1.device", problem: "its name does not end with a public key: rig-7.fp1….device" },
+      { file: cutOff.name, problem: "it does not end with a line break, so it may be cut off" },
+      { file: unread.name, problem: "permission denied" },
     ]);
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
+import { encodeBech32 } from "../../src/security/bech32.ts";
 import { parseDeviceFile } from "../../src/security/device-file.ts";
 import { FormatError } from "../../src/security/format-error.ts";
 import {
@@ -90,6 +91,18 @@ test.each([
   [`${keyOne.line} recorder:8000`, "not one line"],
 ])("%j is no invitation", (text, problem) => {
   expect(() => parseInvitation(text)).toThrow(problem);
+});
+
+test.each<[string, number[], string]>([
+  ["none of the receiver's keys", [1, ...new Uint8Array(16)], "damaged"],
+  ["part of a key", [1, ...new Uint8Array(16 + 33)], "damaged"],
+  ["five keys", [1, ...new Uint8Array(16 + 5 * 32)], "damaged"],
+  ["a later version", [2, ...new Uint8Array(16 + 32)], "of version 2, and this program knows version 1"],
+  ["nothing", [], "of version 0"],
+])("an invitation with %s is refused", (_, content, problem) => {
+  const code = encodeBech32("framepipe-invitation-", Uint8Array.from(content)).toUpperCase();
+  expect(() => parseInvitation(`${code} recorder:8000`)).toThrow(problem);
+  expect(() => parseInvitation(`${code} recorder:8000`)).toThrow(FormatError);
 });
 
 test.each([

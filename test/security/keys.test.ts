@@ -83,7 +83,14 @@ test("keys that prove nothing are none", () => {
   expect(isSmallOrder(new Uint8Array(32))).toBe(true);
   expect(isSmallOrder(Uint8Array.of(1, ...new Uint8Array(30), 0x80))).toBe(true);
   expect(isSmallOrder(Uint8Array.fromHex(keyZero.spki).subarray(12))).toBe(false);
-  // A certificate of another kind of key, and no certificate at all.
+  // In a certificate that is sound but for its key; and no certificate at all.
+  const pair = keyPairFromSeed(Uint8Array.fromHex(keyTwo.seed));
+  const raw = Uint8Array.from(new X509Certificate(identityOf(pair).certificate).raw);
+  expect(publicKeyOfCertificate(raw)).toEqual(pair.spki);
+  const at = Buffer.from(raw).indexOf(pair.spki) + 12;
+  raw.fill(0, at, at + 32);
+  expect(new X509Certificate(raw).publicKey.asymmetricKeyType).toBe("ed25519");
+  expect(publicKeyOfCertificate(raw)).toBeUndefined();
   expect(publicKeyOfCertificate(new Uint8Array([0x30, 0x03, 0x02, 0x01, 0x00]))).toBeUndefined();
   expect(publicKeyOfCertificate(new Uint8Array())).toBeUndefined();
 });

@@ -279,6 +279,41 @@ test("a list of revoked keys that cannot be read leaves the last grants too", ()
   place.clock.pass(10_000);
   expect(trust.trouble).toBeDefined();
   expect([trust.grantOf(one), trust.grantOf(two)?.device]).toEqual([undefined, "rig-8"]);
+  // What changes meanwhile counts when the list can be read again, though nothing changes then.
+  place.grant("rig-9", three);
+  place.clock.pass(10_000);
+  expect(trust.grantOf(three)).toBeUndefined();
+  rmSync(revoked, { recursive: true });
+  place.clock.pass(2_000);
+  expect([trust.trouble, trust.grantOf(three)?.device]).toEqual([undefined, "rig-9"]);
+  const said = place.events.map(({ event }) => event).filter((event) => event.startsWith("grants-"));
+  expect(said).toEqual(["grants-unknown", "grants-known"]);
+});
+
+test("a list of revoked keys may be long, a line of one device may not", () => {
+  using place = new TrustPlace();
+  const long = `# ${"x".repeat(70_000)}\n`;
+  writeFileSync(place.grant("rig-7", one), `${long}device=rig-7\n`);
+  place.grant("rig-8", two);
+  writeFileSync(join(place.devices, "revoked"), `${long}${two}\n`);
+  const trust = place.open();
+  place.clock.pass(2_000);
+  expect([trust.grantOf(one), trust.grantOf(two)]).toEqual([undefined, undefined]);
+  expect(place.events.at(-1)).toMatchObject({ event: "bad-device-file", problem: "it is too large (EFBIG)" });
+});
+
+test("it is looked at once a second when nothing happens, and not at all when it is over", () => {
+  using place = new TrustPlace();
+  place.grant("rig-7", one);
+  const trust = place.open();
+  place.clock.pass(5_000);
+  let wakes = 0;
+  const endMs = place.clock.nowMs() + 60_000;
+  while (place.clock.nowMs() < endMs) if (place.clock.step()) wakes += 1;
+  expect(wakes).toBeLessThanOrEqual(61);
+  trust.dispose();
+  expect(trust.grantOf(two)).toBeUndefined();
+  expect(place.clock.step()).toBe(false);
 });
 
 test("at the start, what cannot be read is no answer", () => {
