@@ -12,7 +12,13 @@ export type SenderEvent =
   /** The connection is gone and will be tried again in `retryMs`. Emitted once per outage, not per attempt. */
   | { readonly event: "disconnected"; readonly peer: string; readonly reason: string; readonly retryMs: number }
   /** The receiver cannot store for now (disk full, gone): one source, or all if none is named. */
-  | { readonly event: "held"; readonly reason: string; readonly source?: string }
+  | {
+      readonly event: "held";
+      readonly reason: string;
+      readonly source?: string;
+      /** So long it is waited for. */
+      readonly retryForMs?: number;
+    }
   | { readonly event: "resumed"; readonly source?: string }
   /** The receiver lives and does not do what it owes: we wait, or go on without. */
   | { readonly event: "waiting"; readonly detail: string }

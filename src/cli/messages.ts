@@ -3,7 +3,7 @@ import { ProtocolCode } from "../errors.ts";
 import type { ReceiverEvent, SenderEvent } from "../events.ts";
 import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
 import type { SourceProblem } from "../sources/files/frame-files.ts";
-import { formatBytes, formatCount, formatFrames } from "./format.ts";
+import { formatBytes, formatCount, formatDuration, formatFrames } from "./format.ts";
 import type { Report } from "./report.ts";
 
 /** Said where the peer or the file system gave no detail. */
@@ -50,6 +50,7 @@ export function describeSenderEvent(event: SenderEvent): Report {
         level: "warning",
         event,
         text: `waiting: the receiver cannot store${ofSource(event)} now: ${event.reason}`,
+        ...(event.retryForMs === undefined ? {} : { hints: [heldHint(event.retryForMs)] }),
       };
     case "resumed":
       return { level: "info", event, text: `the receiver stores${ofSource(event)} again` };
@@ -255,6 +256,10 @@ export function partsBesideStored(totals: Omit<SourceTotals, "frames" | "stored"
   if (expired > 0) parts.push(`${formatCount(expired)} expired`);
   if (refused + skipped > 0) parts.push(`${formatCount(refused + skipped)} refused or missing`);
   return parts;
+}
+
+function heldHint(retryForMs: number): string {
+  return `giving up after ${formatDuration(retryForMs)}: --retry-for counts while the receiver holds us, too`;
 }
 
 function sharedDeviceHint({ keyed }: { readonly keyed: boolean }): string {

@@ -157,7 +157,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     retryFor: {
       takes: ["DURATION", duration],
       defaultText: "for ever",
-      help: "how long to try when the receiver is not there",
+      help: "how long to try when the receiver is not there, or is there and cannot store",
     },
     lockstep: { help: "speak the stop-and-wait text protocol of an old receiver" },
     join: {

@@ -1,5 +1,6 @@
 /** `--receive`: opens the destination, runs the receiver, and says how it goes and how it went. */
 import { networkInterfaces } from "node:os";
+import { formatAddress, isLoopback } from "../address.ts";
 import { type ExitStatus, UserError } from "../errors.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
 import type { ReceiverTrust } from "../ports.ts";
@@ -51,7 +52,11 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       perAddressMax: values.perAddress,
       once: values.once,
       eachFrame: values.json && values.verbose,
-      onEvent: (event) => terminal.report(describeReceiverEvent(event)),
+      onEvent: (event) => {
+        const hints = event.event === "listening" ? reachHints(command, event.address) : undefined;
+        const report = describeReceiverEvent(event);
+        terminal.report(hints === undefined ? report : { ...report, hints });
+      },
     });
   } catch (error) {
     // From here on the run disposes of it.
@@ -90,6 +95,28 @@ async function openTrust(keyPath: string, port: number, terminal: Terminal): Pro
     onEvent: (event) => terminal.report(describeTrustEvent(event, { key: keyPath, port })),
   });
 }
+
+/** Who can connect, where the address does not say it. */
+function reachHints({ host, values }: ReceiveCommand, address: string): string[] | undefined {
+  if (host === undefined) {
+    const port = Number(address.slice(address.lastIndexOf(":") + 1));
+    const addresses = ownAddresses().map((own) => formatAddress(own, port));
+    return addresses.length === 0
+      ? ["this machine has no network address now: it is reached when it has one"]
+      : [`from other machines: --send ${addresses.join(" or ")}`];
+  }
+  if (!isLoopback(host) || values.receive?.host !== undefined) return undefined;
+  return ["only this machine can connect: other machines need --key, or --insecure on a network that you trust"];
+}
+
+/** Of this machine in its networks; link-local ones work only with the name of an interface. */
+function ownAddresses(): string[] {
+  const addresses = Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);
+  const usable = addresses.filter(({ internal, address }) => !internal && !/^(?:fe[89ab]|169\.254\.)/i.test(address));
+  return usable.slice(0, ownAddressesMax).map(({ address }) => address);
+}
+
+const ownAddressesMax = 4;
 
 /** `::` also takes IPv4, but cannot be had where the system has no IPv6. */
 function everyInterface(): string {

@@ -70,6 +70,9 @@ const flushBytes = chunkBytes;
 /** Notices of a receiver of a later version that are told; there may be a number in each. */
 const noticesMax = 100;
 
+/** A receiver that held all, and does not at this moment, is looked at again after this time. */
+const liftedMs = 1_000;
+
 /** After a comparison that took longer, whoever else waits has a turn. */
 const compareSliceMs = 5;
 
@@ -249,7 +252,9 @@ export class Sending {
     const told = this.#holds.has(sourceIndex);
     this.#holds.set(sourceIndex, "held");
     if (told) return;
-    this.#options.onEvent({ event: "held", reason, ...this.#named(sourceIndex) });
+    const { onEvent, retryForMs } = this.#options;
+    const limit = retryForMs === undefined ? {} : { retryForMs };
+    onEvent({ event: "held", reason, ...limit, ...this.#named(sourceIndex) });
     this.#limitHold(reason);
   }
 
@@ -268,11 +273,13 @@ export class Sending {
   }
 
   /** A receiver that holds all that is left for as long as we are to try is given up like one that is not there. */
-  #limitHold(reason: string): void {
+  #limitHold(reason: string, afterMs: number | undefined = this.#options.retryForMs): void {
     const { retryForMs, clock, peer } = this.#options;
-    if (retryForMs === undefined || this.#stopHoldClock !== undefined) return;
-    this.#stopHoldClock = clock.after(retryForMs, () => {
+    if (retryForMs === undefined || afterMs === undefined || this.#stopHoldClock !== undefined) return;
+    this.#stopHoldClock = clock.after(afterMs, () => {
       this.#stopHoldClock = undefined;
+      // Nothing was stored since it held all; perhaps the connection is lost just now, and it will say so on the next.
+      if (this.#holds.get(undefined) === "lifted") return this.#limitHold(reason, liftedMs);
       const isHeld = (index: number | undefined): boolean => this.#holds.get(index) === "held";
       const canGoOn = this.#session.ledgers.some(({ complete }, index) => !complete && !isHeld(index));
       if (canGoOn && !isHeld(undefined)) return this.#limitHold(reason);
@@ -378,7 +385,7 @@ export class Sending {
 
   /** A receiver keeps what it is sent or not for as long as it runs, so it is not asked again on this connection. */
   #checkKeeping(keepsNothing: boolean): void {
-    const { ifNothingIsKept = "send", onEvent, peer } = this.#options;
+    const { ifNothingIsKept = "send", peer } = this.#options;
     if (ifNothingIsKept === "send") return;
     if (keepsNothing && ifNothingIsKept === "end") {
       const message = `${peer} keeps nothing, so nothing was sent: --delete-sent would remove the only copies`;
@@ -387,7 +394,8 @@ export class Sending {
     } else if (keepsNothing !== this.#waitTold) {
       this.#waitTold = keepsNothing;
       const reason = "it keeps nothing (--out - or /dev/null), and --delete-sent would remove the only copies";
-      onEvent(keepsNothing ? { event: "held", reason } : { event: "resumed" });
+      if (keepsNothing) this.#held(undefined, reason);
+      else this.#lifted(undefined);
     }
   }
 

@@ -8,6 +8,7 @@ type Words = Readonly<Record<string, string>>;
 /** To whoever stores or reads files. */
 const fileWords: Words = {
   ENOSPC: "the disk is full",
+  ENOINODES: "the file system has room but no inodes left, so no file can be made: remove small files there",
   SQLITE_FULL: "the disk is full",
   EDQUOT: "the disk quota is used up",
   EROFS: "the file system is read-only",
@@ -60,8 +61,14 @@ export function describe(error: unknown, words: Words = {}, otherwise?: string):
   if (code === "") return messageOf(error);
   // SQLite says more in extended codes: SQLITE_IOERR_WRITE is an SQLITE_IOERR.
   const sentence = words[code] ?? fileWords[code] ?? fileWords[code.split("_").slice(0, 2).join("_")] ?? otherwise;
-  return sentence === undefined ? messageOf(error) : `${sentence} (${code})`;
+  return sentence === undefined ? messageOf(error) : `${sentence} (${code === noInodes ? "ENOSPC" : code})`;
 }
+
+/**
+ * Our own code for `ENOSPC` where a file cannot be made although there is room for bytes: small files have used up the
+ * inodes.
+ */
+export const noInodes = "ENOINODES";
 
 /** What went wrong with a connection, in a few words: `connection refused`. */
 export function describeNetwork(error: unknown): string {
@@ -79,7 +86,7 @@ export function isDamage(error: unknown): boolean {
 
 /** Whether there is no room for more bytes. */
 export function isFull(error: unknown): boolean {
-  return /^(?:ENOSPC|EDQUOT|SQLITE_FULL)$/.test(errorCode(error));
+  return /^(?:ENOSPC|ENOINODES|EDQUOT|SQLITE_FULL)$/.test(errorCode(error));
 }
 
 /** Whether a file may not be so large, however much room there is. */

@@ -23,11 +23,12 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import { crc32 as checksumOf } from "../bytes/checksum.ts";
 import { KiB } from "../limits.ts";
 import { type HeldFolder, holdFolder } from "./beneath.ts";
 import { BulkSync } from "./bulk-sync.ts";
-import { errorCode, isDenied } from "./errno.ts";
+import { errorCode, isDenied, noInodes } from "./errno.ts";
 import { setModified } from "./file-times.ts";
 import { renameNew } from "./rename-noreplace.ts";
 import { mayNameOnWindows } from "./windows-names.ts";
@@ -100,7 +101,9 @@ const bulk = new BulkSync(syncEach);
 /** The file system of this machine. */
 export const nodeDisk: Disk = {
   create: (path) =>
-    openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o666),
+    making(path, () =>
+      openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o666),
+    ),
   write: (handle, view) => writeSync(handle, view, 0, view.byteLength),
   setModified: (handle, ns) => void setModified(handle, ns),
   openForSync: (path) => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW),
@@ -114,7 +117,7 @@ export const nodeDisk: Disk = {
   holdFolder,
   remove: unlinkSync,
   look,
-  makeDirectory: (path, mode = 0o777) => void mkdirSync(path, { mode }),
+  makeDirectory: (path, mode = 0o777) => making(path, () => void mkdirSync(path, { mode })),
   syncDirectories(paths, done) {
     const settle = countDown(paths.length, done);
     for (const path of paths) syncDirectory(path, settle);
@@ -136,6 +139,26 @@ export const nodeDisk: Disk = {
     }
   },
 };
+
+/** A full disk is not full of bytes where inodes are what is used up. */
+function making<Made>(path: string, make: () => Made): Made {
+  try {
+    return make();
+  } catch (error) {
+    if (errorCode(error) === "ENOSPC" && hasNoInodes(dirname(path))) Object.assign(error as Error, { code: noInodes });
+    throw error;
+  }
+}
+
+function hasNoInodes(directory: string): boolean {
+  try {
+    const { files, ffree, bavail } = statfsSync(directory);
+    // Where there are none to begin with (btrfs), they are made as they are needed.
+    return files > 0 && ffree === 0 && bavail > 0;
+  } catch {
+    return false;
+  }
+}
 
 function syncEach(handles: readonly number[], done: (failure: unknown) => void): void {
   const settle = countDown(handles.length, done);

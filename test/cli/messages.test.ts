@@ -367,6 +367,14 @@ describe("summary", () => {
   });
 });
 
+test("a sender that waits for so long says that a hold counts", () => {
+  const held = { event: "held", reason: "the disk is full" } as const;
+  expect(describeSenderEvent({ ...held, retryForMs: 90_000 }).hints).toEqual([
+    "giving up after 1 min 30 s: --retry-for counts while the receiver holds us, too",
+  ]);
+  expect(describeSenderEvent(held).hints).toBeUndefined();
+});
+
 test("what a person can do about a hold is a hint", () => {
   const report = describeReceiverEvent({ event: "held", reason: "gone", hints: ["put it back"] });
   expect(report.hints).toEqual(["put it back"]);

@@ -163,10 +163,34 @@ describe("a receiver that owes an answer", () => {
     });
     pinging(strange, () => last);
     strange.time.pass(19 * minute);
-    expect(strange.all("held")).toEqual([{ event: "held", reason: "its folder", source: "visible" }]);
+    expect(strange.all("held")).toEqual([
+      { event: "held", reason: "its folder", source: "visible", retryForMs: 20 * minute },
+    ]);
     expect(strange.results).toEqual([]);
     strange.time.pass(2 * minute);
     expect(strange.results).toMatchObject([{ status: ExitStatus.gaveUp }]);
+  });
+
+  test("and holds us on connections that do not last is given up as soon", () => {
+    // Some of these times are over while there is no connection.
+    for (let seconds = 60; seconds < 70; seconds += 0.25) {
+      const answer = answering((_, { say }) => say(encoded((w) => w.hold({ sourceIndex: undefined, text: "full" }))));
+      let opened = -1;
+      const strange: Strange = new Strange({
+        files: [new Uint8Array(10)],
+        sending: { retryForMs: seconds * 1000 },
+        answer: (message, said) => {
+          answer(message, said);
+          if (said.connection === opened) return;
+          opened = said.connection;
+          strange.time.after(6000, () => said.close());
+        },
+      });
+      strange.time.pass((seconds + 4) * 1000);
+      expect(strange.results).toMatchObject([{ status: ExitStatus.gaveUp }]);
+      expect(strange.openedAtMs.length).toBeGreaterThan(5);
+      expect(strange.all("held")).toHaveLength(1);
+    }
   });
 
   test.each([0, undefined])(

@@ -20,15 +20,26 @@ function tryMount(): boolean {
   return mounted;
 }
 
-function mount(dir: string, bytes: number): boolean {
-  return Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${bytes}`, "framepipe-test", dir]).success;
+function mount(dir: string, bytes: number, files = 0): boolean {
+  const limits = `size=${bytes}${files === 0 ? "" : `,nr_inodes=${files}`}`;
+  return Bun.spawnSync(["mount", "-t", "tmpfs", "-o", limits, "framepipe-test", dir]).success;
 }
 
-/** Makes `dir` and an empty file system in it. Call the result to remove it. Only where `canMount`. */
-export function mountSmall(dir: string, bytes: number): () => void {
+/**
+ * Makes `dir` and an empty file system in it, with room for so many bytes, and files if that is said. Call the result
+ * to remove it. Only where `canMount`.
+ */
+export function mountSmall(dir: string, bytes: number, files?: number): () => void {
   mkdirSync(dir, { recursive: true });
-  if (!mount(dir, bytes)) throw new Error(`${dir}: cannot be mounted`);
+  if (!mount(dir, bytes, files)) throw new Error(`${dir}: cannot be mounted`);
   return () => {
     Bun.spawnSync(["umount", "--lazy", dir]);
   };
+}
+
+/** Nothing can be written there any more, or again. */
+export function setReadOnly(dir: string, readOnly: boolean): void {
+  if (!Bun.spawnSync(["mount", "-o", `remount,${readOnly ? "ro" : "rw"}`, dir]).success) {
+    throw new Error(`${dir}: cannot be mounted anew`);
+  }
 }

@@ -90,8 +90,9 @@ export class DirectorySource implements Source {
     this.#only = options.only;
     this.#clock = options.clock;
     this.#files = new FrameFiles(options.only === undefined ? options : { ...options, include: [], exclude: [] });
-    const { deleteSent = false, restMs = 0, clock } = options;
-    this.#sent = new SentFiles(this.#files, deleteSent, undefined, options.keptFilesMax);
+    const { deleteSent: asked = false, restMs = 0, clock } = options;
+    this.#sent = new SentFiles(this.#files, asked, undefined, options.keptFilesMax);
+    const deleteSent = asked && !this.#sent.isReadOnly;
     this.#deletes = deleteSent;
     this.#rests = deleteSent && restMs > 0;
     const onFate = (): void => this.onReady?.();

@@ -10,11 +10,12 @@
  * and time. It is compared again where nobody else finds it (set-aside.ts), and only then removed. That is 12 system
  * calls a file, two of them for the names.
  */
-import { closeSync, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
 import { assert, SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
 import { chunkBytes } from "../../limits.ts";
 import type { OpenedFrame } from "../../ports.ts";
+import { errorCode, isDenied } from "../../system/errno.ts";
 import type { FilePath } from "../../system/file-path.ts";
 import { fileWriters } from "../../system/open-writers.ts";
 import type { ChecksumMemory } from "./checksum-memory.ts";
@@ -42,6 +43,9 @@ export class SentFiles {
   /** Of these, the states of those that are worth remembering once they are acknowledged. */
   readonly #read = new Map<string, FileState>();
   readonly #openNames = new Set<string>();
+  /** That files cannot be removed was said. */
+  #removesNone = false;
+  #isReadOnly = false;
   readonly #doubt = new TimeDoubt();
   readonly #kept: KeptFiles;
   /** Were believed, and are to be compared after all. */
@@ -56,6 +60,22 @@ export class SentFiles {
     this.#files = files;
     this.#delete = deleteSent;
     this.#failed = failed;
+    if (deleteSent) this.#lookAtRoot();
+  }
+
+  /** Who may not write there learns it before anything is sent, and not when the first file has rested. */
+  #lookAtRoot(): void {
+    try {
+      accessSync(this.#files.path(""), constants.W_OK);
+    } catch (error) {
+      this.#isReadOnly = errorCode(error) === "EROFS";
+      if (this.#isReadOnly || isDenied(error)) this.#keepAll(error);
+    }
+  }
+
+  /** Its root was on a file system that is read-only: nothing need rest that cannot be removed anyway. */
+  get isReadOnly(): boolean {
+    return this.#isReadOnly;
   }
 
   /** As `Source.open`. */
@@ -205,6 +225,7 @@ export class SentFiles {
     } catch (error) {
       const reason = error instanceof SourceError ? error.reason : failureReason(error);
       if (reason === "vanished") return "gone";
+      if (errorCode(error) === "EROFS" || (this.#removesNone && isDenied(error))) return this.#keepAll(error);
       return this.#keep(name, error instanceof SourceError ? error.message : errorText(error));
     }
   }
@@ -225,6 +246,7 @@ export class SentFiles {
       if (!isOpen && sameState(sent, fileState(statSync(this.#files.path(aside))))) {
         unlinkSync(this.#files.path(aside));
         this.#openNames.delete(name);
+        this.#removesNone = false;
         return "gone";
       }
     } catch (error) {
@@ -240,6 +262,16 @@ export class SentFiles {
     if (this.#openNames.size >= openNamesMax) this.#openNames.clear();
     this.#openNames.add(name);
     return this.#keep(name, "a program still has it open for writing");
+  }
+
+  /** Of a card that is locked, or that the system has made read-only because it is worn: not a line for each file. */
+  #keepAll(error: unknown): "kept" {
+    if (!this.#removesNone) {
+      const detail = `${errorText(error)}: its files are sent, and stay: --delete-sent cannot remove them`;
+      this.#files.report("", "kept", detail, "make it writable for this user, or leave out --delete-sent");
+    }
+    this.#removesNone = true;
+    return "kept";
   }
 
   #keepChanged(name: string): "changed" {
