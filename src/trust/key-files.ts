@@ -38,7 +38,9 @@ export function readKey(path: string): OpenedKey | undefined {
     ({ text } = file);
   } catch (error) {
     if (errorCode(error) === "ENOENT") return undefined;
-    throw error instanceof UserError ? error : fileError("cannot read the key", path, error);
+    throw error instanceof UserError
+      ? error
+      : fileError("cannot read the key", path, error, "run it as the user whose key it is");
   }
   try {
     const file = parseKeyFile(text);
@@ -114,10 +116,10 @@ export function readOrMakeReceiverKey(path: string): ReceiverKey {
   return { ...opened, madeSpare: sparePath(path), pins: [own, fingerprint] };
 }
 
-function fileError(what: string, path: string, error: unknown): UserError {
+const writableHint = "the key's directory must be writable for the user that framepipe runs as";
+
+function fileError(what: string, path: string, error: unknown, hint: string = writableHint): UserError {
   const words = { ENOENT: "its directory is not there", EINVAL: "it is no ordinary file", EFBIG: "it is no key file" };
-  const hints = /^(?:EACCES|EPERM|EROFS)$/.test(errorCode(error))
-    ? ["the key's directory must be writable for the user that framepipe runs as"]
-    : [];
+  const hints = /^(?:EACCES|EPERM|EROFS)$/.test(errorCode(error)) ? [hint] : [];
   return new UserError(`${what} ${path}: ${describe(error, words)}`, hints, ExitStatus.failure);
 }
