@@ -137,8 +137,6 @@ export interface Grant {
   readonly sources?: readonly string[] | undefined;
   /** Bytes per millisecond. */
   readonly maxRate?: number | undefined;
-  /** Bytes kept at the destination. */
-  readonly quota?: number | undefined;
   /** It hands on for other devices: those that match one of these, with `*` for any characters. */
   readonly gateway?: readonly string[] | undefined;
 }
