@@ -5,7 +5,7 @@
  * - A file takes what it is given, or says that the disk is full.
  * - A pipe or terminal is opened anew by its name below /proc, so that the flag is ours alone. 40 us, once.
  * - A socket has no such name, another user's pipe may not be opened, and other systems have no /proc: they are asked
- *   first (`poll`), and given no more than they then have room for. 0.3 ms once, and 1 us each time.
+ *   first (`poll`), and given no more than they then have room for. 0.3 ms once, and 2 us each time.
  * - Where there is no `poll` (Windows) it is an ordinary write.
  */
 import { constants, fstatSync, openSync, type Stats, statSync, writeSync } from "node:fs";
