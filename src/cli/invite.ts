@@ -1,5 +1,6 @@
 /** `--invite`: prints an invitation, alone on standard output; on a terminal as a picture to take as well. */
 import { ExitStatus } from "../errors.ts";
+import { hideMemory } from "../system/hidden-memory.ts";
 import { isTerminal } from "../system/standard-streams.ts";
 import { invite as makeInvitation } from "../trust/invite.ts";
 import type { InviteCommand } from "./command.ts";
@@ -8,6 +9,7 @@ import type { Shell } from "./shell.ts";
 
 /** Throws UserError if there is no key to invite with, or no place to keep the invitation. */
 export function invite({ values, device, address, key }: InviteCommand, { terminal }: Shell): ExitStatus {
+  hideMemory();
   const made = makeInvitation({ keyPath: key, device, address, forMs: values.for, nowMs: Date.now() });
   const { line, untilMs, staysValid } = made;
   const until = new Date(untilMs).toISOString();

@@ -84,10 +84,12 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
 
 /** Loaded only where there is a key. Throws UserError. */
 async function openTrust(keyPath: string, port: number, terminal: Terminal): Promise<ReceiverTrust> {
-  const [{ openReceiverTrust }, { watchFolder }] = await Promise.all([
+  const [{ openReceiverTrust }, { watchFolder }, { hideMemory }] = await Promise.all([
     import("../trust/receiver-trust.ts"),
     import("../system/watch-folder.ts"),
+    import("../system/hidden-memory.ts"),
   ]);
+  hideMemory();
   return openReceiverTrust({
     keyPath,
     clock: systemClock,

@@ -109,7 +109,11 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
 
 /** Loaded only where there is a key. Throws UserError. */
 async function openTrust(keyPath: string, { values, host, port }: SendCommand, shell: Shell): Promise<SenderTrust> {
-  const { openSenderTrust } = await import("../trust/sender-trust.ts");
+  const [{ openSenderTrust }, { hideMemory }] = await Promise.all([
+    import("../trust/sender-trust.ts"),
+    import("../system/hidden-memory.ts"),
+  ]);
+  hideMemory();
   const { join: invitation, peer } = values;
   return openSenderTrust({
     keyPath,

@@ -1,6 +1,6 @@
 /**
  * The receiver's line for one key, in a file whose name ends with the key: `rig-7.fp1….device`. It is written by
- * joining or by hand, and is what the key may do:
+ * joining or by hand, and is what the key may do (KEYS.md section 4):
  *
  *     device=rig-7 sources=visible,infrared max-rate=20Mbit
  *     device=north gateway devices=rig-*,cam-1

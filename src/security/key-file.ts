@@ -1,5 +1,5 @@
 /**
- * The text of a key file, which only the program writes, and only for itself to read:
+ * The text of a key file (KEYS.md section 2), which only the program writes, and only for itself to read:
  *
  *     FRAMEPIPE-KEY-1…                         the seed, Bech32 in capital letters: always the first line
  *     receiver HOST:PORT fp1… fp1…             a sender's: whom it sends to, keys in order, the present one first

@@ -442,7 +442,7 @@ test("files that cannot be read are named and recorded as gaps, and the rest is 
   expect(verified.stdout).toContain("3 gaps");
 }, 60_000);
 
-test("files that go and change while a run goes on are sent as they were looked at, or as they are, and whole", async () => {
+test("files that go and change during a run are sent as they were looked at, or as they are, and whole", async () => {
   await using place = await openPlace();
   const [out, dir] = [place.path("captures"), place.path("vis")];
   makeMegabytes(dir, 90);
