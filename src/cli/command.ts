@@ -97,10 +97,12 @@ function requireKeyFor({ values, label }: ParsedOptions, ...keys: readonly Optio
   throw new UserError(`${given} is for --key`, ["add --key FILE, this end's key: it is made if it is not there"]);
 }
 
-const streamKeys = ["format", "captured", "name", "whenBehind", "spool", "spoolLimit"] as const;
+const streamKeys = ["format", "name", "whenBehind", "spool", "spoolLimit"] as const;
 
 function streamOptions({ values, label }: ParsedOptions): StreamInputOptions {
-  const { spool, format: formats, maxFrame } = values;
+  const { spool, format: formats, maxFrame, captured } = values;
+  const capturedSaid = `${label("captured")} ${captured.kind === "name" ? "name:" : captured.kind}`;
+  const ofStreams = captured.kind === "header" || captured.kind === "arrival" ? capturedSaid : undefined;
   const whenBehind = values.whenBehind ?? (spool === undefined ? "block" : "spool");
   if (whenBehind === "spool" && spool === undefined) {
     throw new UserError(`${label("whenBehind")} spool needs a directory to keep frames in`, [
@@ -123,14 +125,16 @@ function streamOptions({ values, label }: ParsedOptions): StreamInputOptions {
     formats,
     nameTemplate: values.name,
     nameGiven: label("name") !== undefined,
-    captured: values.captured === "header" ? "header" : "arrival",
     whenBehind,
     spool,
     spoolBytesMax: values.spoolLimit,
-    onlyForStreams: streamKeys
-      .filter((key) => key !== "name" || !values.watch)
-      .map(label)
-      .find((one) => one !== undefined),
+    onlyForStreams:
+      ofStreams ??
+      streamKeys
+        .filter((key) => key !== "name" || !values.watch)
+        .map(label)
+        .find((one) => one !== undefined),
+    onlyForFiles: captured.kind === "mtime" || captured.kind === "name" ? capturedSaid : undefined,
   };
 }
 

@@ -13,12 +13,13 @@ import {
 } from "../limits.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
 import type { SyncMode } from "../sinks/store/sync-mode.ts";
+import type { Captured } from "../sources/captured.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
 import { type Invitee, invitee, publicKey, strangerCount } from "./option-values.ts";
-import { capturedHint, compareHint, syncHint, whenBehindHint } from "./option-values.ts";
+import { capturedHow, compareHint, syncHint, whenBehindHint } from "./option-values.ts";
 import type { Address } from "../address.ts";
 
 export const modes = ["receive", "send", "invite", "verify"] as const;
@@ -38,7 +39,7 @@ export type OptionValues = Readonly<
       receive: Address | undefined;
       invite: Invitee | undefined;
       format: StreamInputOptions["formats"];
-      captured: "auto" | StreamInputOptions["captured"];
+      captured: Captured;
       name: string;
       order: SendingOrder;
       compare: "auto" | "always";
@@ -106,9 +107,12 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "how a stream is split: auto, jpeg, png, y4m, pnm, bmp or raw:BYTES; of one stream: infrared=raw:163840",
     },
     captured: {
-      takes: ["HOW", choice(["auto", "arrival", "header"], capturedHint)],
-      default: "auto",
-      help: "where the capture times of a stream come from: arrival, or header, the X-Timestamp of a multipart stream",
+      takes: ["HOW", capturedHow],
+      default: { kind: "auto" },
+      defaultText: "auto",
+      help:
+        "where capture times come from: of files mtime (auto), exif, or name:PATTERN as in name:IMG_%Y%m%d_%H%M%S; " +
+        "of streams arrival (auto), exif, or header, the X-Timestamp of a multipart stream",
     },
     name: {
       takes: ["TEMPLATE", plainText],

@@ -7,6 +7,7 @@ import { UserError } from "../errors.ts";
 import { nameProblem } from "../names.ts";
 import { hashOfFingerprint } from "../security/fingerprint.ts";
 import { sizeText } from "../size-text.ts";
+import { type Captured, TimePattern } from "../sources/captured.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { pictureFormats } from "../splitters/splitter.ts";
 import { deviceTemplateProblem } from "./device-name.ts";
@@ -34,8 +35,6 @@ export const whenBehindHint =
   "block stops reading the stream, spool keeps frames on disk, drop-oldest forgets those that waited longest";
 export const compareHint =
   "auto reads a file only where name, size and time prove nothing, always compares the bytes of every one";
-export const capturedHint =
-  "arrival takes the time of a frame's last byte, header what a multipart stream says; auto is arrival";
 export const syncHint = "batch flushes frames in groups, each one by one, never leaves it to the system";
 
 export function choice<const Word extends string>(choices: readonly Word[], hint: string): Parser<Word> {
@@ -46,6 +45,16 @@ export function choice<const Word extends string>(choices: readonly Word[], hint
     throw new UserError(`${label}: found ${text}, expected ${expected}`, [hint]);
   };
   return Object.assign(parse, { choices });
+}
+
+const capturedWords = ["auto", "mtime", "exif", "header", "arrival"] as const;
+const capturedHint = "mtime and name: are for files, header and arrival for streams; name:IMG_%Y%m%d_%H%M%S";
+
+export function capturedHow({ text, label }: RawValue): Captured {
+  if (text.startsWith("name:")) return { kind: "name", pattern: new TimePattern(text.slice("name:".length)) };
+  const kind = capturedWords.find((word) => word === text);
+  if (kind !== undefined) return { kind };
+  throw new UserError(`${label}: found ${text}, expected ${capturedWords.join(", ")} or name:PATTERN`, [capturedHint]);
 }
 
 /** Bytes, from `least` to `most`. */

@@ -41,6 +41,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     exclude: values.exclude,
     deleteSent: values.deleteSent,
     restMs: values.unchangedFor ?? restMsDefault,
+    captured: values.captured,
     compareAlways: values.compare === "always",
     memory,
     watch: values.watch,

@@ -14,6 +14,7 @@ import type { Clock, Source } from "../ports.ts";
 import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
 import { errorCode } from "../system/errno.ts";
 import { DirectorySource } from "./directory/directory-source.ts";
+import type { Captured } from "./captured.ts";
 import type { ChecksumMemory } from "./files/checksum-memory.ts";
 import { escapedName } from "./files/escaped-names.ts";
 import { errorText, quotePath } from "./files/file-errors.ts";
@@ -24,7 +25,7 @@ import { FrameNames } from "./stream/frame-names.ts";
 import { MemoryStore } from "./stream/memory-store.ts";
 import { Spool } from "./stream/spool.ts";
 import { openLastingPipe } from "./stream/lasting-pipe.ts";
-import { type StreamCaptured, type StreamReader, StreamSource } from "./stream/stream-source.ts";
+import { type StreamReader, StreamSource } from "./stream/stream-source.ts";
 import type { NamePicture } from "./watch/picture-names.ts";
 import { WatchedDirectory } from "./watch/watched-directory.ts";
 
@@ -41,6 +42,7 @@ export interface OpenSourcesOptions {
   readonly deleteSent: boolean;
   /** With `deleteSent`: how long a file must have been stored and unchanged. */
   readonly restMs: number;
+  readonly captured: Captured;
   /** Compare the bytes of every file that the receiver has by name, size and time. */
   readonly compareAlways: boolean;
   /** Of files that are compared. */
@@ -64,13 +66,14 @@ export interface StreamInputOptions {
   readonly nameTemplate: string;
   /** The template is the user's, and no default. */
   readonly nameGiven: boolean;
-  readonly captured: StreamCaptured;
   readonly whenBehind: "block" | "spool" | "drop-oldest";
   /** The directory, with `spool`. */
   readonly spool: string | undefined;
   readonly spoolBytesMax: number;
   /** An option that only streams have, as the user gave it; undefined: there was none. */
   readonly onlyForStreams: string | undefined;
+  /** The same of files. */
+  readonly onlyForFiles: string | undefined;
 }
 
 export interface OpenedSources {
@@ -156,6 +159,11 @@ function refuseIdleOptions(inputs: readonly Input[], options: OpenSourcesOptions
   if (!kinds.has("stream") && streams.onlyForStreams !== undefined) {
     throw new UserError(`${streams.onlyForStreams} is for streams, and no input is one`, [
       "a stream is - (standard input) or a named pipe",
+    ]);
+  }
+  if (!kinds.has("directory") && !kinds.has("file") && streams.onlyForFiles !== undefined) {
+    throw new UserError(`${streams.onlyForFiles} is for files, and no input is one`, [
+      "a frame of a stream has no file: its time is that of its arrival, or in its header or EXIF data",
     ]);
   }
   if (options.oneByOne && inputs.length > 1 && (watch || kinds.has("stream"))) {
@@ -290,28 +298,20 @@ function openSource(input: Input, streams: number, keptFilesMax: number, options
 }
 
 function openFiles({ name, path, kind }: Input, keptFilesMax: number, options: OpenSourcesOptions): Source {
-  const { clock, include, exclude, deleteSent, compareAlways, memory, restMs, watch, order, onProblem } = options;
+  const { clock, include, exclude, deleteSent, captured, compareAlways, memory, restMs, watch, order } = options;
+  const { onProblem } = options;
+  const common = { name, clock, deleteSent, captured, compareAlways, memory, restMs, onProblem };
   if (kind === "directory") {
-    const common = { name, root: path, include, exclude, deleteSent, compareAlways, memory, restMs, onProblem };
-    if (!watch) return new DirectorySource({ ...common, clock, keptFilesMax });
-    return new WatchedDirectory({ ...common, clock, order, namePicture: pictureNames(name, options) });
+    const files = { ...common, root: path, include, exclude };
+    if (!watch) return new DirectorySource({ ...files, keptFilesMax });
+    return new WatchedDirectory({ ...files, order, namePicture: pictureNames(name, options) });
   }
   const only = escapedName(basename(path));
   const problem = nameProblem(only);
   if (problem !== undefined) {
     throw new UserError(`${path}: no frame can be named ${quotePath(basename(path))}: ${problem}`, ["rename the file"]);
   }
-  return new DirectorySource({
-    name,
-    root: dirname(path),
-    clock,
-    only,
-    deleteSent,
-    compareAlways,
-    memory,
-    restMs,
-    onProblem,
-  });
+  return new DirectorySource({ ...common, root: dirname(path), only });
 }
 
 /** Only where the user gave a template: without one the receiver numbers what a file was before. */
@@ -325,8 +325,8 @@ function pictureNames(source: string, { streams }: OpenSourcesOptions): NamePict
 /** `streams`: how many there are, because they share what may be kept in memory. */
 function openStream(input: Input, streams: number, options: OpenSourcesOptions): Source {
   const { name, path } = input;
-  const { clock, order, onProblem, watch, frameBytesMax } = options;
-  const { formats, nameTemplate, whenBehind, spool, spoolBytesMax, captured } = options.streams;
+  const { clock, order, onProblem, watch, frameBytesMax, captured } = options;
+  const { formats, nameTemplate, whenBehind, spool, spoolBytesMax } = options.streams;
   const own =
     formats.findLast(({ source }) => source === name) ?? formats.findLast(({ source }) => source === undefined);
   const format = own?.format ?? { kind: "auto" };

@@ -5,6 +5,8 @@
  *
  * Cameras leave out the dashes, the first line break or the length.
  */
+import type { Metadata } from "../frame.ts";
+import { metadataKeyBytesMax } from "../limits.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 
 /** The boundary may have 70 characters, and cameras send three to eight short lines. */
@@ -17,7 +19,16 @@ export interface PartHead {
   readonly separator: string;
   readonly contentBytes: number | undefined;
   readonly timeNs: bigint | undefined;
+  /** As pairs of a frame's metadata. */
+  readonly fields: Metadata;
 }
+
+export const noFields: Metadata = new Map();
+
+/** What describes the part, and not the picture. */
+const ownFields = /^content-/;
+/** With the prefix, a key of metadata has room for so many characters. */
+const fieldNameMax = metadataKeyBytesMax - "header_".length;
 
 /** Lines of fields, and the blank line. */
 const fields = /(?:[A-Za-z][A-Za-z0-9-]{0,63}:[\t\x20-\x7e]*\r?\n)+\r?\n$/;
@@ -37,8 +48,20 @@ export function partHeadBefore(bytes: PieceQueue, low: number, to: number): Part
     from: from + (line?.index ?? found.index),
     separator: line?.[2] ?? "",
     contentBytes: length === undefined ? undefined : Number(length),
+    fields: fieldsOf(found[0]),
     timeNs: secondsToNs(/^x-timestamp:[ \t]*([\d.]+)[ \t]*\r?$/im.exec(found[0])?.[1]),
   };
+}
+
+/** `X-Exposure: 1/60` is `header_x-exposure` with the value `1/60`. */
+function fieldsOf(text: string): Metadata {
+  const pairs: [string, string][] = [];
+  for (const [, name = "", value = ""] of text.matchAll(/^([A-Za-z0-9-]+):(.*?)\r?$/gm)) {
+    const key = name.toLowerCase();
+    const shown = value.replaceAll("\t", " ").trim();
+    if (!ownFields.test(key) && key.length <= fieldNameMax && shown !== "") pairs.push([`header_${key}`, shown]);
+  }
+  return pairs.length === 0 ? noFields : new Map(pairs);
 }
 
 /** `1763812345.678901`, to the nanosecond. */

@@ -1,4 +1,5 @@
 /** Frames of a fixed size, as `-f rawvideo` writes them. Nothing marks a boundary, so a lost byte cannot be noticed. */
+import { noFields } from "./part-head.ts";
 import { PieceQueue } from "./piece-queue.ts";
 import type { Split, Splitter } from "./split.ts";
 
@@ -32,7 +33,16 @@ export class RawSplitter implements Splitter {
       const pieces = queue.views(at, end);
       queue.discard(end);
       const bytes = this.#frameBytes;
-      return { kind: "frame", pieces, bytes, extension: "raw", notes: 0, arrivedMs, headerTimeNs: undefined };
+      return {
+        kind: "frame",
+        pieces,
+        bytes,
+        extension: "raw",
+        notes: 0,
+        arrivedMs,
+        headerTimeNs: undefined,
+        headerFields: noFields,
+      };
     }
     const bytes = queue.end - at;
     if (!queue.ended || bytes === 0) return undefined;

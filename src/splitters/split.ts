@@ -1,4 +1,5 @@
 /** What goes into a splitter and what comes out: types only, so that the splitters and `splitter.ts` can share them. */
+import type { Metadata } from "../frame.ts";
 
 /** How a stream is cut into frames, as said by `--format`. */
 export type StreamFormat =
@@ -28,6 +29,8 @@ export interface SplitFrame {
   readonly arrivedMs: number;
   /** `X-Timestamp` of its part's head. */
   readonly headerTimeNs: bigint | undefined;
+  /** What else stands in it, but for what describes the part itself: pairs of metadata. */
+  readonly headerFields: Metadata;
 }
 
 /** Bytes that are in no frame. */

@@ -11,7 +11,7 @@
 import { MiB } from "../limits.ts";
 import { Account } from "./account.ts";
 import { ForeignWalk } from "./foreign.ts";
-import { beforeLastSeparator, type PartHead, partHeadBefore, partHeadBytesMax } from "./part-head.ts";
+import { beforeLastSeparator, noFields, type PartHead, partHeadBefore, partHeadBytesMax } from "./part-head.ts";
 import { PieceQueue } from "./piece-queue.ts";
 import { silenceMs, whatFollows } from "./proof.ts";
 import { Rivals } from "./rival.ts";
@@ -340,7 +340,8 @@ export class StreamSplitter implements Splitter {
     if (prefix !== undefined) pieces.unshift(prefix);
     const bytes = end - startAt + (prefix?.length ?? 0);
     const arrivedMs = queue.arrivedMsAt(end - 1);
-    const frame = { kind: "frame", pieces, bytes, extension, notes, arrivedMs, headerTimeNs: part?.timeNs } as const;
+    const head = { headerTimeNs: part?.timeNs, headerFields: part?.fields ?? noFields };
+    const frame = { kind: "frame", pieces, bytes, extension, notes, arrivedMs, ...head } as const;
     this.#account.frame(startAt, frame, end);
     this.#seekAt = end;
     queue.discard(end);

@@ -65,10 +65,10 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
   },
   captured: {
     good: [
-      ["header", "header"],
-      ["arrival", "arrival"],
+      ["header", { kind: "header" }],
+      ["exif", { kind: "exif" }],
     ],
-    wrong: ["exif", "found exif, expected auto, arrival or header"],
+    wrong: ["ctime", "found ctime, expected auto, mtime, exif, header, arrival or name:PATTERN"],
   },
   name: {
     good: [

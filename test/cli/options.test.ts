@@ -32,9 +32,9 @@ const streams = {
   nameGiven: false,
   whenBehind: "block",
   spool: undefined,
-  captured: "arrival",
   spoolBytesMax: 4_294_967_296,
   onlyForStreams: undefined,
+  onlyForFiles: undefined,
 } as const;
 
 /** What the sender is told by `--send localhost:8000 vis`, but for what is given here. */
@@ -53,7 +53,7 @@ function sending(values: Partial<OptionValues> = {}, rest: Partial<SendCommand> 
     compare: "auto",
     deleteSent: false,
     lockstep: false,
-    captured: "auto",
+    captured: { kind: "auto" },
     maxFrame: 268_435_456,
     insecure: false,
   };

@@ -14,6 +14,7 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
+import { exifJpegOf, tiffOf } from "../sources/exif-pictures.ts";
 import { catalogueRows, differences, filesBelow, makeMegabytes, mountSmall, openPlace } from "../support/processes.ts";
 
 /** Files with the given contents, in `dir`. */
@@ -411,6 +412,21 @@ test("a file that is there before us under the same name is not overwritten eith
   expect(await receiver.status()).toBe(0);
   expect(readFileSync(join(out, "camera", "vis", "1.jpg"), "utf8")).toBe("somebody's");
   expect(readFileSync(join(out, "camera", "vis", "1~2.jpg"), "utf8")).toBe("ours");
+}, 60_000);
+
+test("with --captured exif a file is stored with the time at which its picture was taken", async () => {
+  await using place = await openPlace();
+  const [out, dir] = [place.path("captures"), place.path("vis")];
+  mkdirSync(dir);
+  const exif = tiffOf({ dateTime: "2026:05:06 07:08:09", subSec: "25", offset: "-02:00" });
+  writeFileSync(join(dir, "1.jpg"), exifJpegOf(exif));
+  const receiver = await place.receive(out, { words: ["--once"] });
+  expect(await place.send(receiver.port, ["--captured", "exif", dir]).status()).toBe(0);
+  expect(await receiver.status()).toBe(0);
+  const takenMs = Date.parse("2026-05-06T09:08:09.250Z");
+  expect(statSync(join(out, "camera", "vis", "1.jpg")).mtimeMs).toBe(takenMs);
+  const query = "SELECT captured / 1000000 AS ms, metadata ->> 'exif_datetimeoriginal' AS exif FROM frames";
+  expect(catalogueRows(out, query)).toEqual([{ ms: takenMs, exif: "2026-05-06T07:08:09.25-02:00" }]);
 }, 60_000);
 
 test("files that cannot be read are named and recorded as gaps, and the rest is stored", async () => {

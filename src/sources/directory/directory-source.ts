@@ -17,11 +17,12 @@ import { closeSync } from "node:fs";
 import { type FrameEntry, Note, type Outcome } from "../../frame.ts";
 import { inNaturalOrder } from "../../names.ts";
 import type { Clock, Listed, OpenedFrame, Source } from "../../ports.ts";
+import { CaptureTimes } from "../files/capture-times.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { type Found, type FoundFrame, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
 import { Heap } from "../files/heap.ts";
 import { LinkTargets } from "../files/link-targets.ts";
-import { evidenceOf, inspectFile, isFinished, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
+import { evidenceOf, inspectFile, lookIfFinished, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { RestingFiles } from "../files/resting-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
 
@@ -68,6 +69,7 @@ export class DirectorySource implements Source {
   readonly #only: string | undefined;
   readonly #clock: Clock;
   readonly #files: FrameFiles;
+  readonly #times: CaptureTimes;
   readonly #sent: SentFiles;
   readonly #resting: RestingFiles;
   readonly #links = new LinkTargets();
@@ -90,6 +92,7 @@ export class DirectorySource implements Source {
     this.#only = options.only;
     this.#clock = options.clock;
     this.#files = new FrameFiles(options.only === undefined ? options : { ...options, include: [], exclude: [] });
+    this.#times = new CaptureTimes(this.#files);
     const { deleteSent: asked = false, restMs = 0, clock } = options;
     this.#sent = new SentFiles(this.#files, asked, undefined, options.keptFilesMax);
     const deleteSent = asked && !this.#sent.isReadOnly;
@@ -135,6 +138,7 @@ export class DirectorySource implements Source {
 
   dispose(): void {
     this.#ended = true;
+    this.#times.close();
     this.#walk = undefined;
     this.#cancelTimer();
     this.#resting.close();
@@ -158,6 +162,7 @@ export class DirectorySource implements Source {
 
   #end(): void {
     this.#ended = true;
+    this.#times.close();
     this.#reportIfEmpty();
   }
 
@@ -195,8 +200,9 @@ export class DirectorySource implements Source {
     const name = folder.prefix + baseName;
     const isFile = !folder.others.has(baseName);
     const found = this.#find(name, baseName, isFile);
-    if (found.kind === "frame" && isFinished(found)) {
-      this.#list(found, found.entry, listed);
+    const finished = found.kind === "frame" ? lookIfFinished(found) : undefined;
+    if (found.kind === "frame" && finished !== undefined) {
+      this.#list(found, this.#times.listed(found.entry, finished.exif), listed);
       return true;
     }
     const nowMs = this.#clock.nowMs();
@@ -237,7 +243,8 @@ export class DirectorySource implements Source {
     if (waitMs === 0) {
       const isIncomplete = file.end === "incomplete";
       if (isIncomplete) this.#files.reportIncomplete(name);
-      return this.#list(found, isIncomplete ? { ...entry, notes: Note.incomplete } : entry, listed);
+      const timed = this.#times.listed(entry, file.exif);
+      return this.#list(found, isIncomplete ? { ...timed, notes: Note.incomplete } : timed, listed);
     }
     if (asked !== undefined) closeSync(asked.fd);
     const { heldSinceMs, firstSeenMs } = file;

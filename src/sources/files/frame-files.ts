@@ -11,6 +11,7 @@ import { nameProblem } from "../../names.ts";
 import type { ListedGap } from "../../ports.ts";
 import { errorCode } from "../../system/errno.ts";
 import type { FilePath } from "../../system/file-path.ts";
+import { type Captured, clampCaptured } from "../captured.ts";
 import type { ChecksumMemory } from "./checksum-memory.ts";
 import { escapedName, fileName, mayNeedEscape, readableName, shownName } from "./escaped-names.ts";
 import { errorText, failureReason, quotePath } from "./file-errors.ts";
@@ -69,6 +70,8 @@ export interface FrameFilesOptions {
   /** Patterns of which a file must match none. */
   readonly exclude?: readonly string[] | undefined;
   readonly onProblem?: ((problem: SourceProblem) => void) | undefined;
+  /** Absent: when a file was modified. */
+  readonly captured?: Captured | undefined;
   /** Compare the bytes of every file that the receiver has by name, size and time. */
   readonly compareAlways?: boolean | undefined;
   /** Spares reading the same bytes twice. */
@@ -108,9 +111,6 @@ const folder: Found = { kind: "folder" };
 const unmatched: Found = { kind: "unmatched" };
 const other: Found = { kind: "other" };
 
-/** 1970 … 2262: what the wire and the catalogue can hold. File systems can hold more, and cameras lose their clocks. */
-const capturedNsMax = 2n ** 63n - 1n;
-
 export class FrameFiles {
   readonly #options: FrameFilesOptions;
   /** Without a slash at its end, so that `${base}/${name}` is a path, for `/` too. */
@@ -126,6 +126,10 @@ export class FrameFiles {
     this.#base = options.root.replace(/\/+$/, "");
     this.#include = patternsOf(options.include);
     this.#exclude = patternsOf(options.exclude);
+  }
+
+  get captured(): Captured {
+    return this.#options.captured ?? { kind: "auto" };
   }
 
   get compareAlways(): boolean {
@@ -293,9 +297,4 @@ function nameless(name: string, problem: string, gone = false): Found {
 
 function unreadable(name: string, detail: string, gone = false): Found {
   return { kind: "failure", failure: { name, failure: "unreadable", detail }, gone };
-}
-
-function clampCaptured(modifiedNs: bigint): bigint {
-  if (modifiedNs < 0n) return 0n;
-  return modifiedNs > capturedNsMax ? capturedNsMax : modifiedNs;
 }

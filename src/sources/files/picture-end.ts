@@ -10,14 +10,11 @@
  * - `incomplete`: it ends before an end that its headers promise.
  * - `unknown`: another format, or a walk that met what does not belong there.
  */
-import { readSync } from "node:fs";
-import { jpegStart, pngStart, startsWith } from "../../image-format.ts";
+import { jpegStart, pngStart } from "../../image-format.ts";
+import { type FileBytes, scratch, windowBytes } from "./file-bytes.ts";
 
 export type PictureEnd = "complete" | "incomplete" | "unknown";
 
-/** Bytes of their own that cameras put behind the end; zeros may be more, of those who fill up blocks. */
-const tailBytesMax = 64;
-const paddingBytesMax = 65_536;
 /** Pictures behind each other in one file: previews, the other eye. */
 const picturesMax = 64;
 
@@ -27,97 +24,15 @@ const shortestBytes = 8;
 type Walk = (file: FileBytes) => PictureEnd;
 
 /** Throws what `node:fs` throws. */
-export function pictureEnd(fd: number, bytes: number, name: string): PictureEnd {
-  const file = new FileBytes(fd, bytes);
+export function pictureEnd(file: FileBytes, name: string): PictureEnd {
   const extension = name.slice(name.lastIndexOf(".") + 1).toLowerCase();
   const own = walkByExtension.get(extension);
-  if (bytes < shortestBytes) return "unknown";
+  if (file.bytes < shortestBytes) return "unknown";
   // Their beginnings are like nothing else, so what is cut short is known under any name.
   const sure = file.beginsWith(jpegStart) ? walkJpeg : file.beginsWith(pngStart) ? walkPng : undefined;
   const walk = sure ?? (own === walkJpeg || own === walkPng ? undefined : own);
   const end = walk?.(file) ?? "unknown";
   return end === "complete" && walk !== own ? "unknown" : end;
-}
-
-const windowBytes = 65_536;
-const headBytes = 4_096;
-/** The window, and four bytes that stay 0. */
-const scratch = Buffer.alloc(windowBytes + 4);
-
-/** Reads a window at a time: small ones from place to place, large ones where everything is looked at. */
-class FileBytes {
-  readonly bytes: number;
-  readonly #fd: number;
-  #from = 0;
-  #to = 0;
-
-  constructor(fd: number, bytes: number) {
-    this.#fd = fd;
-    this.bytes = bytes;
-  }
-
-  /** 0 behind the end: whoever asks has compared with `bytes`, or the file has become shorter. */
-  at(position: number, readBytes = headBytes): number {
-    if (position < this.#from || position >= this.#to) this.#read(position, readBytes);
-    return position < this.#to ? (scratch[position - this.#from] as number) : 0;
-  }
-
-  /** Where in `scratch` the four bytes from `position` stand. Most steps of a walk are one of these. */
-  four(position: number): number {
-    if (position < this.#from || position + 4 > this.#to) this.#read(position, headBytes);
-    return position + 4 > this.#to ? windowBytes : position - this.#from;
-  }
-
-  #read(position: number, readBytes: number): void {
-    this.#from = position;
-    this.#to = position + readSync(this.#fd, scratch, 0, readBytes, position);
-  }
-
-  u16(position: number): number {
-    return this.at(position) * 0x100 + this.at(position + 1);
-  }
-
-  u32(position: number): number {
-    return this.u16(position) * 0x1_0000 + this.u16(position + 2);
-  }
-
-  u32LowFirst(position: number): number {
-    return (
-      this.at(position) +
-      this.at(position + 1) * 0x100 +
-      (this.at(position + 2) + this.at(position + 3) * 0x100) * 0x1_0000
-    );
-  }
-
-  text(position: number, length: number): string {
-    return String.fromCharCode(...Array.from({ length }, (_, index) => this.at(position + index)));
-  }
-
-  /** `start` is shorter than a window. */
-  beginsWith(start: Uint8Array): boolean {
-    this.at(0);
-    return this.#to >= start.length && startsWith(scratch, start);
-  }
-
-  /** The first position of `byte` from `position`, or the end. */
-  find(byte: number, position: number): number {
-    for (let from = position; from < this.bytes; from = this.#to) {
-      this.at(from, windowBytes);
-      if (this.#to <= from) break;
-      const found = scratch.subarray(0, this.#to - this.#from).indexOf(byte, from - this.#from);
-      if (found !== -1) return this.#from + found;
-    }
-    return this.bytes;
-  }
-
-  /** Whether what is behind an end is next to nothing. */
-  endsAt(position: number): boolean {
-    const left = this.bytes - position;
-    if (left <= tailBytesMax) return true;
-    if (left > paddingBytesMax) return false;
-    for (let at = position; at < this.bytes; at += 1) if (this.at(at, windowBytes) !== 0) return false;
-    return true;
-  }
 }
 
 const marker = { soi: 0xd8, eoi: 0xd9, sos: 0xda, fill: 0xff, tem: 0x01, first: 0xc0 } as const;

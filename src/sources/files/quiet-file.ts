@@ -17,8 +17,10 @@
 import { closeSync, fstatSync, openSync, type BigIntStats } from "node:fs";
 import type { FrameEntry } from "../../frame.ts";
 import type { FilePath } from "../../system/file-path.ts";
+import { type ExifTime, exifTimeOf } from "../exif.ts";
 import { type FileWriters, fileWriters } from "../../system/open-writers.ts";
 import { readFlags } from "./opened-file.ts";
+import { FileBytes } from "./file-bytes.ts";
 import { type PictureEnd, pictureEnd } from "./picture-end.ts";
 
 /**
@@ -41,10 +43,12 @@ export interface FileEvidence {
   readonly writers: FileWriters;
   /** In which it was looked into; see `stateOf`. */
   readonly state: number;
+  /** When its picture was taken, if that was looked for: not where `end` was known. */
+  readonly exif?: ExifTime | undefined;
 }
 
 /** How many milliseconds nothing may have happened to a file with this evidence until it is sent; or Infinity. */
-export function quietMs({ end, writers }: Omit<FileEvidence, "state">, arrival: Arrival): number {
+export function quietMs({ end, writers }: Pick<FileEvidence, "end" | "writers">, arrival: Arrival): number {
   if (writers === "open") return Infinity;
   if (end === "incomplete") return 60_000;
   const isKnown = writers === "none";
@@ -59,6 +63,7 @@ export class QuietFile {
   #state: number | undefined;
   #sinceMs: number;
   #end: PictureEnd | undefined;
+  #exif: ExifTime | undefined;
   #heldSinceMs: number | undefined;
   #changed = false;
 
@@ -86,6 +91,11 @@ export class QuietFile {
     return this.#end;
   }
 
+  /** When its picture was taken, if EXIF data says that, and anybody has looked. */
+  get exif(): ExifTime | undefined {
+    return this.#exif;
+  }
+
   /** It is in this state now. */
   see(state: number, nowMs: number): void {
     if (state === this.#state) return;
@@ -94,7 +104,7 @@ export class QuietFile {
       this.#changed = true;
     }
     this.#state = state;
-    this.#end = undefined;
+    this.#end = this.#exif = undefined;
   }
 
   /** After `see`. Returns in how many milliseconds to look again; 0: it is finished. */
@@ -110,6 +120,7 @@ export class QuietFile {
     else {
       this.#heldSinceMs = undefined;
       this.#end = evidence.end;
+      this.#exif ??= evidence.exif;
     }
     const quietForMs = nowMs - this.#sinceMs;
     const leftMs = quietMs(evidence, arrival) - quietForMs;
@@ -163,21 +174,29 @@ export function openAndAsk(path: FilePath): AskedFile {
   return { fd, writers: fileWriters(fd) };
 }
 
-/** Whether it can be sent at once, which nearly every file can: all that waits costs more. */
-export function isFinished({
-  entry,
-  asked,
-}: {
-  readonly entry: FrameEntry;
-  readonly asked: AskedFile | undefined;
-}): boolean {
-  if (asked === undefined || asked.writers !== "none") return false;
+/** What a look says of a file that can be sent at once, which nearly every one can. Undefined: it cannot. */
+export function lookIfFinished({ entry, asked }: LookedAt): Pick<FileEvidence, "exif"> | undefined {
+  if (asked === undefined || asked.writers !== "none") return undefined;
   try {
-    return quietMs({ writers: asked.writers, end: pictureEnd(asked.fd, entry.bytes, entry.name) }, "unknown") === 0;
+    const file = new FileBytes(asked.fd, entry.bytes);
+    const exif = exifTimeOf(file);
+    const end = pictureEnd(file, entry.name);
+    return quietMs({ writers: asked.writers, end }, "unknown") === 0 ? withExif(exif) : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
+
+interface LookedAt {
+  readonly entry: FrameEntry;
+  readonly asked: AskedFile | undefined;
+}
+
+/** Most files have none, and are many. */
+function withExif(exif: ExifTime | undefined): Pick<FileEvidence, "exif"> {
+  return exif === undefined ? noExif : { exif };
+}
+const noExif: Pick<FileEvidence, "exif"> = {};
 
 /** `stats` come after the question: when nobody writes any more, what is read then is what was written last. */
 export function evidenceOf(
@@ -188,5 +207,9 @@ export function evidenceOf(
 ): FileEvidence {
   const state = stateOf(stats);
   if (writers === "open") return { writers, end: "unknown", state };
-  return { writers, end: end ?? pictureEnd(fd, Number(stats.size), name), state };
+  if (end !== undefined) return { writers, end, state };
+  const file = new FileBytes(fd, Number(stats.size));
+  // The beginning is looked at first: it is what the walk reads, too.
+  const exif = exifTimeOf(file);
+  return { writers, end: pictureEnd(file, name), state, exif };
 }

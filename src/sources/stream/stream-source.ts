@@ -16,11 +16,13 @@ import type { FrameEntry, Outcome } from "../../frame.ts";
 import { describeNotes } from "../../notes.ts";
 import type { Clock, Listed, ListedFrame, ListedGap, ListedStretch, OpenedFrame, Source } from "../../ports.ts";
 import type { SplitFrame, Splitter, SplitStretch } from "../../splitters/splitter.ts";
+import type { Captured } from "../captured.ts";
 import { errorText } from "../files/file-errors.ts";
 import type { SourceProblem } from "../files/frame-files.ts";
+import { type Remark, Remarks } from "../remarks.ts";
 import type { FrameNames } from "./frame-names.ts";
 import type { FrameStore } from "./frame-store.ts";
-import { type Remark, Remarks } from "./remarks.ts";
+import { FrameTimes } from "./frame-times.ts";
 
 /** What is needed of a `ReadableStreamDefaultReader`. Each piece is a new one. */
 export interface StreamReader {
@@ -44,18 +46,13 @@ export interface StreamSourceOptions {
   readonly whenFull: "block" | "drop-oldest";
   /** Which of the unlisted frames is listed first. */
   readonly order: "oldest" | "newest";
-  readonly captured: StreamCaptured;
+  readonly captured: Captured;
   /** What to say when the stream has ended, if its writer may come back. */
   readonly endHint?: string | undefined;
   readonly clock: Clock;
   readonly onProblem: (problem: SourceProblem) => void;
 }
 
-/** Where capture times come from: when the last byte came, or the head of a frame's part where it has a time. */
-export type StreamCaptured = "arrival" | "header";
-
-/** 1970 … 2262: what the wire and the catalogue can hold. */
-const capturedNsMax = 2n ** 63n - 1n;
 /** What a frame takes beside its bytes: its name, its entry here and in the ledger, or a block of the disk. */
 const frameOverheadBytes = 1024;
 /** Frames in the store, at half a kilobyte of memory for each, wherever their bytes are. */
@@ -87,11 +84,7 @@ export class StreamSource implements Source {
   #cancelTimer: (() => void) | undefined;
   /** What a timer began to take. */
   #taking: Promise<void> | undefined;
-  /**
-   * When the pieces came that frames may still be in, by the splitter's time and by the clock on the wall: a time that
-   * is counted back from now would differ from frame to frame.
-   */
-  readonly #arrivals: { readonly ms: number; readonly ns: bigint }[] = [];
+  readonly #times: FrameTimes;
   /** Frames that the stream has given, for their names. */
   #frames = 0;
   /** The stream has ended. */
@@ -100,8 +93,10 @@ export class StreamSource implements Source {
   #wake: (() => void) | undefined;
 
   constructor(options: StreamSourceOptions) {
+    const { captured, clock } = options;
     this.name = options.name;
     this.#options = options;
+    this.#times = new FrameTimes(captured, clock, (detail) => this.#remarks.add("timeless", 0, detail));
     const { frames, broken } = options.store.leftovers;
     for (const entry of frames) this.#keep(entry);
     if (broken > 0) {
@@ -197,11 +192,8 @@ export class StreamSource implements Source {
   }
 
   #arrived(splitter: Splitter, piece: Uint8Array): void {
-    const { clock } = this.#options;
-    const ms = clock.nowMs();
-    // Nothing of what came before can be in a frame.
-    if (splitter.heldBytes === 0) this.#arrivals.length = 0;
-    this.#arrivals.push({ ms, ns: clock.wallNs() });
+    const ms = this.#options.clock.nowMs();
+    this.#times.arrived(ms, splitter.heldBytes === 0);
     splitter.push(piece, ms);
   }
 
@@ -247,11 +239,12 @@ export class StreamSource implements Source {
     }
   }
 
-  #add({ pieces, bytes, extension, notes, ...times }: SplitFrame): void {
+  #add(frame: SplitFrame): void {
+    const { pieces, bytes, extension, notes } = frame;
     const { names, store, whenFull } = this.#options;
-    const capturedNs = this.#capturedNs(times);
-    const name = names.name(capturedNs, this.#frames++, extension);
-    const entry: ListedFrame = { name, bytes, capturedNs, live: true, ...(notes === 0 ? {} : { notes }) };
+    const times = this.#times.of(frame);
+    const name = names.name(times.capturedNs, this.#frames++, extension);
+    const entry: ListedFrame = { name, bytes, ...times, live: true, ...(notes === 0 ? {} : { notes }) };
     if (notes !== 0) this.#remarks.add("noted", bytes, `${describeNotes(notes)}: ${name}`);
     try {
       // A full disk: older frames make room for newer ones.
@@ -265,17 +258,6 @@ export class StreamSource implements Source {
     }
     if (whenFull === "drop-oldest") while (this.#full && this.#dropOldest(tooSlow));
     this.onReady?.();
-  }
-
-  #capturedNs({ arrivedMs, headerTimeNs }: Pick<SplitFrame, "arrivedMs" | "headerTimeNs">): bigint {
-    const { captured, clock } = this.#options;
-    if (captured === "header") {
-      if (headerTimeNs !== undefined && headerTimeNs <= capturedNsMax) return headerTimeNs;
-      this.#remarks.add("timeless", 0, "no X-Timestamp before a frame: the time of its arrival is taken");
-    }
-    const arrivals = this.#arrivals;
-    while ((arrivals[1]?.ms ?? Infinity) <= arrivedMs) arrivals.shift();
-    return ((arrivals[0]?.ns ?? clock.wallNs()) / 1_000n) * 1_000n;
   }
 
   #stretch({ of, loss, bytes, detail }: SplitStretch): void {

@@ -3,13 +3,15 @@
  * all there is to send. It is looked at when its frame is settled. Bounded by what a session has ahead.
  */
 
+import type { QuietState } from "./known-files.ts";
+
 /** What was heard of a file since it was listed; `live`: that it appeared, or changed, while we looked on. */
 export type News = "nothing" | "changed" | "live";
 
 export class FramesUnderWay {
   readonly #news = new Map<string, News>();
   /** Of those, the states in which files were found to be finished. */
-  readonly #quietStates = new Map<string, number>();
+  readonly #quietStates = new Map<string, QuietState>();
   #changed = 0;
 
   /** How many are to be looked at. */
@@ -31,7 +33,7 @@ export class FramesUnderWay {
   }
 
   /** The file was found to be finished in this state. */
-  quiet(name: string, state: number): void {
+  quiet(name: string, state: QuietState): void {
     this.#quietStates.set(name, state);
   }
 
@@ -42,7 +44,7 @@ export class FramesUnderWay {
     return news;
   }
 
-  takeQuietState(name: string): number | undefined {
+  takeQuietState(name: string): QuietState | undefined {
     const state = this.#quietStates.get(name);
     this.#quietStates.delete(name);
     return state;

@@ -13,6 +13,7 @@
  */
 import type { BigIntStats } from "node:fs";
 import type { Listed } from "../../ports.ts";
+import type { ExifTime } from "../exif.ts";
 import type { QuietFile } from "../files/quiet-file.ts";
 
 export interface Folder {
@@ -20,6 +21,13 @@ export interface Folder {
   readonly prefix: string;
   /** By the name in this folder. */
   readonly files: Map<string, Known>;
+}
+
+/** A state in which a file was found to be finished. */
+export interface QuietState {
+  /** See `stateOf`. */
+  readonly state: number;
+  readonly exif: ExifTime | undefined;
 }
 
 export type Known = number | Waiting | Ready;
@@ -40,8 +48,8 @@ export interface Waiting {
   /** Losses of events when it was first heard of: one more, and it may have been written to after all. */
   readonly losses: number;
   readonly file: QuietFile;
-  /** The state in which it was found to be finished while an earlier one was on its way. */
-  quietState: number | undefined;
+  /** As it was found to be finished while an earlier state of it was on its way. */
+  quiet: QuietState | undefined;
   /** That a program holds it open was said. */
   heldReported: boolean;
   /** When to look at it. */

@@ -9,7 +9,7 @@ import type { FrameFiles } from "../files/frame-files.ts";
 import { Heap } from "../files/heap.ts";
 import { type Arrival, arrivalOf, inspectFile, lookAgainMs } from "../files/quiet-file.ts";
 import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
-import { beforeOf, type Folder, isWaiting, type Waiting } from "./known-files.ts";
+import { beforeOf, type Folder, isWaiting, type QuietState, type Waiting } from "./known-files.ts";
 
 /** Names that are remembered with their files: those that are written again and again are among the newest. */
 const fileNumbersMax = 1_024;
@@ -18,6 +18,11 @@ interface Ticket {
   readonly dueMs: number;
   readonly serial: number;
   readonly waiting: Waiting;
+}
+
+export interface FinishedFile extends QuietState {
+  /** `unreadable`: nobody can say. */
+  readonly as: "whole" | "incomplete" | "unreadable";
 }
 
 export interface SettlingFilesOptions {
@@ -67,7 +72,7 @@ export class SettlingFiles {
       losses: this.#options.losses(),
       renames: 0,
       file: new QuietFile(nowMs),
-      quietState: undefined,
+      quiet: undefined,
       heldReported: false,
       dueMs: nowMs,
       ticketMs: Infinity,
@@ -102,26 +107,23 @@ export class SettlingFiles {
     return true;
   }
 
-  /**
-   * The file was found in this state: whether it can be sent. Undefined: not yet, and it will be looked at again.
-   * `unreadable`: nobody can say.
-   */
-  judge(waiting: Waiting, stats: BigIntStats): "whole" | "incomplete" | "unreadable" | undefined {
+  /** The file was found in this state: whether it can be sent. Undefined: not yet, and it will be looked at again. */
+  judge(waiting: Waiting, stats: BigIntStats): FinishedFile | undefined {
     const nowMs = this.#clock.nowMs();
-    const { file, folder, baseName } = waiting;
+    const { file, folder, baseName, quiet } = waiting;
     const name = folder.prefix + baseName;
     const state = stateOf(stats);
-    if (state === waiting.quietState) return "whole";
+    if (state === quiet?.state) return { as: "whole", state, exif: quiet.exif };
     file.see(state, nowMs);
     try {
       const path = this.#options.files.path(name);
       const waitMs = file.judge(this.#arrival(waiting, name, stats), nowMs, (end) => inspectFile(path, end));
-      if (waitMs === 0) return file.end === "incomplete" ? "incomplete" : "whole";
+      if (waitMs === 0) return { as: file.end === "incomplete" ? "incomplete" : "whole", state, exif: file.exif };
       this.#reportHeld(waiting, name, nowMs);
       this.lookAt(waiting, nowMs + waitMs);
     } catch (error) {
       // Gone: the next look will say so. Unreadable: that is for the session to find and to report, once.
-      if (failureReason(error) === "unreadable") return "unreadable";
+      if (failureReason(error) === "unreadable") return { as: "unreadable", state, exif: undefined };
       this.lookAt(waiting, nowMs + lookAgainMs);
     }
     return undefined;

@@ -18,8 +18,9 @@ import type { BigIntStats } from "node:fs";
 import { Note } from "../../frame.ts";
 import type { Clock } from "../../ports.ts";
 import type { WatchFolder } from "../../system/watch-folder.ts";
+import { CaptureTimes } from "../files/capture-times.ts";
 import type { Found, FrameFiles } from "../files/frame-files.ts";
-import { lookMs, stateOf } from "../files/quiet-file.ts";
+import { lookMs } from "../files/quiet-file.ts";
 import { type FolderEvent, FolderTree } from "./folder-tree.ts";
 import { FramesUnderWay, type News } from "./frames-under-way.ts";
 import { beforeOf, fingerprintBefore, fingerprintOf, type Folder, isWaiting, noFingerprint } from "./known-files.ts";
@@ -50,6 +51,7 @@ export class WatchedFiles {
   readonly #options: WatchedFilesOptions;
   readonly #clock: Clock;
   readonly #files: FrameFiles;
+  readonly #times: CaptureTimes;
   readonly #tree: FolderTree;
   readonly #settling: SettlingFiles;
   readonly #ready: ReadyQueue;
@@ -65,6 +67,7 @@ export class WatchedFiles {
     this.#options = options;
     this.#clock = clock;
     this.#files = files;
+    this.#times = new CaptureTimes(files);
     this.#ready = new ReadyQueue(order, (ready) => this.#isToList(ready));
     this.#work = new SlicedWork({
       clock,
@@ -133,20 +136,21 @@ export class WatchedFiles {
   }
 
   lookAgain(name: string, live: boolean): void {
-    const quietState = this.#underWay.takeQuietState(name);
+    const quiet = this.#underWay.takeQuietState(name);
     const { prefix, baseName } = splitName(name);
     const folder = this.#tree.folder(prefix);
     if (folder === undefined) return;
     const known = folder.files.get(baseName);
     const waiting = isWaiting(known) ? known : this.#settling.wait(folder, baseName);
     waiting.live ||= live;
-    waiting.quietState = quietState;
+    waiting.quiet = quiet;
     this.#settling.lookAt(waiting, this.#clock.nowMs());
   }
 
   dispose(): void {
     if (this.#state !== "disposed") this.#settling.leave(this.#tree.folders);
     this.#state = "disposed";
+    this.#times.close();
     this.#work.stop();
     this.#tree.clear();
     this.#ready.clear();
@@ -226,19 +230,21 @@ export class WatchedFiles {
     if (fingerprint === fingerprintBefore(before)) return this.#restore(folder, baseName, before);
     const finished = this.#settling.judge(waiting ?? this.#settling.wait(folder, baseName), stats);
     if (finished === undefined) return;
-    if (finished === "unreadable" && before === noFingerprint) return this.#restore(folder, baseName, before);
+    if (finished.as === "unreadable" && before === noFingerprint) return this.#restore(folder, baseName, before);
     const live = waiting?.live === true;
     if (this.#underWay.change(name, live)) {
-      if (finished !== "incomplete") this.#underWay.quiet(name, stateOf(stats));
+      if (finished.as !== "incomplete") this.#underWay.quiet(name, finished);
       return this.#restore(folder, baseName, before);
     }
-    if (finished === "incomplete") this.#files.reportIncomplete(name);
+    const isIncomplete = finished.as === "incomplete";
+    if (isIncomplete) this.#files.reportIncomplete(name);
     if (isLink) this.#options.onLink(name, stats);
     if (live) this.#settling.remember(name, stats.ino);
-    const notes = finished === "incomplete" && { notes: Note.incomplete };
-    const listed = { ...entry, ...(live && { live: true as const }), ...notes };
+    const timed = this.#times.listed(entry, finished.exif);
+    const notes = isIncomplete && { notes: Note.incomplete };
+    const listed = { ...timed, ...(live && { live: true as const }), ...notes };
     this.#news = true;
-    this.#ready.add(folder, baseName, before, { listed, fingerprint, capturedNs: entry.capturedNs });
+    this.#ready.add(folder, baseName, before, { listed, fingerprint, capturedNs: timed.capturedNs });
   }
 
   /** Nothing has happened to it after all. */

@@ -13,6 +13,7 @@ import { MemoryStore } from "../../../src/sources/stream/memory-store.ts";
 import { Spool } from "../../../src/sources/stream/spool.ts";
 import { StreamSource, type StreamSourceOptions } from "../../../src/sources/stream/stream-source.ts";
 import { makeSplitter } from "../../../src/splitters/splitter.ts";
+import { exifJpegOf, tiffOf } from "../exif-pictures.ts";
 import { bytes, chunk, pngSignature } from "../../splitters/images.ts";
 import { SimClock } from "../../simulation/sim-clock.ts";
 import { canMount, mountSmall } from "../../support/small-disk.ts";
@@ -83,7 +84,7 @@ function sourceOf(changes: Partial<StreamSourceOptions> = {}) {
     fleeting: true,
     whenFull: "block",
     order: "oldest",
-    captured: "arrival",
+    captured: { kind: "arrival" },
     clock,
     onProblem: (problem) => problems.push(problem),
     ...changes,
@@ -253,7 +254,7 @@ describe("a stream", () => {
 
   test("header: captured is what the part says; without a time, when it came", async () => {
     const splitter = makeSplitter({ kind: "auto" }, 1000);
-    const { source, pipe, clock, problems } = sourceOf({ splitter, captured: "header" });
+    const { source, pipe, clock, problems } = sourceOf({ splitter, captured: { kind: "header" } });
     const part = (time: string): string => `--b\r\nContent-Type: image/x-pgm\r\n${time}\r\nP5\n2 2\n255\naaaa\r\n`;
     pipe.write(part("X-Timestamp: 1700000000.123456\r\n") + part(""));
     pipe.end();
@@ -266,6 +267,33 @@ describe("a stream", () => {
     expect(problems.map(({ detail }) => detail)).toContain(
       "no X-Timestamp before a frame: the time of its arrival is taken",
     );
+  });
+
+  test("exif: captured is what the picture says; fields of its part and its EXIF time travel with it", async () => {
+    const splitter = makeSplitter({ kind: "auto" }, 10_000);
+    const { source, pipe, clock, problems } = sourceOf({ splitter, captured: { kind: "exif" }, keptBytesMax: 100_000 });
+    const part = (fields: string, jpeg: Uint8Array): Buffer =>
+      Buffer.concat([Buffer.from(`--b\r\nContent-Type: image/jpeg\r\n${fields}\r\n`), jpeg, Buffer.from("\r\n")]);
+    const timed = exifJpegOf(tiffOf({ dateTime: "2026:11:25 10:32:07", offset: "+01:00" }));
+    const long = `X-${"long".repeat(15)}`;
+    const fields = `X-Exposure:  1/60 \r\nDate: 1\t2\r\nX-Empty:\r\n${long}: 1\r\nContent-Length: ${timed.length}\r\n`;
+    pipe.write(Buffer.concat([part(fields, timed), part("", exifJpegOf(undefined))]));
+    pipe.end();
+    await settle();
+    const entries = [...(source.list(10) ?? []), ...(source.list(10) ?? [])].filter((entry) => "capturedNs" in entry);
+    expect(entries).toEqual([
+      expect.objectContaining({
+        capturedNs: BigInt(Date.parse("2026-11-25T09:32:07Z")) * 1_000_000n,
+        metadata: new Map([
+          ["exif_datetimeoriginal", "2026-11-25T10:32:07+01:00"],
+          ["header_x-exposure", "1/60"],
+          ["header_date", "1 2"],
+        ]),
+      }),
+      expect.objectContaining({ capturedNs: clock.wallNs() }),
+    ]);
+    expect("metadata" in (entries[1] ?? {})).toBe(false);
+    expect(problems.map(({ detail }) => detail)).toContain("no EXIF time in a frame: the time of its arrival is taken");
   });
 
   test("one frame larger than all that may be kept gets through", async () => {
