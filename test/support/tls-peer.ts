@@ -198,8 +198,16 @@ export interface Meeting {
   readonly alert: number | undefined;
 }
 
-/** Connects as a client that lies about its key, and says `says` as soon as it can. Ends when the other end does. */
-export async function lieToServer(port: number, mask: Mask, says: Uint8Array): Promise<Meeting> {
+/**
+ * Connects as a client that lies about its key, and says `says` as soon as it can; `damage` changes what goes out. Ends
+ * when the other end does.
+ */
+export async function lieToServer(
+  port: number,
+  mask: Mask,
+  says: Uint8Array,
+  damage: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes,
+): Promise<Meeting> {
   const talk = new Conversation();
   const { promise, resolve } = Promise.withResolvers<Meeting>();
   let heard: Buffer = empty;
@@ -226,10 +234,10 @@ export async function lieToServer(port: number, mask: Mask, says: Uint8Array): P
       shaken = true;
       const application = talk.applicationSecrets();
       const words = [...talk.certificate(mask, context, "client"), talk.finished(secrets.client)];
-      socket.write(talk.writes.seal(record.handshake, Buffer.concat(words)));
+      socket.write(damage(talk.writes.seal(record.handshake, Buffer.concat(words))));
       talk.reads = new Protection(application.server);
       talk.writes = new Protection(application.client);
-      socket.write(talk.writes.seal(record.data, says));
+      socket.write(damage(talk.writes.seal(record.data, says)));
     }
   };
   await Bun.connect({
@@ -255,7 +263,7 @@ export async function lieToServer(port: number, mask: Mask, says: Uint8Array): P
             ),
           ),
         );
-        socket.write(plainRecord(hello));
+        socket.write(damage(plainRecord(hello)));
       },
       data: (socket, chunk) => {
         for (const each of talk.take(chunk)) answer(socket, each);

@@ -11,6 +11,7 @@ import { identityOf } from "../../src/security/certificate.ts";
 import { keyPairFromSeed } from "../../src/security/key-pair.ts";
 import { dialer } from "../../src/transport/connect.ts";
 import { listen } from "../../src/transport/listen.ts";
+import { Random } from "../support/random.ts";
 import { lieToServer, lyingServer, type Mask } from "../support/tls-peer.ts";
 
 const pairOf = (number: number) => keyPairFromSeed(new Uint8Array(32).fill(number));
@@ -99,6 +100,36 @@ describe("a receiver", () => {
       expect(door.strangers).toHaveLength(1);
     });
   }
+
+  test("survives handshakes that are damaged by chance, and what follows them", async () => {
+    using door = open({ strangersMax: 1000, perAddressMax: 0 });
+    const seed = Math.trunc(Math.random() * 1e9);
+    const random = new Random(seed);
+    const rounds = 200;
+    const mask = { certificate: certificateOf(device), signWith: device.privateKey };
+    const meetings = Array.from({ length: rounds }, () => {
+      // Of some 700 bytes of a handshake, and then of what is said.
+      let left = random.int(900);
+      const bit = 1 << random.int(8);
+      return lieToServer(door.port, mask, words, (bytes) => {
+        if (left >= 0 && left < bytes.length) bytes[left] = (bytes[left] ?? 0) ^ bit;
+        left -= bytes.length;
+        return bytes;
+      });
+    });
+    // A length that is damaged makes the other end wait for more, as long as a handshake may take.
+    const closing = setInterval(() => {
+      for (const link of door.links.splice(0)) link.close();
+    }, 100);
+    await Promise.all(meetings);
+    clearInterval(closing);
+    const opened = door.heard.filter((line) => line.startsWith("opened"));
+    expect([seed, new Set(opened).size]).toEqual([seed, 1]);
+    expect(opened[0]).toBe(`opened ${device.fingerprint}`);
+    expect(door.heard.filter((line) => line.startsWith("data") && line !== "data first words")).toEqual([]);
+    expect(door.strangers.length).toBeGreaterThan(rounds / 3);
+    expect(door.strangers.length).toBeLessThan(rounds);
+  });
 
   test("sends away whoever is one too many, and forgets those who left", async () => {
     using door = open({ strangersMax: 2, perAddressMax: 2 });
