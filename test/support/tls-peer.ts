@@ -290,12 +290,19 @@ function shareOf(hello: Buffer, at: number): Buffer {
   throw new Error("no X25519 share");
 }
 
-/** A server that lies about its key. `met` is called with what each client said within TLS after the handshake. */
-export function lyingServer(mask: Mask, met: (said: Buffer) => void): { readonly port: number; stop(): void } {
+/**
+ * A server that lies about its key. `met` is called with what each client said within TLS after the handshake, and
+ * whether it showed its key before.
+ */
+export function lyingServer(
+  mask: Mask,
+  met: (said: Buffer, showed: boolean) => void,
+): { readonly port: number; stop(): void } {
   interface State {
     readonly talk: Conversation;
     secrets: { client: Buffer; server: Buffer } | undefined;
     said: Buffer;
+    showed: boolean;
     done: boolean;
   }
   const server = Bun.listen<State>({
@@ -303,13 +310,14 @@ export function lyingServer(mask: Mask, met: (said: Buffer) => void): { readonly
     port: 0,
     socket: {
       open: (socket) => {
-        socket.data = { talk: new Conversation(), secrets: undefined, said: empty, done: false };
+        socket.data = { talk: new Conversation(), secrets: undefined, said: empty, showed: false, done: false };
       },
       data: (socket, chunk) => {
         const { talk } = socket.data;
         for (const { type, bytes } of talk.take(chunk)) {
           if (type === record.data) socket.data.said = Buffer.concat([socket.data.said, bytes]);
           if (type !== record.handshake) continue;
+          if (bytes[0] === handshakeType.certificate) socket.data.showed = true;
           if (bytes[0] === handshakeType.clientHello) {
             talk.note(bytes);
             greetClient(socket.data, bytes, mask, (words) => socket.write(words));
@@ -319,7 +327,7 @@ export function lyingServer(mask: Mask, met: (said: Buffer) => void): { readonly
           }
         }
       },
-      close: (socket) => met(socket.data.said),
+      close: (socket) => met(socket.data.said, socket.data.showed),
       error: () => undefined,
     },
   });

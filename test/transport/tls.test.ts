@@ -171,10 +171,10 @@ describe("a sender", () => {
     joinProof: () => new Uint8Array(0),
     pinned: () => undefined,
   };
-  const meet = async (mask: Mask): Promise<{ said: string; opened: boolean; reason: string }> => {
-    const said = Promise.withResolvers<string>();
+  const meet = async (mask: Mask): Promise<{ said: string; showed: boolean; opened: boolean; reason: string }> => {
+    const met = Promise.withResolvers<{ said: string; showed: boolean }>();
     const closed = Promise.withResolvers<string>();
-    const server = lyingServer(mask, (bytes) => said.resolve(bytes.toString()));
+    const server = lyingServer(mask, (bytes, showed) => met.resolve({ said: bytes.toString(), showed }));
     let opened = false;
     dialer(
       "127.0.0.1",
@@ -190,20 +190,20 @@ describe("a sender", () => {
       drain: () => undefined,
       closed: closed.resolve,
     });
-    const result = { said: await said.promise, opened, reason: await closed.promise };
+    const result = { ...(await met.promise), reason: await closed.promise, opened };
     server.stop();
-    return { ...result, opened };
+    return result;
   };
 
   test("talks to a receiver that holds the key that is wanted", async () => {
-    const { said, opened } = await meet({ certificate: certificateOf(receiver), signWith: receiver.privateKey });
-    expect([said, opened]).toEqual(["first words", true]);
+    const mask = { certificate: certificateOf(receiver), signWith: receiver.privateKey };
+    expect(await meet(mask)).toMatchObject({ said: "first words", showed: true, opened: true });
   });
 
   for (const [what, { mask, says }] of Object.entries(servers)) {
-    test(`tells nothing to a server with ${what}`, async () => {
-      const { said, opened, reason } = await meet(mask);
-      expect([said, opened]).toEqual(["", false]);
+    test(`tells nothing to a server with ${what}, not even who it is`, async () => {
+      const { reason, ...met } = await meet(mask);
+      expect(met).toEqual({ said: "", showed: false, opened: false });
       expect(reason).toMatch(says);
     });
   }
