@@ -168,7 +168,26 @@ export type ReceiverEvent =
       readonly hints?: readonly string[];
     }
   | { readonly event: "resumed"; readonly device?: string; readonly source?: string }
+  | DestinationEvent
   | ViewEvent;
+
+/** Of a destination, whatever frames come: what somebody has done to it, or what we have. */
+export type DestinationEvent = {
+  readonly event: "destination";
+  readonly place: string;
+  readonly what:
+    | "begun" // nothing was there
+    | "replaced" // another one is there than before
+    | "lock-made"
+    | "log-removed"
+    | "log-large"
+    | "log-small"
+    | "converting"; // from an earlier version
+  /** A sentence for a person. */
+  readonly detail: string;
+  readonly hints?: readonly string[];
+  readonly bytes?: number;
+};
 
 /** Of a destination that is shown the frames beside those that keep them, and never waited for. */
 export type ViewEvent =

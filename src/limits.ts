@@ -161,6 +161,8 @@ export const lookupMs = 60_000;
 export const steadyMs = 3_000;
 /** While the destination is full or gone, how often it is looked at again. */
 export const holdProbeMs = 1_000;
+/** When nothing is stored, how often the destination is looked at all the same: others may change it. */
+export const idleLookMs = 2_000;
 /** The longest pause before the path of a held source is tried again; they double from the one above. */
 export const holdProbeMsMax = 30_000;
 /** Sources that wait for a fault of their own, by name; frames of others are sent again one by one. */

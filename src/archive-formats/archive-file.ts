@@ -1,5 +1,11 @@
 /** One file that frames are appended to, as a port: so that tests can let it fail where a disk does. */
 
+export interface ArchiveFileState {
+  readonly inPlace: boolean;
+  /** `made`: it had been removed, and is ours again. `taken`: it is another receiver's now. */
+  readonly lock: "kept" | "made" | "taken";
+}
+
 /** Everything throws, or rejects with, an `Error` with a `code` such as ENOSPC. */
 export interface ArchiveFile {
   /** Where it is, links followed. */
@@ -20,8 +26,10 @@ export interface ArchiveFile {
   sync(): Promise<void>;
   /** The same, and returns when it is done: before what was found in it may be called stored. */
   syncNow(): void;
-  /** It is still what is at its path. */
-  inPlace(): boolean;
+  /** It is still what is at its path; and its lock, which is made again if somebody has removed it. */
+  look(): ArchiveFileState;
+  /** Its size now. */
+  size(): number;
   /** What an ordinary user may still write to its disk. */
   freeBytes(): number;
   close(): void;

@@ -21,6 +21,8 @@ export function makeOption(key: OptionKey): Option {
   );
   // Brackets within a placeholder do not make the value optional.
   option.optional = false;
+  // Nor does `--no-create` take back a `--create`.
+  option.negate = false;
   option.conflicts(Object.keys(conflicts));
   if (entry.typedOnly !== true) option.env(variableOf(flag));
   if (takes === undefined) return option.default(false);

@@ -187,6 +187,11 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
       const what = device === undefined || source === undefined ? device : origin({ device, source });
       return { level: "info", event, text: what === undefined ? "storing again" : `storing ${what} again` };
     }
+    case "destination": {
+      const { place, what, detail, hints } = event;
+      const level = what === "begun" || what === "log-small" || what === "converting" ? "info" : "warning";
+      return { level, event, text: `${place}: ${detail}`, hints };
+    }
     case "view-behind":
       return {
         level: "info",

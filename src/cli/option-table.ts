@@ -26,7 +26,17 @@ export const modes = ["receive", "send", "invite", "verify"] as const;
 export type Mode = (typeof modes)[number];
 
 type Switch =
-  "watch" | "deleteSent" | "lockstep" | "once" | "insecure" | "json" | "quiet" | "verbose" | "help" | "version";
+  | "watch"
+  | "deleteSent"
+  | "lockstep"
+  | "noCreate"
+  | "once"
+  | "insecure"
+  | "json"
+  | "quiet"
+  | "verbose"
+  | "help"
+  | "version";
 
 /** What each option gives. Undefined: it was not given and has no default of its own. */
 export type OptionValues = Readonly<
@@ -207,6 +217,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       ...size(0, Number.MAX_SAFE_INTEGER, minFreeBytesDefault),
       help: "with less free disk than this, wait for space",
     },
+    noCreate: { help: "begin no archive: the destination must have one, so that an empty mount point is refused" },
     perAddress: {
       takes: ["N", strangerCount],
       default: strangersPerAddressDefault,

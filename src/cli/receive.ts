@@ -30,10 +30,11 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     sync,
     frameBytesMax,
     minFreeBytes,
+    mustExist: values.noCreate,
     outputIsTerminal: isTerminal(1),
     // What the reader was given is acknowledged, and nobody is left to complain to.
     onClosed: () => started?.stop(),
-    onView: (event) => terminal.report(describeReceiverEvent(event)),
+    onEvent: (event) => terminal.report(describeReceiverEvent(event)),
   });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());

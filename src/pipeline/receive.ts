@@ -101,6 +101,7 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
   const listener = listen({ hostname, port, accept: () => hub.accept() }, door);
   const { keepsNothing = false } = sink.traits;
   onEvent({ event: "listening", address: listener.address, out, keepsNothing });
+  hub.watch();
   return { address: listener.address, progress: hub.tally.origins, stop: () => end(ExitStatus.ok), done };
 }
 

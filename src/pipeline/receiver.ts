@@ -14,7 +14,7 @@ import { hostOf } from "../address.ts";
 import type { SinkError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
-import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, stopMs } from "../limits.ts";
+import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, idleLookMs, stopMs } from "../limits.ts";
 import type { Clock, LinkHandlers, ReceiverTrust, Sink } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
@@ -245,6 +245,18 @@ export class ReceiverHub implements ConnectionHub {
         // What the first of them stores may be too much again; the others have not been told otherwise.
         if (this.#held === undefined) connection.release();
       }
+    });
+  }
+
+  /** From now on the destination is looked at now and then, also when nobody sends. */
+  watch(): void {
+    this.options.clock.after(idleLookMs, () => {
+      if (this.#stopped !== undefined || this.#failed) return;
+      if (this.#held === undefined && !this.#committing) {
+        const lack = this.options.sink.ready(0);
+        if (lack !== undefined) this.hold(lack);
+      }
+      this.watch();
     });
   }
 

@@ -2,12 +2,12 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.ts";
-import type { ViewEvent } from "../events.ts";
+import type { DestinationEvent, ViewEvent } from "../events.ts";
 import type { Clock, Sink } from "../ports.ts";
 import { nodeDisk } from "../system/file-system.ts";
 import { openNodeArchiveFile } from "./archive/archive-file.ts";
 import { DirectoryStore } from "./directory/directory-store.ts";
-import { openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
+import { catalogueReaders, lockDirectory, openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
 import { openMcapStore } from "./mcap/mcap-store.ts";
 import { NullStore } from "./null/null-store.ts";
 import { openStdoutStore } from "./stdout/stdout-store.ts";
@@ -27,10 +27,12 @@ export interface OpenSinkOptions {
   readonly sync: SyncMode;
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
+  /** `--no-create`. */
+  readonly mustExist: boolean;
   readonly outputIsTerminal: boolean;
   /** The reader of standard output, which was the only destination, has gone: the receiver should stop. */
   readonly onClosed: () => void;
-  readonly onView: (event: ViewEvent) => void;
+  readonly onEvent: (event: DestinationEvent | ViewEvent) => void;
 }
 
 const clock: Pick<Clock, "nowMs" | "wallNs"> = {
@@ -57,7 +59,7 @@ export function openSinks(destinations: readonly string[], options: OpenSinkOpti
       // Beside another destination, what goes to a player is a view. There is one, since no destination is given twice.
       if (destinations.length > 1 && standardOutputs.has(destination)) {
         const onClosed = (): void => views[0]?.end("its reader has closed it");
-        views.push(new View(openSink(destination, { ...options, onClosed }, destinations.length), options.onView));
+        views.push(new View(openSink(destination, { ...options, onClosed }, destinations.length), options.onEvent));
       } else sinks.push(openSink(destination, options, destinations.length));
     }
   } catch (error) {
@@ -100,13 +102,13 @@ export function openSink(destination: string, options: OpenSinkOptions, sinkCoun
 }
 
 function openStore(destination: string, layout: Layout, options: OpenSinkOptions, sinkCount: number): Store<Draft> {
-  const { sync, frameBytesMax, minFreeBytes, outputIsTerminal: isTerminal, onClosed } = options;
+  const { sync, frameBytesMax, minFreeBytes, mustExist, outputIsTerminal: isTerminal, onClosed, onEvent } = options;
   if (destination === "/dev/null") return new NullStore();
   const memory = { memoryBytesMax: gatheredBytesMax / sinkCount, cacheBytes: indexCacheBytesMax / sinkCount };
   if (standardOutputs.has(destination)) {
     return openStdoutStore({ ...memory, descriptor: 1, isTerminal, minFreeBytes, onClosed, clock });
   }
-  const shared = { layout, sync, minFreeBytes, clock };
+  const shared = { layout, sync, minFreeBytes, mustExist, clock, onEvent };
   const file = { ...shared, ...memory, path: destination, openFile: openNodeArchiveFile };
   if (/\.tar$/i.test(destination)) return openTarStore(file);
   if (/\.mcap$/i.test(destination)) return openMcapStore({ ...file, frameBytesMax });
@@ -114,6 +116,8 @@ function openStore(destination: string, layout: Layout, options: OpenSinkOptions
     ...shared,
     directory: destination,
     disk: nodeDisk,
+    takeLock: lockDirectory,
     openCatalogue: openSqliteCatalogue,
+    readersOf: catalogueReaders,
   });
 }

@@ -89,6 +89,14 @@ export function isFull(error: unknown): boolean {
   return /^(?:ENOSPC|ENOINODES|EDQUOT|SQLITE_FULL)$/.test(errorCode(error));
 }
 
+/**
+ * Whether it heals without anybody who changes what we were told: disks are emptied and made writable again, others let
+ * go of the catalogue.
+ */
+export function passesByItself(error: unknown): boolean {
+  return isFull(error) || /^(?:EROFS|SQLITE_BUSY.*|SQLITE_LOCKED.*)$/.test(errorCode(error));
+}
+
 /** Whether a file may not be so large, however much room there is. */
 export function isTooLarge(error: unknown): boolean {
   return errorCode(error) === "EFBIG";

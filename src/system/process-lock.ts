@@ -10,6 +10,8 @@ import { errorCode } from "./errno.ts";
 import { nodeDisk } from "./file-system.ts";
 
 export interface ProcessLock {
+  /** The locked file is still what is at its path. Once it is not, another process may lock another file there. */
+  inPlace(): boolean;
   /** May be called once. */
   release(): void;
 }
@@ -18,7 +20,7 @@ export interface ProcessLock {
 export function takeLock(path: string): ProcessLock | undefined {
   provide(path);
   const database = lockedDatabase(path);
-  return database === undefined ? undefined : { release: () => database.close() };
+  return database === undefined ? undefined : { ...placeOf(path), release: () => database.close() };
 }
 
 /**
@@ -33,7 +35,8 @@ export function takeTemporaryLock(path: string): ProcessLock | undefined {
     const database = lockedDatabase(path);
     if (database === undefined) return undefined;
     if (before !== undefined && nodeDisk.identity(path) === before) {
-      return { release: () => removeAndClose(database, path) };
+      const place = placeOf(path);
+      return { ...place, release: () => removeAndClose(database, path, place.inPlace()) };
     }
     database.close();
   }
@@ -69,10 +72,15 @@ function lockedDatabase(path: string): Database | undefined {
   }
 }
 
-function removeAndClose(database: Database, path: string): void {
+function placeOf(path: string): Pick<ProcessLock, "inPlace"> {
+  const identity = nodeDisk.identity(path);
+  return { inPlace: () => nodeDisk.identity(path) === identity };
+}
+
+function removeAndClose(database: Database, path: string, isOurs: boolean): void {
   try {
     // While it is locked: nobody else can be using it.
-    unlinkSync(path);
+    if (isOurs) unlinkSync(path);
   } catch {
     // Its disk is gone, or this system lets no open file be removed; then it stays, empty.
   }

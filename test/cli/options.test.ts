@@ -78,6 +78,7 @@ function receiving(values: Partial<OptionValues> = {}, rest: Partial<ReceiveComm
     maxConnections: 1024,
     minFree: 268_435_456,
     perAddress: 64,
+    noCreate: false,
     once: false,
     maxFrame: 268_435_456,
     insecure: false,

@@ -25,6 +25,7 @@ test("a receiver that is told to stop reads nothing more, acknowledges what it h
     layout: new Layout(layoutDefault),
     minFreeBytes: 0,
     disk,
+    takeLock: () => ({ inPlace: () => true, release: () => undefined }),
     openCatalogue: () => new SimCatalogue(disk),
   });
   const sink = new StoreSink(store, options);

@@ -121,6 +121,7 @@ class InDirectory implements Destination {
         sync,
         minFreeBytes: 0,
         disk: this.#disk,
+        takeLock: () => ({ inPlace: () => true, release: () => undefined }),
         openCatalogue: () => catalogue,
         clock,
       }),

@@ -131,9 +131,13 @@ export class SimArchive {
         now();
         this.#flush();
       },
-      inPlace: () => {
+      look: () => {
         now();
-        return this.#exists;
+        return { inPlace: this.#exists, lock: "kept" };
+      },
+      size: () => {
+        now();
+        return this.#length;
       },
       freeBytes: () => {
         now();

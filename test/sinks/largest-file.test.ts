@@ -29,7 +29,8 @@ function limited(file: ArchiveFile): ArchiveFile {
     resize: (size) => file.resize(size),
     sync: () => file.sync(),
     syncNow: () => file.syncNow(),
-    inPlace: () => file.inPlace(),
+    look: () => file.look(),
+    size: () => file.size(),
     freeBytes: () => file.freeBytes(),
     close: () => file.close(),
   };

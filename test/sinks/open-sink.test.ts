@@ -11,9 +11,10 @@ const options: OpenSinkOptions = {
   sync: "batch",
   frameBytesMax: 1000,
   minFreeBytes: 0,
+  mustExist: false,
   outputIsTerminal: false,
   onClosed: () => {},
-  onView: () => {},
+  onEvent: () => {},
 };
 
 async function inTemporaryFolder(run: (parent: string) => Promise<void> | void): Promise<void> {

@@ -17,10 +17,11 @@ import {
   writev,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
+import type { ArchiveFile, ArchiveFileState } from "../../archive-formats/archive-file.ts";
 import { viewsBehind } from "../../bytes/views.ts";
-import { ExitStatus, nothingWritten, UserError } from "../../errors.ts";
-import { describe, errorCode, isFull } from "../../system/errno.ts";
+import { ExitStatus, nothingWritten, SinkError, UserError } from "../../errors.ts";
+import { describe, errorCode, passesByItself } from "../../system/errno.ts";
+import { claimFile } from "../../system/file-claim.ts";
 import { nodeDisk, syncDirectoryNow } from "../../system/file-system.ts";
 import { type ProcessLock, takeTemporaryLock } from "../../system/process-lock.ts";
 
@@ -53,14 +54,19 @@ export function openNodeArchiveFile(path: string, create: boolean): ArchiveFile 
     handle = openSync(path, constants.O_RDWR | (create ? constants.O_CREAT : 0), 0o666);
     if (!fstatSync(handle).isFile()) throw notAFile(path);
     const real = realpathSync(path);
-    return new NodeArchiveFile(real, handle, lockBeside(path, real));
+    const lock = takeTemporaryLock(lockPath(real));
+    // The lock may have been deleted by whoever tidies up: the archive itself is claimed as well.
+    if (lock !== undefined && claimFile(handle) !== false) return new NodeArchiveFile(real, handle, lock);
+    lock?.release();
+    throw archiveInUse(path);
   } catch (error) {
     if (handle !== undefined) closeSync(handle);
-    if (!create && errorCode(error) === "ENOENT") {
-      throw new UserError(`${path} is gone; waiting for it to come back`, [], ExitStatus.failure);
-    }
-    throw cannotOpen(path, error);
+    throw !create && errorCode(error) === "ENOENT" ? archiveGone(path) : cannotOpen(path, error);
   }
+}
+
+function lockPath(real: string): string {
+  return join(dirname(real), `.${basename(real)}.lock`);
 }
 
 function notAFile(path: string): UserError {
@@ -73,10 +79,10 @@ function notAFile(path: string): UserError {
 
 function cannotOpen(path: string, error: unknown): unknown {
   const code = errorCode(error);
-  if (error instanceof UserError || code === "") return error;
+  if (error instanceof UserError || error instanceof SinkError || code === "") return error;
   if (code === "EISDIR") return notAFile(path);
-  // Whoever opens it decides what a full disk means.
-  if (isFull(error)) return error;
+  // Whoever opens it decides what it means to wait.
+  if (passesByItself(error)) return error;
   const what = describe(error, {
     ENOENT: `there is no directory ${dirname(path)}`,
     ELOOP: "its symbolic links lead in a circle",
@@ -100,19 +106,32 @@ function openHint(path: string, code: string): string {
   }
 }
 
-/** Takes the archive at `real` for this process. */
-function lockBeside(path: string, real: string): ProcessLock {
-  const lock = takeTemporaryLock(join(dirname(real), `.${basename(real)}.lock`));
-  if (lock !== undefined) return lock;
+/** For whoever waits for it. */
+export function archiveGone(path: string): SinkError {
+  const hints = ["put it back, or start the receiver again to begin a new one"];
+  return new SinkError(`${path} is gone; nothing is stored until it is back`, { retryable: true, hints });
+}
+
+/** Throws UserError unless something is there that could be an archive. */
+export function requireArchive(path: string): void {
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
+  throw new UserError(
+    `${path} is not there, or empty, and --no-create does not begin an archive`,
+    ["is its disk mounted?", "to begin a new archive there, leave out --no-create"],
+    ExitStatus.failure,
+  );
+}
+
+export function archiveInUse(path: string): UserError {
   const hints = ["stop the other receiver, or give this one an archive of its own with --out"];
-  throw new UserError(`${path} is in use by another receiver`, hints, ExitStatus.failure);
+  return new UserError(`${path} is in use by another receiver`, hints, ExitStatus.failure);
 }
 
 class NodeArchiveFile implements ArchiveFile {
   readonly path: string;
   readonly bytes: number;
   readonly #handle: number;
-  readonly #lock: ProcessLock;
+  #lock: ProcessLock | undefined;
   readonly #identity: string;
   #nameSynced = false;
   #closed = false;
@@ -182,8 +201,18 @@ class NodeArchiveFile implements ArchiveFile {
     this.#nameSynced = true;
   }
 
-  inPlace(): boolean {
-    return nodeDisk.identity(this.path) === this.#identity;
+  look(): ArchiveFileState {
+    const inPlace = nodeDisk.identity(this.path) === this.#identity;
+    if (this.#lock?.inPlace() === true) return { inPlace, lock: "kept" };
+    // Beside an archive that is gone there may be no folder any more, and nothing to lock.
+    if (!inPlace) return { inPlace, lock: "kept" };
+    this.#lock?.release();
+    this.#lock = takeTemporaryLock(lockPath(this.path));
+    return { inPlace, lock: this.#lock === undefined ? "taken" : "made" };
+  }
+
+  size(): number {
+    return fstatSync(this.#handle).size;
   }
 
   freeBytes(): number {
@@ -198,7 +227,7 @@ class NodeArchiveFile implements ArchiveFile {
     } catch {
       // Its disk is gone; what counted was synced.
     }
-    this.#lock.release();
+    this.#lock?.release();
   }
 }
 

@@ -6,18 +6,13 @@ import { type Disk } from "../../system/file-system.ts";
 import { ownFolder, temporaryFolder } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
 
-/** Makes the directory, those above it and our own folders, where they are missing. Throws UserError. */
+/** Makes the directory, those above it and our own folders, where they are missing. */
 export function makeArchive(disk: Disk, directory: string, directories: Directories): void {
-  try {
-    makeRoot(disk, resolve(directory), directories);
-    // An earlier receiver may have made it and not lived to sync it.
-    directories.foundationChanged(dirname(resolve(directory)));
-    // Who may read there may lock the catalogue, and a locked one holds all senders.
-    makeFolder(disk, join(directory, ownFolder), directories, 0o750);
-    makeTemporaryFolder(disk, directory, directories);
-  } catch (error) {
-    throw cannotUse(directory, error);
-  }
+  makeRoot(disk, resolve(directory), directories);
+  // An earlier receiver may have made it and not lived to sync it.
+  directories.foundationChanged(dirname(resolve(directory)));
+  // Who may read there may lock the catalogue, and a locked one holds all senders.
+  makeFolder(disk, join(directory, ownFolder), directories, 0o750);
 }
 
 function makeRoot(disk: Disk, directory: string, directories: Directories): void {

@@ -1,4 +1,5 @@
 /** The receiver's record of what is stored, as a port. CATALOGUE.md says what is in it. */
+import type { DestinationEvent } from "../../events.ts";
 import type { Frame, Gap, Origin, SourceEnd, SourceTotals, Stretch } from "../../frame.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import type { AccountOutcome } from "../../outcomes.ts";
@@ -104,15 +105,24 @@ export interface Catalogue {
    * transaction, and their numbers `expired`. A path without a row is passed over.
    */
   expire(paths: readonly string[], nowNs: bigint): void;
-  /** Releases the catalogue and the directory. */
+  /** Releases the catalogue. */
   close(): void;
 }
 
-/** Takes the directory for this process and opens its catalogue, or throws UserError. */
-export type OpenCatalogue = (directory: string, sync: SyncMode) => Catalogue;
+/**
+ * Opens the catalogue of a directory that this process has locked; makes it if it is not there. Throws UserError, or
+ * what SQLite says of a fault that passes.
+ */
+export type OpenCatalogue = (
+  directory: string,
+  sync: SyncMode,
+  onEvent: (event: DestinationEvent) => void,
+) => Catalogue;
 
 /** Below the directory of a sink: everything that is ours. */
 export const ownFolder = ".framepipe";
 export const catalogueFile = ".framepipe/catalogue.db";
+/** SQLite's write-ahead log, a part of the catalogue. */
+export const logFile = ".framepipe/catalogue.db-wal";
 export const lockFile = ".framepipe/lock";
 export const temporaryFolder = ".framepipe/tmp";

@@ -8,11 +8,12 @@
  * archive.
  */
 import { join } from "node:path";
-import { SinkError } from "../../errors.ts";
+import { ExitStatus, failureOf, SinkError, UserError } from "../../errors.ts";
+import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import { accountOutcomeOf } from "../../outcomes.ts";
 import type { Clock } from "../../ports.ts";
-import { errorCode, isExhaustion, isFull, isNameError } from "../../system/errno.ts";
+import { errorCode, isExhaustion, isNameError, passesByItself } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
 import { FreeSpace } from "../../system/free-space.ts";
 import { outcomeOf } from "../store/duplicates.ts";
@@ -25,6 +26,7 @@ import { type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.t
 import { type StoredFrame, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { Directories } from "./directories.ts";
+import { OwnFiles, type OwnFilesOptions, type TakeLock } from "./own-files.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 
 const probeBytes = 4096;
@@ -37,9 +39,14 @@ export interface DirectoryStoreOptions {
   readonly layout: Layout;
   readonly sync: SyncMode;
   readonly minFreeBytes: number;
+  /** `--no-create`: there must be an archive. */
+  readonly mustExist?: boolean;
   readonly disk: Disk;
+  readonly takeLock: TakeLock;
   readonly openCatalogue: OpenCatalogue;
+  readonly readersOf?: OwnFilesOptions["readersOf"];
   readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+  readonly onEvent?: (event: DestinationEvent) => void;
 }
 
 export class DirectoryStore implements Store<TemporaryFile> {
@@ -49,34 +56,62 @@ export class DirectoryStore implements Store<TemporaryFile> {
   readonly #disk: Disk;
   readonly #directories: Directories;
   readonly #space: FreeSpace;
-  /** Undefined while a lost one has not come back. */
+  readonly #ownFiles: OwnFiles;
+  /** Undefined while it could not be opened yet. */
   #catalogue: Catalogue | undefined;
-  #identity: string | undefined;
+  /** Until then the archive may be begun. */
+  #wasOpen = false;
   #temporaryCount = 0;
-  /** What writing to it failed with at the start. */
+  /** What opening or using it failed with at the start. */
   #startFailure: unknown;
 
-  /** Takes the directory, or throws UserError. */
+  /** Takes the directory, or throws UserError. What passes by itself is waited for. */
   constructor(options: DirectoryStoreOptions) {
-    const { directory, disk, sync, minFreeBytes, clock, openCatalogue } = options;
+    const { directory, disk, minFreeBytes, clock } = options;
     this.place = directory;
     this.#options = options;
     this.#disk = disk;
     this.#directories = new Directories(disk, directory);
+    this.#ownFiles = new OwnFiles(options);
     this.#space = new FreeSpace({ disk, directory, minFreeBytes, nowMs: () => clock.nowMs() });
-    makeArchive(disk, directory, this.#directories);
-    this.#catalogue = openCatalogue(directory, sync);
     try {
-      sweepTemporary(disk, directory);
-      this.#identity = disk.identity(join(directory, catalogueFile));
-      this.#probe();
+      this.#open();
     } catch (error) {
-      // A full disk is no reason not to start: the sender is held until there is room.
       this.#startFailure = error;
-      if (isFull(error)) return;
+      if (passesByItself(error)) return;
       this.close();
       throw cannotUse(directory, error);
     }
+  }
+
+  #open(): void {
+    try {
+      this.#openCatalogue();
+    } catch (error) {
+      // Of a disk that cannot be written to, SQLite and the lock say less than the disk itself.
+      const failure = error instanceof UserError ? undefined : failureOf(() => this.#probe());
+      throw passesByItself(failure) ? failure : error;
+    }
+    this.#wasOpen = true;
+    this.#probe();
+  }
+
+  #openCatalogue(): void {
+    const { directory, sync, openCatalogue, mustExist = false, onEvent = () => undefined } = this.#options;
+    const isThere = this.#disk.identity(join(directory, catalogueFile)) !== undefined;
+    if (this.#wasOpen) this.#ownFiles.requireCatalogue();
+    else {
+      if (mustExist && !isThere) throw notThere(directory);
+      makeArchive(this.#disk, directory, this.#directories);
+    }
+    makeTemporaryFolder(this.#disk, directory, this.#directories);
+    this.#ownFiles.lock();
+    this.#catalogue = openCatalogue(directory, sync, onEvent);
+    const isAnother = this.#ownFiles.remember();
+    // The temporary files there are our own, in use, unless it is another disk than before.
+    if (!this.#wasOpen || isAnother) sweepTemporary(this.#disk, directory);
+    if (isAnother) onEvent({ event: "destination", place: directory, what: "replaced", detail: replaced });
+    if (!isThere) onEvent({ event: "destination", place: directory, what: "begun", detail: begun });
   }
 
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] {
@@ -166,38 +201,30 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   commit(items: readonly StagedItem<TemporaryFile>[]): Promise<readonly Result[]> {
     const { disk, sync, clock } = this.#options;
-    return new CommitGroup(items, {
-      root: this.place,
-      sync,
-      disk,
-      directories: this.#directories,
-      catalogue: this.#usableCatalogue(),
-      wallNs: () => clock.wallNs(),
-    }).run();
+    const catalogue = this.#usableCatalogue();
+    // Rows that are written to a file without a name are lost with its last handle.
+    this.#ownFiles.check();
+    const { place: root } = this;
+    const directories = this.#directories;
+    return new CommitGroup(items, { root, sync, disk, directories, catalogue, wallNs: () => clock.wallNs() }).run();
   }
 
   /** Looks now and then whether the directory is still the one that was opened. */
   check({ bytes }: SpaceRequest): SinkError | undefined {
     if (this.#startFailure !== undefined) throw this.#startFailure;
     if (this.#space.stale) {
-      if (this.#disk.identity(join(this.place, catalogueFile)) !== this.#identity) throw this.#gone();
+      this.#ownFiles.check();
       this.#space.measure();
     }
     return this.#space.check(bytes);
   }
 
   recover(): void {
-    const { directory, sync, openCatalogue } = this.#options;
-    const identity = this.#disk.identity(join(directory, catalogueFile));
-    if (identity === undefined) throw this.#gone();
-    this.close();
+    // What is open of a catalogue that is gone is all that is left of it.
+    if (this.#wasOpen) this.#ownFiles.requireCatalogue();
+    this.#closeCatalogue();
     this.#directories.forget();
-    this.#catalogue = openCatalogue(directory, sync);
-    makeTemporaryFolder(this.#disk, directory, this.#directories);
-    // The temporary files there are our own, in use, unless it is another disk than before.
-    if (identity !== this.#identity) sweepTemporary(this.#disk, directory);
-    this.#identity = identity;
-    this.#probe();
+    this.#open();
     this.#startFailure = undefined;
     this.#space.measure();
   }
@@ -241,14 +268,9 @@ export class DirectoryStore implements Store<TemporaryFile> {
     }
   }
 
-  #gone(): SinkError {
-    const message = `${this.place}: its catalogue is gone; waiting for the disk to come back`;
-    return new SinkError(message, { retryable: true });
-  }
-
   #usableCatalogue(): Catalogue {
-    if (this.#catalogue === undefined) throw this.#gone();
-    return this.#catalogue;
+    if (this.#catalogue !== undefined) return this.#catalogue;
+    throw sinkError(this.place, "open it", this.#startFailure ?? new Error("it is not open"));
   }
 
   #newTemporaryFile(path: string): TemporaryFile {
@@ -264,8 +286,25 @@ export class DirectoryStore implements Store<TemporaryFile> {
     }
   }
 
-  close(): void {
+  #closeCatalogue(): void {
     this.#catalogue?.close();
     this.#catalogue = undefined;
   }
+
+  close(): void {
+    this.#closeCatalogue();
+    this.#ownFiles.close();
+  }
+}
+
+const begun = "nothing was stored there before; a new archive is begun";
+const replaced =
+  "another archive is there than before, as when a disk was mounted; frames are stored in it from now on";
+
+function notThere(directory: string): UserError {
+  return new UserError(
+    `${directory} has no catalogue (${catalogueFile}), and --no-create does not begin one`,
+    ["is its disk mounted?", "to begin a new archive there, leave out --no-create"],
+    ExitStatus.failure,
+  );
 }

@@ -1,15 +1,20 @@
 /**
  * The catalogue in SQLite: `DIR/.framepipe/catalogue.db`, readable by any SQLite tool while the receiver runs, because
- * its journal is a write-ahead log. Only one receiver may use a directory: it locks a second file, because a lock on
- * the catalogue would keep other tools out.
+ * its journal is a write-ahead log. Only one receiver may use a directory: it locks a second file, because a lock of
+ * SQLite's on the catalogue would keep other tools out, and claims the catalogue itself, because the second file may be
+ * deleted by whoever tidies up.
  */
 import { Database, type Statement } from "bun:sqlite";
+import { closeSync, constants, openSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
+import type { DestinationEvent } from "../../events.ts";
 import type { Frame, Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { noteWords } from "../../notes.ts";
-import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
+import { describe, errorCode, isDamage, isFull, passesByItself } from "../../system/errno.ts";
+import { claimFile } from "../../system/file-claim.ts";
+import { lockHolders } from "../../system/file-holders.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { catalogueTables, catalogueVersion } from "./catalogue-tables.ts";
@@ -25,6 +30,7 @@ import {
 import { LastNames } from "./last-names.ts";
 import { migrateTo2 } from "./migrate-catalogue.ts";
 import { type AccountOutcome, noOutcomes, totalsOf } from "../../outcomes.ts";
+import { directoryInUse } from "./own-files.ts";
 import { type SessionAccount, sessionAccountsOf } from "./session-accounts.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 
@@ -32,41 +38,72 @@ import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 const journalBytesMax = 16 * MiB;
 /** How long a write waits for another program that has locked the catalogue, such as a checkpoint by `sqlite3`. */
 const busyMs = 2000;
+/** The same when it is opened, which is tried again and again while others wait for answers. */
+const openBusyMs = 500;
+
+const converting =
+  "its catalogue is being changed from version 1 to version 2, which takes some seconds for a million frames";
 
 type Value = string | number | bigint | Uint8Array | null;
 type AnyStatement = Statement<unknown, Value[]>;
 
+/** Takes the lock of a directory; undefined: another receiver has it. */
+export function lockDirectory(directory: string): ProcessLock | undefined {
+  try {
+    return takeLock(join(directory, lockFile));
+  } catch (error) {
+    throw openError(directory, error);
+  }
+}
+
+/**
+ * Programs that have a transaction open on the catalogue: until it ends, the log cannot be begun again. SQLite locks one
+ * of these bytes of its index of the log for each (wal.c, WAL_READ_LOCK).
+ */
+export function catalogueReaders(directory: string): string[] {
+  return lockHolders(`${resolve(directory, catalogueFile)}-shm`, 123, 127);
+}
+
 /** Implements `OpenCatalogue`. `DIR/.framepipe` must exist. */
-export function openSqliteCatalogue(directory: string, sync: SyncMode): Catalogue {
-  const lock = lockDirectory(directory);
+export function openSqliteCatalogue(
+  directory: string,
+  sync: SyncMode,
+  onEvent: (event: DestinationEvent) => void = () => undefined,
+): Catalogue {
   let database: Database | undefined;
+  let claim: number | undefined;
   try {
     // SQLite's driver drops spaces from the start of a name.
-    database = new Database(resolve(directory, catalogueFile), { create: true });
-    prepareDatabase(database, directory, sync);
-    return new SqliteCatalogue(database, lock);
+    const path = resolve(directory, catalogueFile);
+    database = new Database(path, { create: true });
+    database.run(`PRAGMA busy_timeout = ${openBusyMs}`);
+    const version = readVersion(database);
+    claim = openSync(path, constants.O_RDWR);
+    if (claimFile(claim) === false) throw directoryInUse(directory);
+    prepareDatabase(database, { directory, version, sync, onEvent });
+    database.run(`PRAGMA busy_timeout = ${busyMs}`);
+    return new SqliteCatalogue(database, claim);
   } catch (error) {
+    // In this order: to close any handle of the file gives up SQLite's own locks on it.
     database?.close();
-    lock.release();
-    throw catalogueError(directory, error);
+    if (claim !== undefined) closeSync(claim);
+    throw openError(directory, error);
   }
 }
 
-function lockDirectory(directory: string): ProcessLock {
-  let lock: ProcessLock | undefined;
-  try {
-    lock = takeLock(join(directory, lockFile));
-  } catch (error) {
-    throw catalogueError(directory, error);
-  }
-  if (lock !== undefined) return lock;
-  const hints = ["stop the other receiver, or give this one a directory of its own with --out"];
-  throw new UserError(`${directory} is in use by another receiver`, hints, ExitStatus.failure);
+/** What passes by itself is for who opens it to wait for. */
+function openError(directory: string, error: unknown): unknown {
+  return passesByItself(error) ? error : catalogueError(directory, error);
 }
 
-function prepareDatabase(database: Database, directory: string, sync: SyncMode): void {
-  database.run(`PRAGMA busy_timeout = ${busyMs}`);
-  const version = readVersion(database);
+interface Preparation {
+  readonly directory: string;
+  readonly version: number;
+  readonly sync: SyncMode;
+  readonly onEvent: (event: DestinationEvent) => void;
+}
+
+function prepareDatabase(database: Database, { directory, version, sync, onEvent }: Preparation): void {
   if (version > catalogueVersion) {
     const path = join(directory, catalogueFile);
     throw new UserError(
@@ -84,7 +121,10 @@ function prepareDatabase(database: Database, directory: string, sync: SyncMode):
     database.run(`PRAGMA user_version = ${catalogueVersion}`);
     database.run("COMMIT");
   }
-  if (version === 1) migrateTo2(database);
+  if (version === 1) {
+    onEvent({ event: "destination", place: directory, what: "converting", detail: converting });
+    migrateTo2(database);
+  }
   // A receiver that was killed may have left rows that can be read and are not on the device yet. They are brought
   // there before they are the reason to tell a sender that a frame is stored.
   database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -122,7 +162,8 @@ export function catalogueError(directory: string, error: unknown): unknown {
 
 class SqliteCatalogue implements Catalogue {
   readonly #database: Database;
-  readonly #lock: ProcessLock;
+  /** The catalogue, open for its claim. */
+  readonly #claim: number;
   readonly #statements: AnyStatement[] = [];
   readonly #last: AnyStatement;
   readonly #lastNames = new LastNames((origin) => this.#lastOf(origin));
@@ -150,9 +191,9 @@ class SqliteCatalogue implements Catalogue {
   #readBegun = false;
   #closed = false;
 
-  constructor(database: Database, lock: ProcessLock) {
+  constructor(database: Database, claim: number) {
     this.#database = database;
-    this.#lock = lock;
+    this.#claim = claim;
     // Nanoseconds do not fit a number, so times are compared inside SQLite and never read back here.
     this.#last = this.#prepare("SELECT max(name) FROM frames WHERE device = ?1 AND source = ?2");
     const found = `SELECT session, sequence, path, number, bytes, crc32, captured = ?4 OR offered IS ?4 FROM frames
@@ -366,7 +407,7 @@ class SqliteCatalogue implements Catalogue {
       // The disk is full or gone: the log stays, and the next receiver reads it.
     }
     this.#database.close();
-    this.#lock.release();
+    closeSync(this.#claim);
   }
 
   #prepare(sql: string): AnyStatement {

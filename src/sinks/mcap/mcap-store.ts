@@ -22,11 +22,12 @@ import { encodeGrowingHead, encodeStart, isStart, magic, startBytes } from "../.
 import { type Archive, hasLaterGroup, scanArchive, type Tail } from "../../archive-formats/mcap/scan.ts";
 import { writeEnding } from "../../archive-formats/mcap/summary.ts";
 import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
+import type { DestinationEvent } from "../../events.ts";
 import type { Origin } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock } from "../../ports.ts";
-import { type OpenArchiveFile, temporaryPathBeside } from "../archive/archive-file.ts";
-import { ArchiveSpace } from "../archive/archive-space.ts";
+import { type OpenArchiveFile, requireArchive, temporaryPathBeside } from "../archive/archive-file.ts";
+import { ArchivePlace } from "../archive/archive-place.ts";
 import { type Appender, type AppendRequest, AppendStore, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
 import type { Layout } from "../store/layout.ts";
@@ -51,6 +52,8 @@ export interface McapStoreOptions {
   readonly sync: SyncMode;
   readonly frameBytesMax: number;
   readonly minFreeBytes: number;
+  /** `--no-create`: there must be an archive. */
+  readonly mustExist?: boolean;
   /** This store's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
   readonly memoryBytesMax: number;
   readonly cacheBytes: number;
@@ -58,18 +61,20 @@ export interface McapStoreOptions {
   /** For a file that is not on a disk of this machine: nothing is put beside it. */
   readonly indexInMemory?: boolean;
   readonly clock: Pick<Clock, "nowMs">;
+  readonly onEvent?: (event: DestinationEvent) => void;
   /** Size at which a chunk is full; smaller for tests. */
   readonly chunkBytesMax?: number;
 }
 
 /** Makes or continues a file. Throws UserError. */
 export function openMcapStore(options: McapStoreOptions): AppendStore {
-  const { path, frameBytesMax, memoryBytesMax } = options;
+  const { path, frameBytesMax, memoryBytesMax, mustExist = false, onEvent } = options;
   if (frameBytesMax > messageBytesMax) {
     throw new UserError(`--max-frame is more than a frame in an MCAP file may have: ${path} takes up to 1 GiB`, [
       "give --max-frame 1Gi or less, or store in a directory or a .tar file",
     ]);
   }
+  if (mustExist) requireArchive(path);
   const temporaryPath = temporaryPathBeside(path);
   return new AppendStore({
     place: path,
@@ -77,6 +82,7 @@ export function openMcapStore(options: McapStoreOptions): AppendStore {
     open: (create) => new McapAppender({ ...options, temporaryPath, create }),
     temporaryPath,
     memoryBytesMax,
+    onEvent,
   });
 }
 
@@ -89,7 +95,7 @@ class McapAppender implements Appender {
   readonly index: FrameIndex;
   readonly #options: McapAppenderOptions;
   readonly #file: ArchiveFile;
-  readonly #space: ArchiveSpace;
+  readonly #place: ArchivePlace;
   readonly #channels: Channels;
   /** The archive's name. */
   readonly #id: string;
@@ -104,6 +110,7 @@ class McapAppender implements Appender {
     const { path, sync, openFile, create } = options;
     this.#options = options;
     this.#file = openFile(path, create);
+    this.#place = new ArchivePlace({ ...options, file: this.#file });
     let index: FrameIndex | undefined;
     try {
       refuseOthers(path, this.#file);
@@ -128,7 +135,6 @@ class McapAppender implements Appender {
       this.#file.close();
       throw error;
     }
-    this.#space = new ArchiveSpace({ ...options, file: this.#file });
   }
 
   /** Before anything else, so that after a power loss the file can be told from somebody else's. */
@@ -173,6 +179,7 @@ class McapAppender implements Appender {
     this.#tailBefore = this.#tail;
     this.#appending = true;
     try {
+      this.#place.require(this.#tail.bytes);
       if (this.#ended) this.#cut();
       this.#ended = false;
       const writer = new GroupWriter({
@@ -185,7 +192,7 @@ class McapAppender implements Appender {
       for (const item of items) await this.#add(writer, item);
       const tail = await writer.finish();
       if (this.#options.sync !== "never") await this.#file.sync();
-      this.#space.wrote(tail.bytes - this.#tail.bytes);
+      this.#place.wrote(tail.bytes - this.#tail.bytes);
       this.#tail = tail;
     } finally {
       this.#appending = false;
@@ -208,8 +215,9 @@ class McapAppender implements Appender {
     }
   }
 
-  /** Takes away what stands behind the tail. For that a full disk has room. */
+  /** Takes away what stands behind the tail. For that a full disk has room. What somebody has cut off stays away. */
   #cut(): void {
+    this.#place.requireWhole(this.#tail.bytes);
     const { bytes, chunk } = this.#tail;
     // Its head may have been put in place by a commit that failed then, or did not live to the end.
     if (chunk !== undefined) this.#file.writeNow(encodeGrowingHead(), chunk.at);
@@ -217,15 +225,16 @@ class McapAppender implements Appender {
   }
 
   check(request: AppendRequest): SinkError | undefined {
-    return this.#space.check(request, this.#appending);
+    return this.#place.check(request, this.#tail.bytes, this.#appending);
   }
 
   gathered(bytes: number): void {
-    this.#space.wrote(bytes);
+    this.#place.wrote(bytes);
   }
 
   recover(): boolean {
-    if (!this.#file.inPlace()) return false;
+    if (!this.#file.look().inPlace) return false;
+    this.#place.requireWhole(this.#tail.bytes);
     if (!this.#ended) {
       this.#cut();
       try {
@@ -234,7 +243,7 @@ class McapAppender implements Appender {
         this.#cut();
       }
     }
-    this.#space.measure();
+    this.#place.measure();
     return true;
   }
 

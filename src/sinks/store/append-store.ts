@@ -9,9 +9,10 @@
  */
 import { dirname } from "node:path";
 import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
+import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import { KiB } from "../../limits.ts";
-import { describe, errorCode, isExhaustion, isFull, isTooLarge } from "../../system/errno.ts";
+import { describe, errorCode, isExhaustion, isTooLarge, passesByItself } from "../../system/errno.ts";
 import type { FrameIndex } from "./frame-index.ts";
 import { FrameGatherer, type GatheredFrame } from "./gathered-frame.ts";
 import { sinkError } from "./storage-error.ts";
@@ -27,6 +28,8 @@ export interface NewFrame {
 
 export type NewItem = NewFrame | StagedNote;
 
+const begun = "a new archive is begun";
+const replaced = "another archive is there than before; frames are stored in it from now on";
 /** What a frame may take in an archive beside its bytes: heads, facts, an index of its chunk. */
 const headBytesMost: number = 64 * KiB;
 
@@ -67,6 +70,7 @@ export interface AppendStoreOptions {
   readonly temporaryPath: string;
   /** For frames in progress or staged, in memory. */
   readonly memoryBytesMax: number;
+  readonly onEvent?: ((event: DestinationEvent) => void) | undefined;
 }
 
 export class AppendStore implements Store<GatheredFrame> {
@@ -92,8 +96,8 @@ export class AppendStore implements Store<GatheredFrame> {
     try {
       this.#appender = this.#open();
     } catch (error) {
-      // A full disk is no reason not to start: the sender is held until there is room.
-      if (isFull(error)) this.#appender = sinkError(this.place, "open it", error);
+      // What passes by itself is no reason not to start: the sender is held until then.
+      if (passesByItself(error)) this.#appender = sinkError(this.place, "open it", error);
       else if (error instanceof UserError || errorCode(error) === "") throw error;
       else {
         const hints = ["choose another name with --out"];
@@ -105,6 +109,9 @@ export class AppendStore implements Store<GatheredFrame> {
   #open(): Appender {
     // What was there once must not be made anew, such as an empty archive at an empty mount point.
     const appender = this.#options.open(!this.#wasOpen);
+    const { onEvent } = this.#options;
+    if (this.#wasOpen) onEvent?.({ event: "destination", place: this.place, what: "replaced", detail: replaced });
+    else if (appender.end === 0) onEvent?.({ event: "destination", place: this.place, what: "begun", detail: begun });
     this.#wasOpen = true;
     return appender;
   }

@@ -13,6 +13,7 @@ export function sinkError(place: string, doing: string, error: unknown): SinkErr
   if (error instanceof SinkError) return error;
   if (error instanceof AssertionError || error instanceof TypeError || error instanceof RangeError) throw error;
   // The sentence of a user error is already complete; while running, waiting may cure it.
-  if (error instanceof UserError) return new SinkError(error.message, { retryable: true, cause: error });
+  if (error instanceof UserError)
+    return new SinkError(error.message, { retryable: true, hints: error.hints, cause: error });
   return new SinkError(`${place}: cannot ${doing}: ${describe(error)}`, { retryable: !isDamage(error), cause: error });
 }

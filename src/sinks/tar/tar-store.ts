@@ -14,10 +14,11 @@ import { blockBytes, encodeHead, endBytes, paddingBytes } from "../../archive-fo
 import { type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import type { SinkError } from "../../errors.ts";
+import type { DestinationEvent } from "../../events.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock } from "../../ports.ts";
-import { type OpenArchiveFile, temporaryPathBeside } from "../archive/archive-file.ts";
-import { ArchiveSpace } from "../archive/archive-space.ts";
+import { type OpenArchiveFile, requireArchive, temporaryPathBeside } from "../archive/archive-file.ts";
+import { ArchivePlace } from "../archive/archive-place.ts";
 import { type Appender, type AppendRequest, AppendStore, type NewFrame, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
 import type { Layout } from "../store/layout.ts";
@@ -36,6 +37,8 @@ export interface TarStoreOptions {
   readonly layout: Layout;
   readonly sync: SyncMode;
   readonly minFreeBytes: number;
+  /** `--no-create`: there must be an archive. */
+  readonly mustExist?: boolean;
   /** This store's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
   readonly memoryBytesMax: number;
   readonly cacheBytes: number;
@@ -43,11 +46,13 @@ export interface TarStoreOptions {
   /** For a file that is not on a disk of this machine: nothing is put beside it. */
   readonly indexInMemory?: boolean;
   readonly clock: Pick<Clock, "nowMs">;
+  readonly onEvent?: (event: DestinationEvent) => void;
 }
 
 /** Makes or continues an archive. Throws UserError. */
 export function openTarStore(options: TarStoreOptions): AppendStore {
-  const { path, memoryBytesMax } = options;
+  const { path, memoryBytesMax, mustExist = false, onEvent } = options;
+  if (mustExist) requireArchive(path);
   const temporaryPath = temporaryPathBeside(path);
   return new AppendStore({
     place: path,
@@ -55,6 +60,7 @@ export function openTarStore(options: TarStoreOptions): AppendStore {
     open: (create) => new TarAppender({ ...options, temporaryPath, create }),
     temporaryPath,
     memoryBytesMax,
+    onEvent,
   });
 }
 
@@ -67,7 +73,7 @@ class TarAppender implements Appender {
   readonly index: FrameIndex;
   readonly #options: TarAppenderOptions;
   readonly #file: ArchiveFile;
-  readonly #space: ArchiveSpace;
+  readonly #place: ArchivePlace;
   /** Its name in the facts of its members. */
   readonly #archive: string;
   /** Where the end of the archive is written, and where it was before the last group. */
@@ -79,6 +85,7 @@ class TarAppender implements Appender {
     const { path, layout, sync, cacheBytes, openFile, temporaryPath, indexInMemory } = options;
     this.#options = options;
     this.#file = openFile(path, options.create);
+    this.#place = new ArchivePlace({ ...options, file: this.#file });
     let index: FrameIndex | undefined;
     try {
       index = new FrameIndex({
@@ -96,7 +103,6 @@ class TarAppender implements Appender {
       this.#file.close();
       throw error;
     }
-    this.#space = new ArchiveSpace({ ...options, file: this.#file });
   }
 
   get end(): number {
@@ -107,6 +113,7 @@ class TarAppender implements Appender {
     this.#groupStart = this.#end;
     this.#appending = true;
     try {
+      this.#place.require(this.#fileEnd);
       await this.#appendGroup(items);
     } finally {
       this.#appending = false;
@@ -123,7 +130,7 @@ class TarAppender implements Appender {
     await writer.put(zeros);
     await writer.flush();
     if (this.#options.sync !== "never") await this.#file.sync();
-    this.#space.wrote(writer.position - this.#groupStart);
+    this.#place.wrote(writer.position - this.#groupStart);
   }
 
   get #groupFacts(): GroupFacts {
@@ -167,29 +174,39 @@ class TarAppender implements Appender {
     }
   }
 
-  /** Makes the file end with the end of the archive. For that a full disk has room: zeros are a hole. */
+  /** Where the file ends between two commits. */
+  get #fileEnd(): number {
+    return this.#end + endBytes;
+  }
+
+  /**
+   * Makes the file end with the end of the archive. For that a full disk has room: zeros are a hole. What somebody has
+   * cut off is not replaced by zeros.
+   */
   #closeEnd(): void {
+    this.#place.requireWhole(this.#end);
     this.#file.resize(this.#end);
     this.#file.resize(this.#end + endBytes);
   }
 
   check(request: AppendRequest): SinkError | undefined {
-    return this.#space.check(request, this.#appending);
+    return this.#place.check(request, this.#fileEnd, this.#appending);
   }
 
   gathered(bytes: number): void {
-    this.#space.wrote(bytes);
+    this.#place.wrote(bytes);
   }
 
   recover(): boolean {
-    if (!this.#file.inPlace()) return false;
+    if (!this.#file.look().inPlace) return false;
+    this.#place.requireWhole(this.#end);
     this.#closeEnd();
     try {
       this.#file.probe(probeBytes, this.#end);
     } finally {
       this.#closeEnd();
     }
-    this.#space.measure();
+    this.#place.measure();
     return true;
   }
 

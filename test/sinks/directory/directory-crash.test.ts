@@ -222,6 +222,7 @@ function openSink(disk: SimDisk, time: SimClock, sync: SyncMode): Sink {
     sync,
     minFreeBytes: 0,
     disk,
+    takeLock: () => ({ inPlace: () => true, release: () => undefined }),
     openCatalogue: () => new SimCatalogue(disk),
     clock,
   });

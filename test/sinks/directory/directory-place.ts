@@ -7,10 +7,9 @@ import type { Sink } from "../../../src/ports.ts";
 import type { Catalogue } from "../../../src/sinks/directory/catalogue.ts";
 import { catalogueFile, ownFolder, temporaryFolder } from "../../../src/sinks/directory/catalogue.ts";
 import { DirectoryStore, type DirectoryStoreOptions } from "../../../src/sinks/directory/directory-store.ts";
-import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
+import { lockDirectory, openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
 import type { StoreSinkOptions } from "../../../src/sinks/store/store-sink.ts";
-import type { SyncMode } from "../../../src/sinks/store/sync-mode.ts";
 import { type Disk, nodeDisk } from "../../../src/system/file-system.ts";
 import { sinkOf, type SinkPlace } from "../suite.ts";
 
@@ -47,7 +46,9 @@ export class DirectoryPlace implements SinkPlace {
       minFreeBytes: 0,
       disk: this.#disk,
       clock: { nowMs: () => (this.nowMs += 10), wallNs: () => 1_800_000_000_000_000_001n },
-      openCatalogue: (directory: string, sync: SyncMode) => this.#breakable(openSqliteCatalogue(directory, sync)),
+      takeLock: lockDirectory,
+      openCatalogue: (...words: Parameters<typeof openSqliteCatalogue>) =>
+        this.#breakable(openSqliteCatalogue(...words)),
       ...this.#options,
       ...changes,
     };

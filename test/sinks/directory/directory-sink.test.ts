@@ -537,7 +537,7 @@ describe("directory sink: when the destination fails", () => {
     for (let call = 0; call < 3; call += 1) {
       place.nowMs += 1000;
       expect(sink.ready(1)?.message).toBe(
-        `${place.directory}: its catalogue is gone; waiting for the disk to come back`,
+        `${place.directory} is another directory than before, and has no catalogue; nothing is stored until it is back`,
       );
     }
     expect(readdirSync(place.directory)).toEqual([]);

@@ -10,7 +10,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ArchiveFile } from "../../../src/archive-formats/archive-file.ts";
+import type { ArchiveFile, ArchiveFileState } from "../../../src/archive-formats/archive-file.ts";
 import { crc32 } from "../../../src/bytes/checksum.ts";
 import type { Frame } from "../../../src/frame.ts";
 import { MiB } from "../../../src/limits.ts";
@@ -150,8 +150,12 @@ class WatchedFile implements ArchiveFile {
     this.#later = [];
   }
 
-  inPlace(): boolean {
-    return this.#file.inPlace();
+  look(): ArchiveFileState {
+    return this.#file.look();
+  }
+
+  size(): number {
+    return this.#file.size();
   }
 
   freeBytes(): number {

@@ -104,7 +104,8 @@ export class McapPlace implements SinkPlace {
         this.syncNows += 1;
         file.syncNow();
       },
-      inPlace: () => file.inPlace(),
+      look: () => file.look(),
+      size: () => file.size(),
       freeBytes: () => file.freeBytes(),
       close: () => file.close(),
     };

@@ -721,7 +721,7 @@ describe("tar sink: when the disk fails", () => {
     const away = join(place.parent, "away");
     renameSync(place.archive, away);
     for (let call = 0; call < 3; call += 1) {
-      expect(sink.ready(1)?.message).toBe(`${place.archive} is gone; waiting for it to come back`);
+      expect(sink.ready(1)?.message).toBe(`${place.archive} is gone; nothing is stored until it is back`);
     }
     expect(() => held(sink, ["1.jpg"])).toThrow(SinkError);
     expect(place.litter()).toEqual(["away"]);
