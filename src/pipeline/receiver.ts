@@ -250,14 +250,12 @@ export class ReceiverHub implements ConnectionHub {
 
   /** From now on the destination is looked at now and then, also when nobody sends. */
   watch(): void {
-    this.options.clock.after(idleLookMs, () => {
-      if (this.#stopped !== undefined || this.#failed) return;
-      if (this.#held === undefined && !this.#committing) {
-        const lack = this.options.sink.ready(0);
-        if (lack !== undefined) this.hold(lack);
-      }
-      this.watch();
-    });
+    if (this.#stopped !== undefined || this.#failed) return;
+    if (this.#held === undefined && !this.#committing) {
+      const lack = this.options.sink.ready(0);
+      if (lack !== undefined) this.hold(lack);
+    }
+    this.options.clock.after(idleLookMs, () => this.watch());
   }
 
   /**

@@ -7,7 +7,7 @@ import type { Clock, Sink } from "../ports.ts";
 import { nodeDisk } from "../system/file-system.ts";
 import { openNodeArchiveFile } from "./archive/archive-file.ts";
 import { DirectoryStore } from "./directory/directory-store.ts";
-import { catalogueReaders, lockDirectory, openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
+import { catalogueReaders, lockDirectory, lockedHint, openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
 import { openMcapStore } from "./mcap/mcap-store.ts";
 import { NullStore } from "./null/null-store.ts";
 import { openStdoutStore } from "./stdout/stdout-store.ts";
@@ -119,5 +119,6 @@ function openStore(destination: string, layout: Layout, options: OpenSinkOptions
     takeLock: lockDirectory,
     openCatalogue: openSqliteCatalogue,
     readersOf: catalogueReaders,
+    lockedHint,
   });
 }

@@ -22,7 +22,9 @@ type Fcntl = (handle: number, command: number, lock: DataView) => number;
 
 let systemFcntl: Fcntl | undefined | "untried" = "untried";
 
-/** False: another has claimed the file at this handle, which is open for writing. Undefined: claims are not known here. */
+/**
+ * Claims the file at this handle, which is open for writing. False: another has done so. Undefined: nobody can here.
+ */
 export function claimFile(handle: number): boolean | undefined {
   if (systemFcntl === "untried") systemFcntl = openFcntl();
   if (systemFcntl === undefined) return undefined;

@@ -1,6 +1,6 @@
 /** Destinations with a fault, as they are met: another mount, a largest file, read-only, changed by others. */
 import { describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import {
@@ -105,6 +105,55 @@ describe("a fault of one path", () => {
       expect(sender.all("summary")).toEqual([expect.objectContaining({ stored: 4, refused: 0 })]);
       expect(Number(sender.all("sent")[0]?.["bytes"])).toBeLessThan(9e6);
       expect(receiver.count("held")).toBe(1);
+    },
+  );
+});
+
+describe("a destination that others change", () => {
+  test("a catalogue that is deleted while frames come is named, with what to do, and no frame is lost", async () => {
+    await using place = await openPlace();
+    const out = place.path("captures");
+    const dir = place.path("vis");
+    makeMegabytes(dir, 3);
+    const receiver = await place.receive(out);
+    expect(receiver.all("destination")).toEqual([expect.objectContaining({ what: "begun" })]);
+    expect(await place.send(receiver.port, [`vis=${dir}`]).status()).toBe(0);
+    for (const name of readdirSync(join(out, ".framepipe"))) rmSync(join(out, ".framepipe", name), { recursive: true });
+    const held = await receiver.waitFor("held");
+    expect(held["reason"]).toContain("its catalogue (.framepipe/catalogue.db) is gone");
+    expect(held["hints"]).toContainEqual(`make it anew from the files: framepipe --verify '${out}' --rebuild`);
+    expect(existsSync(join(out, ".framepipe", "catalogue.db"))).toBe(false);
+    expect(receiver.count("held")).toBe(1);
+  });
+
+  test.each(["captures", "day.tar", "day.mcap"])("--no-create begins nothing at %s", async (name) => {
+    await using place = await openPlace();
+    const out = place.path(name);
+    const words = ["--receive", "127.0.0.1:0", "--out", out, "--no-create"];
+    const { status, stderr } = await place.run(words);
+    expect(status).toBe(1);
+    expect(stderr).toContain(`error: ${out} `);
+    expect(stderr).toContain("--no-create does not begin");
+    expect(existsSync(out)).toBe(false);
+  });
+
+  test.skipIf(!canMount()).each(["captures", "day.tar", "day.mcap"])(
+    "a disk that is read-only when the receiver starts holds %s",
+    async (name) => {
+      await using place = await openPlace();
+      const disk = place.path("disk");
+      place.onClose(mountSmall(disk, 20e6) ?? (() => undefined));
+      const dir = place.path("vis");
+      makeMegabytes(dir, 3);
+      Bun.spawnSync(["mount", "-o", "remount,ro", disk]);
+      const receiver = await place.receive(join(disk, name), { words: ["--min-free", "0"] });
+      await receiver.waitFor("held", ({ reason }) => String(reason).includes("the file system is read-only (EROFS)"));
+      const sender = place.send(receiver.port, [`vis=${dir}`]);
+      await sender.waitFor("held");
+      Bun.spawnSync(["mount", "-o", "remount,rw", disk]);
+      expect(await sender.status()).toBe(0);
+      expect(sender.all("summary")).toEqual([expect.objectContaining({ stored: 3 })]);
+      expect(receiver.all("destination")).toEqual([expect.objectContaining({ what: "begun" })]);
     },
   );
 });

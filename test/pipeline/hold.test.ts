@@ -1,7 +1,7 @@
 /** What a receiver says of a destination that fails whenever it is used, and looks well when it is not. */
 import { expect, test } from "bun:test";
 import { SinkError } from "../../src/errors.ts";
-import { stopMs } from "../../src/limits.ts";
+import { idleLookMs, stopMs } from "../../src/limits.ts";
 import { MemorySink } from "../sinks/memory-sink.ts";
 import { frameOf, stage } from "../sinks/suite.ts";
 import { openHub } from "./open-hub.ts";
@@ -72,4 +72,19 @@ test("a commit that does not end is not waited for for ever, and what it leaves 
   finish?.();
   pass(1000);
   expect(stopped).toHaveLength(1);
+});
+
+test("a destination that fails while nobody sends is found all the same, and held", () => {
+  const sink = new MemorySink({ frameBytesMax: 1000 });
+  const { hub, pass, said } = open(sink);
+  hub.watch();
+  pass(10_000);
+  expect(said()).toEqual([]);
+  sink.failure = new SinkError("gone", { retryable: true });
+  pass(idleLookMs);
+  expect(said()).toEqual(["held"]);
+  sink.failure = undefined;
+  pass(10_000);
+  expect(hub.open).toBe(true);
+  hub.stop(() => undefined);
 });

@@ -71,6 +71,7 @@ describe("a source whose path does not work", () => {
       device: "pi-7",
       source: "infrared",
       reason: why("0.jpg"),
+      hints: ["make it writable for the user that the receiver runs as"],
     });
     deny(() => false);
     pass(2 * holdProbeMs, client);

@@ -30,8 +30,8 @@ export class ArchivePlace {
   }
 
   /**
-   * As `Appender.check`, of an archive that ends at `end`. During an append nobody knows how much of it is in the answer,
-   * so the last one serves.
+   * As `Appender.check`, of an archive that ends at `end`. During an append nobody knows how much of it is in the
+   * answer, so the last one serves.
    */
   check({ bytes, gatheredBytes, waitingBytes }: AppendRequest, end: number, appending: boolean): SinkError | undefined {
     if (this.#space.stale && !appending) {

@@ -58,7 +58,7 @@ export function cannotUse(directory: string, error: unknown): unknown {
   if (error instanceof UserError || code === "") return error;
   const hint = isFull(error)
     ? "make room there, or choose another disk with --out"
-    : isDenied(error) || code === "EROFS"
+    : isDenied(error) || /^(?:EROFS$|SQLITE_(?:READONLY|CANTOPEN))/.test(code)
       ? `make '${directory}' writable for this user, or choose another directory with --out`
       : "choose another directory with --out";
   const what = describe(error, { ENOENT: "it cannot be made there" });

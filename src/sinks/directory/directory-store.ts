@@ -7,8 +7,7 @@
  * A catalogue that has vanished is waited for and never made anew: an empty mount point must not become a second
  * archive.
  */
-import { join } from "node:path";
-import { ExitStatus, failureOf, SinkError, UserError } from "../../errors.ts";
+import { ExitStatus, failureOf, type SinkError, UserError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import { accountOutcomeOf } from "../../outcomes.ts";
@@ -45,6 +44,8 @@ export interface DirectoryStoreOptions {
   readonly takeLock: TakeLock;
   readonly openCatalogue: OpenCatalogue;
   readonly readersOf?: OwnFilesOptions["readersOf"];
+  /** What can be done about a catalogue that somebody has locked. */
+  readonly lockedHint?: (directory: string) => string;
   readonly clock: Pick<Clock, "nowMs" | "wallNs">;
   readonly onEvent?: (event: DestinationEvent) => void;
 }
@@ -90,7 +91,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     } catch (error) {
       // Of a disk that cannot be written to, SQLite and the lock say less than the disk itself.
       const failure = error instanceof UserError ? undefined : failureOf(() => this.#probe());
-      throw passesByItself(failure) ? failure : error;
+      throw failure !== undefined && passesByItself(failure) ? failure : error;
     }
     this.#wasOpen = true;
     this.#probe();
@@ -98,7 +99,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   #openCatalogue(): void {
     const { directory, sync, openCatalogue, mustExist = false, onEvent = () => undefined } = this.#options;
-    const isThere = this.#disk.identity(join(directory, catalogueFile)) !== undefined;
+    const { isThere } = this.#ownFiles;
     if (this.#wasOpen) this.#ownFiles.requireCatalogue();
     else {
       if (mustExist && !isThere) throw notThere(directory);
@@ -258,6 +259,13 @@ export class DirectoryStore implements Store<TemporaryFile> {
     } finally {
       file.discard();
     }
+  }
+
+  /** Who has locked the catalogue. */
+  hintsFor(error: unknown): readonly string[] {
+    const { lockedHint } = this.#options;
+    const isLocked = errorCode(error).startsWith("SQLITE_BUSY");
+    return isLocked && lockedHint !== undefined ? [lockedHint(this.place)] : [];
   }
 
   #remove(place: string): void {

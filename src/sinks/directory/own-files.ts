@@ -62,12 +62,21 @@ export class OwnFiles {
     return before !== undefined && before !== this.#catalogue;
   }
 
+  /** There is a catalogue, and not only the file for one. */
+  get isThere(): boolean {
+    return this.#identity(catalogueFile) !== undefined && !this.#isEmpty;
+  }
+
+  get #isEmpty(): boolean {
+    const size = this.#options.disk.look(join(this.#options.directory, catalogueFile));
+    return typeof size === "number" && size < catalogueBytesMin;
+  }
+
   /** Throws SinkError unless there is a catalogue that could be opened. */
   requireCatalogue(): void {
-    const { directory, disk } = this.#options;
+    const { directory } = this.#options;
     if (this.#identity(catalogueFile) === undefined) throw this.#gone();
-    const size = disk.look(join(directory, catalogueFile));
-    if (typeof size !== "number" || size >= catalogueBytesMin) return;
+    if (!this.#isEmpty) return;
     throw lost(`${directory}: its catalogue (${catalogueFile}) was emptied`, rebuildHints(directory));
   }
 

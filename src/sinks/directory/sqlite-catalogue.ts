@@ -12,7 +12,7 @@ import type { DestinationEvent } from "../../events.ts";
 import type { Frame, Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { noteWords } from "../../notes.ts";
-import { describe, errorCode, isDamage, isFull, passesByItself } from "../../system/errno.ts";
+import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
 import { claimFile } from "../../system/file-claim.ts";
 import { lockHolders } from "../../system/file-holders.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
@@ -57,11 +57,24 @@ export function lockDirectory(directory: string): ProcessLock | undefined {
 }
 
 /**
- * Programs that have a transaction open on the catalogue: until it ends, the log cannot be begun again. SQLite locks one
- * of these bytes of its index of the log for each (wal.c, WAL_READ_LOCK).
+ * Programs that have a transaction open on the catalogue: until it ends, the log cannot be begun again. SQLite locks
+ * one of these bytes of its index of the log for each (wal.c, WAL_READ_LOCK).
  */
 export function catalogueReaders(directory: string): string[] {
   return lockHolders(`${resolve(directory, catalogueFile)}-shm`, 123, 127);
+}
+
+/** Programs that have any lock of SQLite's on the catalogue. */
+function catalogueUsers(directory: string): string[] {
+  const path = resolve(directory, catalogueFile);
+  return [...new Set([...lockHolders(path, 0x4000_0000, 0x4000_01ff), ...lockHolders(`${path}-shm`, 120, 128)])];
+}
+
+/** For whoever waits for the catalogue. */
+export function lockedHint(directory: string): string {
+  const users = catalogueUsers(directory);
+  const who = users.length === 0 ? "the program that has it open for writing" : users.join(", ");
+  return `end ${who}: a catalogue may be read by others, and written to by the receiver alone`;
 }
 
 /** Implements `OpenCatalogue`. `DIR/.framepipe` must exist. */
@@ -91,9 +104,9 @@ export function openSqliteCatalogue(
   }
 }
 
-/** What passes by itself is for who opens it to wait for. */
+/** Of a disk that cannot be used SQLite says less than whoever asks the disk. */
 function openError(directory: string, error: unknown): unknown {
-  return passesByItself(error) ? error : catalogueError(directory, error);
+  return isDamage(error) ? catalogueError(directory, error) : error;
 }
 
 interface Preparation {
@@ -156,7 +169,9 @@ export function catalogueError(directory: string, error: unknown): unknown {
   }
   const hint = isFull(error)
     ? "make room on its disk, then start again"
-    : `make '${directory}' readable and writable for this user, or choose another directory`;
+    : errorCode(error).startsWith("SQLITE_BUSY")
+      ? lockedHint(directory)
+      : `make '${directory}' readable and writable for this user, or choose another directory`;
   return new UserError(`${path}: ${describe(error)}`, [hint], ExitStatus.failure);
 }
 

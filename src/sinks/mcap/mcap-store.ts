@@ -171,6 +171,10 @@ class McapAppender implements Appender {
     }
   }
 
+  get begun(): boolean {
+    return this.#file.bytes === 0;
+  }
+
   get end(): number {
     return this.#tail.bytes;
   }

@@ -50,6 +50,8 @@ export interface Appender {
   append(items: readonly NewItem[]): Promise<void>;
   /** The last `append` does not count. Never throws: what cannot be undone now is undone by `recover`. */
   retract(): void;
+  /** Nothing was there. */
+  readonly begun?: boolean;
   /** Where the next frame begins, and with it how large a file has to be; absent: there is no such place. */
   readonly end?: number;
   /** As that of a store. */
@@ -111,7 +113,8 @@ export class AppendStore implements Store<GatheredFrame> {
     const appender = this.#options.open(!this.#wasOpen);
     const { onEvent } = this.#options;
     if (this.#wasOpen) onEvent?.({ event: "destination", place: this.place, what: "replaced", detail: replaced });
-    else if (appender.end === 0) onEvent?.({ event: "destination", place: this.place, what: "begun", detail: begun });
+    else if (appender.begun === true)
+      onEvent?.({ event: "destination", place: this.place, what: "begun", detail: begun });
     this.#wasOpen = true;
     return appender;
   }

@@ -11,14 +11,16 @@ const retryMsMax = 30_000;
 export class Recovery {
   readonly #place: string;
   readonly #clock: Pick<Clock, "nowMs">;
+  readonly #hintsFor: (error: unknown) => readonly string[];
   #failure: SinkError | undefined;
   #retryAtMs = Number.NEGATIVE_INFINITY;
   /** How often it has failed in use since something was stored. */
   #failures = 0;
 
-  constructor(place: string, clock: Pick<Clock, "nowMs">) {
+  constructor(place: string, clock: Pick<Clock, "nowMs">, hintsFor: (error: unknown) => readonly string[]) {
     this.#place = place;
     this.#clock = clock;
+    this.#hintsFor = hintsFor;
   }
 
   /** Why nothing can be stored. Undefined: all is well as far as is known. */
@@ -38,7 +40,7 @@ export class Recovery {
 
   /** It failed while it was looked at. `soon`: what was found may be different now. Returns it in our own words. */
   lookFailed(doing: string, error: unknown, soon = false): SinkError {
-    this.#failure = sinkError(this.#place, doing, error);
+    this.#failure = sinkError(this.#place, doing, error, this.#hintsFor(error));
     this.#retryAtMs = soon ? Number.NEGATIVE_INFINITY : this.#clock.nowMs() + retryMs;
     return this.#failure;
   }

@@ -3,17 +3,31 @@
  * us passes: disks are emptied, mounted again, made writable. So nearly everything is retryable.
  */
 import { AssertionError, SinkError, UserError } from "../../errors.ts";
-import { describe, isDamage } from "../../system/errno.ts";
+import { describe, errorCode, isDamage } from "../../system/errno.ts";
+
+/** What a person can do, by what the system said. */
+const hints: Readonly<Record<string, string>> = {
+  EACCES: "make it writable for the user that the receiver runs as",
+  EPERM: "make it writable for the user that the receiver runs as",
+  EROFS: "mount it for writing",
+  EXDEV: "files are moved there from .framepipe: keep all of a destination on one file system, or start two receivers",
+  EFBIG: "start the receiver with another archive, on a file system that lets files be larger",
+};
 
 /**
  * `error` as the sink's own kind: `place: cannot DOING: why`. Errors that already are one are passed on; a bug is
- * thrown again, so that it stops the program instead of being retried for ever.
+ * thrown again, so that it stops the program instead of being retried for ever. `more`: hints of the store itself.
  */
-export function sinkError(place: string, doing: string, error: unknown): SinkError {
+export function sinkError(place: string, doing: string, error: unknown, more: readonly string[] = []): SinkError {
   if (error instanceof SinkError) return error;
   if (error instanceof AssertionError || error instanceof TypeError || error instanceof RangeError) throw error;
   // The sentence of a user error is already complete; while running, waiting may cure it.
   if (error instanceof UserError)
     return new SinkError(error.message, { retryable: true, hints: error.hints, cause: error });
-  return new SinkError(`${place}: cannot ${doing}: ${describe(error)}`, { retryable: !isDamage(error), cause: error });
+  const hint = hints[errorCode(error)];
+  return new SinkError(`${place}: cannot ${doing}: ${describe(error)}`, {
+    retryable: !isDamage(error),
+    hints: hint === undefined ? more : [hint, ...more],
+    cause: error,
+  });
 }

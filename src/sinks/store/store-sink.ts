@@ -53,7 +53,7 @@ export class StoreSink<D extends Draft> implements Sink {
   constructor(store: Store<D>, options: StoreSinkOptions) {
     this.#store = store;
     this.#options = options;
-    this.#recovery = new Recovery(store.place, options.clock);
+    this.#recovery = new Recovery(store.place, options.clock, (error) => store.hintsFor?.(error) ?? []);
     this.#faults = new Faults(store);
   }
 

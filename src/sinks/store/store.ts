@@ -99,6 +99,8 @@ export interface Store<D extends Draft = Draft> {
   probe?(frame: Frame): void;
   /** For messages: where this frame would be; absent: `place`. */
   placeOf?(frame: Frame): string;
+  /** What a person can do about a failure of the store, beside what can be done about such failures anywhere. */
+  hintsFor?(error: unknown): readonly string[];
   /** Once, after the last commit. */
   close(): void;
 }

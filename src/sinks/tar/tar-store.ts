@@ -105,6 +105,10 @@ class TarAppender implements Appender {
     }
   }
 
+  get begun(): boolean {
+    return this.#file.bytes === 0;
+  }
+
   get end(): number {
     return this.#end;
   }
