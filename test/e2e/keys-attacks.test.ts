@@ -251,7 +251,8 @@ function helloFlood(port: number): { readonly stop: () => Promise<number> } {
   };
 }
 
-test(
+// Elsewhere a machine has one loopback address.
+test.skipIf(process.platform !== "linux")(
   "with 1,024 descriptors, 5,000 silent strangers and a flood of HELLOs, who is in goes on and a new device joins",
   async () => {
     await using place = await openPlace();
