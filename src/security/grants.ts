@@ -16,7 +16,7 @@ export interface GrantProblem {
   readonly problem: string;
 }
 
-/** A file in the devices folder. */
+/** A file in the devices folder. The same object is the same file, unchanged. */
 export interface DeviceFileText {
   readonly name: string;
   /** Or why it could not be read. */
@@ -36,32 +36,18 @@ export class Grants {
     this.#revoked = list.keys;
     const problems: GrantProblem[] = [...list.problems];
     const fileOf = new Map<string, string>();
-    for (const { name, text } of files) {
-      try {
-        const named = parseDeviceFileName(name);
-        if (named === undefined) continue;
-        const { device, fingerprint } = named;
-        const other = fileOf.get(fingerprint);
-        if (other !== undefined) {
-          // Also for a third one: whichever of them is read first must not count.
-          this.#grants.delete(fingerprint);
-          problems.push({ file: name, problem: `the same key as ${other}: neither counts` });
-          continue;
-        }
-        // Before it is read: a second file with this key is one too many even if the first is bad.
-        fileOf.set(fingerprint, name);
-        if (text instanceof FormatError) throw text;
-        if (!text.endsWith("\n")) throw new FormatError("it does not end with a line break, so it may be cut off");
-        const grant = parseDeviceFile(text, fingerprint);
-        // As people read it: some file systems compose letters anew.
-        if (grant.device.normalize() !== device.normalize()) {
-          throw new FormatError(`its name says ${device}, its line device=${grant.device}`);
-        }
-        this.#grants.set(fingerprint, grant);
-      } catch (error) {
-        if (!(error instanceof FormatError)) throw error;
-        problems.push({ file: name, problem: error.message });
+    for (const file of files) {
+      const { fingerprint, grant, problem } = parsedOnce(file);
+      const other = fingerprint === undefined ? undefined : fileOf.get(fingerprint);
+      if (fingerprint !== undefined && other !== undefined) {
+        // Also for a third one, and if one of them is bad: whichever of them is read first must not count.
+        this.#grants.delete(fingerprint);
+        problems.push({ file: file.name, problem: `the same key as ${other}: neither counts` });
+        continue;
       }
+      if (fingerprint !== undefined) fileOf.set(fingerprint, file.name);
+      if (grant !== undefined) this.#grants.set(grant.fingerprint, grant);
+      if (problem !== undefined) problems.push({ file: file.name, problem });
     }
     for (const fingerprint of this.#revoked) this.#grants.delete(fingerprint);
     for (const { device, fingerprint } of this.#grants.values()) {
@@ -118,11 +104,50 @@ export class Grants {
     return [...before.#grants.values()]
       .filter((grant) => {
         const now = this.#grants.get(grant.fingerprint);
-        if (now === undefined || JSON.stringify(now) !== JSON.stringify(grant)) return true;
+        if (now === undefined || !isSame(now, grant)) return true;
         return madeExact.some((device) => grant.gateway?.some((pattern) => matchesDevice(pattern, device)));
       })
       .map(({ fingerprint }) => fingerprint);
   }
+}
+
+/** What a file says: nothing at all if it is no device file. */
+interface ParsedFile {
+  readonly fingerprint?: string;
+  readonly grant?: Grant;
+  readonly problem?: string;
+}
+
+/** Of thousands of files one changes at a time. */
+const parsed = new WeakMap<DeviceFileText, ParsedFile>();
+
+function parsedOnce(file: DeviceFileText): ParsedFile {
+  let known = parsed.get(file);
+  if (known === undefined) parsed.set(file, (known = parse(file)));
+  return known;
+}
+
+function parse({ name, text }: DeviceFileText): ParsedFile {
+  let named: ReturnType<typeof parseDeviceFileName>;
+  try {
+    named = parseDeviceFileName(name);
+    if (named === undefined) return {};
+    if (text instanceof FormatError) throw text;
+    if (!text.endsWith("\n")) throw new FormatError("it does not end with a line break, so it may be cut off");
+    const grant = parseDeviceFile(text, named.fingerprint);
+    // As people read it: some file systems compose letters anew.
+    if (grant.device.normalize() !== named.device.normalize()) {
+      throw new FormatError(`its name says ${named.device}, its line device=${grant.device}`);
+    }
+    return { fingerprint: named.fingerprint, grant };
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return { ...(named === undefined ? {} : { fingerprint: named.fingerprint }), problem: error.message };
+  }
+}
+
+function isSame(one: Grant, other: Grant): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other);
 }
 
 function parseRevoked(text: string): { keys: ReadonlySet<string>; problems: GrantProblem[] } {

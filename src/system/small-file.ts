@@ -37,7 +37,7 @@ export function readSmallFile(path: string, bytesMax: number): ReadFile {
     const status = fstatSync(handle);
     if (!status.isFile()) throw Object.assign(new Error("not a file"), { code: "EINVAL" });
     const isPrivate = process.platform === "win32" || (status.mode & 0o077) === 0;
-    return { text: readToEnd(handle, bytesMax), isPrivate };
+    return { text: readToEnd(handle, bytesMax, status.size), isPrivate };
   } finally {
     closeSync(handle);
   }
@@ -45,17 +45,22 @@ export function readSmallFile(path: string, bytesMax: number): ReadFile {
 
 /** Standard input to its end, which may be a while in coming. Throws as `readSmallFile`. */
 export function readStandardInput(bytesMax: number): string {
-  return readToEnd(0, bytesMax);
+  return readToEnd(0, bytesMax, 0);
 }
 
-function readToEnd(handle: number, bytesMax: number): string {
-  const bytes = new Uint8Array(bytesMax + 1);
+/** `bytesLikely`: it may be less or more by now. */
+function readToEnd(handle: number, bytesMax: number, bytesLikely: number): string {
+  let bytes = new Uint8Array(Math.min(bytesMax, bytesLikely) + 1);
   let length = 0;
   for (;;) {
     const count = readSync(handle, bytes, length, bytes.length - length, null);
     if (count === 0) return new TextDecoder().decode(bytes.subarray(0, length));
     length += count;
     if (length > bytesMax) throw Object.assign(new Error("the file is too large"), { code: "EFBIG" });
+    if (length < bytes.length) continue;
+    const larger = new Uint8Array(bytesMax + 1);
+    larger.set(bytes);
+    bytes = larger;
   }
 }
 

@@ -11,7 +11,7 @@ import { KiB, MiB } from "../limits.ts";
 import type { Clock } from "../ports.ts";
 import { deviceFileEnd } from "../security/device-file.ts";
 import { FormatError } from "../security/format-error.ts";
-import { Grants, revokedFileName } from "../security/grants.ts";
+import { type DeviceFileText, Grants, revokedFileName } from "../security/grants.ts";
 import { describe, errorCode, isExhaustion } from "../system/errno.ts";
 import { nodeDisk } from "../system/file-system.ts";
 import { readSmallFile } from "../system/small-file.ts";
@@ -20,6 +20,9 @@ import type { WatchFolder } from "../system/watch-folder.ts";
 export const lookMs = 1_000;
 /** Between the two looks that have to agree. */
 export const agreeMs = 200;
+/** Looked at one by one each time, of those that nothing is told of. */
+const sampleFiles = 256;
+const freshMs = 2_000;
 /** From a change that the system tells of to the look. */
 const eventMs = 20;
 
@@ -39,9 +42,8 @@ export interface DevicesFolderOptions {
 }
 
 /** A file as it was seen. */
-interface Content {
+interface Content extends DeviceFileText {
   readonly state: string;
-  readonly text: string | FormatError;
 }
 
 export class DevicesFolder {
@@ -56,6 +58,8 @@ export class DevicesFolder {
   #trouble: string | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #lookedEntries = "";
+  /** So many of the files were looked at one by one since the last round. */
+  #sampled = 0;
   #cancelLook: (() => void) | undefined;
   #unwatch: (() => void) | undefined;
   /** Which folder is watched. */
@@ -92,13 +96,17 @@ export class DevicesFolder {
     }
   }
 
+  /** The file system stamps changes every few milliseconds: what changes just now may have the stamp that we saw. */
+  #entriesAreFresh(): boolean {
+    const changedMs = Number(this.#lookedEntries.split(" ").at(-1));
+    return !(Math.abs(Date.now() - changedMs) > freshMs);
+  }
+
   look(): void {
     if (this.#disposed) return;
     this.#lookedMs = this.#options.clock.nowMs();
-    this.#soon = false;
     try {
-      this.#lookedEntries = this.#entries();
-      this.#takeIn(this.#list());
+      if (this.#mayDiffer()) this.#takeIn(this.#list());
       if (this.#changed) this.#rebuild();
       this.#changed = false;
       this.#setTrouble(undefined);
@@ -108,6 +116,27 @@ export class DevicesFolder {
     }
     this.#watchFolder();
     this.#lookIn(this.#pending.size > 0 ? agreeMs : lookMs);
+  }
+
+  /**
+   * Whether all files are to be looked at. They are not where no file came or went, the system told of nothing, and of
+   * many files some are as they were: the next ones are seen to the next time.
+   */
+  #mayDiffer(): boolean {
+    const before = this.#lookedEntries;
+    this.#lookedEntries = this.#entries();
+    const wasTold = this.#soon;
+    this.#soon = false;
+    if (wasTold || this.#changed || this.#pending.size > 0 || this.#trouble !== undefined) return true;
+    if (before !== this.#lookedEntries || this.#entriesAreFresh()) return true;
+    const names = [...this.#files.keys()];
+    const isOther = (name: string): boolean => {
+      return stateOf(join(this.#options.path, name)) !== this.#files.get(name)?.state;
+    };
+    if (isOther(revokedFileName)) return true;
+    const first = this.#sampled < names.length ? this.#sampled : 0;
+    this.#sampled = first + sampleFiles;
+    return names.slice(first, this.#sampled).some(isOther);
   }
 
   #lookIn(delayMs: number): void {
@@ -146,9 +175,11 @@ export class DevicesFolder {
       const state = found.get(name);
       const counts = this.#files.get(name);
       if (state === counts?.state) this.#pending.delete(name);
-      else if (this.#agrees(name, state) || (counts === undefined && this.#isComplete(name, state))) {
-        // First, because it may throw: then the next look finds this one pending still.
-        const content = state === undefined ? undefined : this.#read(name, state);
+      else {
+        const agrees = this.#agrees(name, state);
+        // A line of a new file that ends was written to its end. What is read here may throw, and is pending then still.
+        const content = state !== undefined && (agrees || counts === undefined) ? this.#read(name, state) : undefined;
+        if (!agrees && (content === undefined || !isComplete(content))) continue;
         this.#pending.delete(name);
         if (content === undefined) this.#files.delete(name);
         else this.#files.set(name, content);
@@ -166,31 +197,24 @@ export class DevicesFolder {
     return false;
   }
 
-  /** A line that ends was written to its end. */
-  #isComplete(name: string, state: string | undefined): boolean {
-    if (state === undefined) return false;
-    const { text } = this.#read(name, state);
-    return typeof text === "string" && text.endsWith("\n");
-  }
-
   #read(name: string, state: string): Content {
     const bytesMax = name === revokedFileName ? revokedBytesMax : deviceFileBytesMax;
     try {
       const { text } = readSmallFile(join(this.#options.path, name), bytesMax);
       // Part of a list must not bring back a key that is further down.
       const cutOff = name === revokedFileName && !text.endsWith("\n");
-      return { state, text: cutOff ? `${this.#textOf(name)}\n${text}` : text };
+      return { name, state, text: cutOff ? `${this.#textOf(name)}\n${text}` : text };
     } catch (error) {
       // Without the list of revoked keys nothing is known.
       if (name === revokedFileName || isPassing(error)) throw error;
-      return { state, text: new FormatError(describe(error, { EFBIG: "it is too large", EINVAL: "it is no file" })) };
+      const problem = describe(error, { EFBIG: "it is too large", EINVAL: "it is no file" });
+      return { name, state, text: new FormatError(problem) };
     }
   }
 
   #rebuild(): void {
     const before = this.#grants;
-    const files = [...this.#files].map(([name, { text }]) => ({ name, text }));
-    this.#grants = new Grants(files, this.#textOf(revokedFileName));
+    this.#grants = new Grants(this.#files.values(), this.#textOf(revokedFileName));
     this.#options.onGrants(this.#grants, before);
   }
 
@@ -244,6 +268,10 @@ function stateOf(path: string): string | undefined {
     if (isPassing(error)) throw error;
     return errorCode(error);
   }
+}
+
+function isComplete({ text }: Content): boolean {
+  return typeof text === "string" && text.endsWith("\n");
 }
 
 /** Of the disk, the network or this process rather than of a file: then the last grants stay. */

@@ -7,12 +7,15 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { deviceFileName } from "../../src/security/device-file.ts";
+import { fingerprintFromHash } from "../../src/security/fingerprint.ts";
 import { agreeMs, lookMs } from "../../src/trust/devices-folder.ts";
 import { keyOne, keyTwo, keyZero } from "../security/vectors.ts";
 import { TrustPlace } from "./folder.ts";
@@ -300,6 +303,31 @@ test("a list of revoked keys may be long, a line of one device may not", () => {
   place.clock.pass(2_000);
   expect([trust.grantOf(one), trust.grantOf(two)]).toEqual([undefined, undefined]);
   expect(place.events.at(-1)).toMatchObject({ event: "bad-device-file", problem: "it is too large (EFBIG)" });
+});
+
+test("of many files each is seen to in its turn, the list of revoked keys each time", () => {
+  using place = new TrustPlace();
+  const keys = Array.from({ length: 600 }, (_, index) =>
+    fingerprintFromHash(new Uint8Array(32).fill(index).with(0, index >> 8)),
+  );
+  const paths = keys.map((key, index) => place.grant(`rig-${index}`, key));
+  const revoked = join(place.devices, "revoked");
+  writeFileSync(revoked, "");
+  // Nothing came or went for long.
+  utimesSync(place.devices, 1_600_000_000, 1_600_000_000);
+  const trust = place.open();
+  place.clock.pass(3_000);
+  for (const at of [0, 300, 599]) {
+    const { ino } = statSync(paths[at] ?? "");
+    writeFileSync(paths[at] ?? "", `device=rig-${at} sources=x\n`);
+    expect(statSync(paths[at] ?? "").ino).toBe(ino);
+    place.clock.pass(3_000 + agreeMs);
+    expect(trust.grantOf(keys[at] ?? "")?.sources).toEqual(["x"]);
+  }
+  appendFileSync(revoked, `${keys[7]}\n`);
+  place.clock.pass(lookMs + agreeMs);
+  expect(place.lost.at(-1)).toBe(keys[7] ?? "");
+  expect(statSync(place.devices).mtimeMs).toBe(1_600_000_000_000);
 });
 
 test("it is looked at once a second when nothing happens, and not at all when it is over", () => {
