@@ -556,9 +556,11 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
     const { frame } = incoming;
     incoming.writer?.abort();
     incoming.writer = undefined;
-    if (!this.#closing) receiving.reject(incoming, "storage", fault.message, fault.retryable);
+    // Only a fault of its own is the last word on a frame: a destination that is gone for good is not.
+    const isLast = fault.scope === "frame" && !fault.retryable;
+    if (!this.#closing) receiving.reject(incoming, "storage", fault.message, !isLast);
     if (fault.scope === "source") this.#holdSource(receiving, incoming, fault);
-    else if (!fault.retryable) this.#reportRejected(frame, "storage", fault.message);
+    else if (isLast) this.#reportRejected(frame, "storage", fault.message);
   }
 
   #holdSource(receiving: ReceivingSession<FrameWriter>, { frame, sourceIndex }: Incoming, fault: SinkError): void {
