@@ -177,7 +177,7 @@ export class DevicesFolder {
       if (state === counts?.state) this.#pending.delete(name);
       else {
         const agrees = this.#agrees(name, state);
-        // A line of a new file that ends was written to its end. What is read here may throw, and is pending then still.
+        // A line of a new file that ends was written to its end. To read may throw, and then it is pending still.
         const content = state !== undefined && (agrees || counts === undefined) ? this.#read(name, state) : undefined;
         if (!agrees && (content === undefined || !isComplete(content))) continue;
         this.#pending.delete(name);
