@@ -44,6 +44,11 @@ export interface Origin {
 export interface Frame extends FrameEntry {
   readonly origin: Origin;
   readonly sequence: SequenceNumber;
+  /**
+   * The sender's clock minus ours when it began to arrive, in nanoseconds; 0: they agreed as far as could be measured;
+   * absent: not known.
+   */
+  readonly clockOffsetNs?: bigint;
 }
 
 /** A frame that is held, and where. */

@@ -19,6 +19,7 @@ import {
   windowFramesMax,
 } from "../../limits.ts";
 import type { Admitted, IncomingFrame, ReceivingEvent, ReceivingSession } from "../receiver-session.ts";
+import { ClockOffset } from "./clock-offset.ts";
 import { Feature, flagLast, type KindName, kindName, version } from "./constants.ts";
 import { Liveness } from "./keepalive.ts";
 import { MessageReader } from "./message-reader.ts";
@@ -49,6 +50,9 @@ interface Incoming<Writer> extends IncomingFrame<Writer> {
   /** Of the bytes so far. */
   crc32: number;
 }
+
+/** Has what not every frame has. */
+type BegunFrame = Frame & { metadata?: Metadata; clockOffsetNs?: bigint };
 
 /** What the receiver has of a frame that is cut. */
 interface PartialFrame {
@@ -102,6 +106,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   /** Answers that found no room. */
   readonly #deferred: (() => void)[] = [];
   #failure: ProtocolError | undefined;
+  readonly #clockOffset = new ClockOffset();
   /** The PING that is to prove that the peer lives. */
   #probe: { readonly clockNs: bigint; readonly alive: () => void } | undefined;
 
@@ -142,7 +147,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     if (this.reading) this.#liveness.check(nowMs);
     else this.#liveness.excuse(nowMs);
     if (!this.#liveness.pingDue(nowMs)) return;
-    if (this.state !== "fresh" && this.outbox.room >= messageBytesMax) this.#writer.ping(this.#options.wallNs());
+    if (this.state !== "fresh" && this.outbox.room >= messageBytesMax) this.#ping(this.#options.wallNs());
     this.#liveness.sent(nowMs);
   }
 
@@ -248,13 +253,16 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
       case "ping":
         this.#writer.pong({ echoNs: this.#reader.ping(head), clockNs: this.#options.wallNs() });
         return undefined;
-      case "pong":
-        if (this.#reader.pong(head).echoNs === this.#probe?.clockNs) {
+      case "pong": {
+        const { echoNs, clockNs } = this.#reader.pong(head);
+        this.#clockOffset.ponged(echoNs, clockNs, this.#options.wallNs());
+        if (echoNs === this.#probe?.clockNs) {
           const { alive } = this.#probe;
           this.#probe = undefined;
           alive();
         }
         return undefined;
+      }
       case "bye":
         this.state = "closing";
         return { type: "bye", interrupted: this.#reader.bye(head) };
@@ -288,8 +296,10 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     if (this.#openCount() >= openFramesMax) {
       throw new ProtocolError(ProtocolCode.limit, `more than ${openFramesMax} frames in progress`);
     }
-    const frame: Frame & { metadata?: Metadata } = { origin: source.origin, sequence, name, bytes, capturedNs };
+    const frame: BegunFrame = { origin: source.origin, sequence, name, bytes, capturedNs };
     if (message.metadata !== undefined) frame.metadata = message.metadata;
+    const { offsetNs } = this.#clockOffset;
+    if (offsetNs !== undefined) frame.clockOffsetNs = offsetNs;
     const crcBefore = offset === 0 ? 0 : partialCrc(source, sequence, offset);
     const incoming = { frame, sourceIndex, offset, receivedBytes: offset, writer: undefined, crc32: crcBefore };
     source.incoming = incoming;
@@ -404,6 +414,13 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
       device: admitted?.device ?? "",
       pins: admitted?.pins ?? [],
     });
+    // Before frames are on their way, so that nothing lies between it and its answer.
+    this.#ping(wallNs);
+  }
+
+  #ping(clockNs: bigint): void {
+    this.#clockOffset.pinged(clockNs);
+    this.#writer.ping(clockNs);
   }
 
   refuse(code: ProtocolCode, text: string): void {
@@ -486,7 +503,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   probe(alive: () => void): void {
     const clockNs = this.#options.wallNs();
     this.#probe = { clockNs, alive };
-    this.#send(() => this.#writer.ping(clockNs));
+    this.#send(() => this.#ping(clockNs));
   }
 
   notify(notice: Notice, text: string): void {

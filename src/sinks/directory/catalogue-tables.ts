@@ -7,7 +7,12 @@
 export const catalogueVersion = 2;
 
 /** Columns of `frames` that version 1 did not have. They may be null, so they can be added without touching a row. */
-export const framesColumnsOf2: readonly string[] = ["offered INTEGER", "notes TEXT", "metadata TEXT"];
+export const framesColumnsOf2: readonly string[] = [
+  "offered INTEGER",
+  "notes TEXT",
+  "metadata TEXT",
+  "corrected INTEGER",
+];
 
 const framesTable = `CREATE TABLE frames (
     id INTEGER PRIMARY KEY,
@@ -27,6 +32,12 @@ const framesTable = `CREATE TABLE frames (
 
 /** With the checksum, so that of ten thousand pictures of one name the equal one is found at once. */
 export const framesByName = "CREATE INDEX frames_by_name ON frames (device, source, name, crc32)";
+
+/** So that any range of time is read in order without looking at what is outside of it. */
+export const framesByTime: readonly string[] = [
+  "CREATE INDEX frames_by_time ON frames (device, source, captured)",
+  "CREATE INDEX frames_by_corrected ON frames (device, source, corrected) WHERE corrected IS NOT NULL",
+];
 
 const gapsTable = `CREATE TABLE gaps (
     device TEXT NOT NULL,
@@ -90,4 +101,4 @@ export const tablesOf2: readonly string[] = [
   ) STRICT, WITHOUT ROWID`,
 ];
 
-export const catalogueTables: readonly string[] = [framesTable, framesByName, gapsTable, ...tablesOf2];
+export const catalogueTables: readonly string[] = [framesTable, framesByName, ...framesByTime, gapsTable, ...tablesOf2];

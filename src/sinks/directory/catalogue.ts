@@ -38,15 +38,6 @@ export interface NumberOutcome {
   readonly outcome: AccountOutcome;
 }
 
-/** That a session was heard of. */
-export interface SessionSeen {
-  readonly origin: Origin;
-  /** Nanoseconds since the epoch by this machine's clock. */
-  readonly atNs: bigint;
-  /** The sender's clock minus this machine's; undefined: nothing new is known. */
-  readonly clockOffsetNs?: bigint | undefined;
-}
-
 /** How many numbers have which outcome. */
 export interface Account {
   /** `frames`: those that have one. */
@@ -68,9 +59,7 @@ export interface CatalogueBatch {
   /** Stored frames whose bytes came again with another capture time, by path. */
   readonly offered?: readonly { readonly path: string; readonly capturedNs: bigint }[];
   readonly stretches?: readonly Stretch[];
-  /** Whoever is named elsewhere in the batch has been seen at `nowNs`; this says more. */
-  readonly seen?: readonly SessionSeen[];
-  /** The time of recording. */
+  /** The time of recording. Whoever is named in the batch was seen then. */
   readonly nowNs: bigint;
 }
 

@@ -1,11 +1,11 @@
 /**
  * From version 1 to 2, in one transaction: whoever reads meanwhile sees version 1, and so does the next receiver if
  * this one ends in the middle. Rows of `frames` are read once, in the order of storing, and not touched: new columns
- * are null. Memory is bounded by the sessions and by the ranges that are gathered at a time. The index of names is
- * made anew, which sorts all of them, only where a name has many pictures and needs it.
+ * are null. Memory is bounded by the sessions and by the ranges that are gathered at a time. The index of times sorts
+ * all of them; that of names is made anew only where a name has many pictures and needs it.
  */
 import type { Database } from "bun:sqlite";
-import { framesByName, framesColumnsOf2, tablesOf2 } from "./catalogue-tables.ts";
+import { framesByName, framesByTime, framesColumnsOf2, tablesOf2 } from "./catalogue-tables.ts";
 import { OutcomeRanges } from "../../outcome-ranges.ts";
 import type { AccountOutcome } from "../../outcomes.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
@@ -20,7 +20,7 @@ export function migrateTo2(database: Database): void {
   database.run("BEGIN IMMEDIATE");
   try {
     for (const column of framesColumnsOf2) database.run(`ALTER TABLE frames ADD COLUMN ${column}`);
-    for (const table of tablesOf2) database.run(table);
+    for (const table of [...framesByTime, ...tablesOf2]) database.run(table);
     new Migration(database).run();
     database.run("DROP TABLE sources");
     database.run("PRAGMA user_version = 2");

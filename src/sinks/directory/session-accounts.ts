@@ -5,7 +5,7 @@ import { OutcomeRanges } from "../../outcome-ranges.ts";
 
 export interface SessionAccount {
   readonly origin: Origin;
-  atNs: bigint;
+  /** The sender's clock minus this machine's; null: nothing new is known. */
   clockOffsetNs: bigint | null;
   readonly outcomes: OutcomeRanges;
   totals: SourceTotals | undefined;
@@ -23,8 +23,7 @@ export function sessionAccountsOf(batch: CatalogueBatch): Iterable<SessionAccoun
     last = accounts.get(key);
     if (last === undefined) {
       const outcomes = new OutcomeRanges();
-      const [atNs, clockOffsetNs, totals] = [batch.nowNs, null, undefined];
-      last = { origin, atNs, clockOffsetNs, outcomes, totals, gaps: [], stretches: [] };
+      last = { origin, clockOffsetNs: null, outcomes, totals: undefined, gaps: [], stretches: [] };
       accounts.set(key, last);
     }
     return last;
@@ -35,10 +34,8 @@ export function sessionAccountsOf(batch: CatalogueBatch): Iterable<SessionAccoun
   for (const gap of batch.gaps) accountOf(gap.origin).gaps.push(gap);
   for (const { origin, totals } of batch.ends) accountOf(origin).totals = totals;
   for (const stretch of batch.stretches ?? []) accountOf(stretch.origin).stretches.push(stretch);
-  for (const { origin, atNs, clockOffsetNs } of batch.seen ?? []) {
-    const account = accountOf(origin);
-    account.atNs = atNs;
-    account.clockOffsetNs = clockOffsetNs ?? account.clockOffsetNs;
+  for (const { frame } of batch.frames) {
+    if (frame.clockOffsetNs !== undefined) accountOf(frame.origin).clockOffsetNs = frame.clockOffsetNs;
   }
   return accounts.values();
 }

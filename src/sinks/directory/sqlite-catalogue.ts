@@ -225,9 +225,9 @@ class SqliteCatalogue implements Catalogue {
     this.#beginReading = this.#prepare("BEGIN");
     this.#commit = this.#prepare("COMMIT");
     this.#addFrame = this.#prepare(
-      `INSERT OR REPLACE INTO frames
-       (device, source, session, sequence, name, path, number, bytes, crc32, captured, received, notes, metadata)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
+      `INSERT OR REPLACE INTO frames (device, source, session, sequence, name, path, number, bytes, crc32, captured,
+         received, notes, metadata, corrected)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`,
     );
     this.#setOffered = this.#prepare("UPDATE frames SET offered = ?2 WHERE path = ?1 AND captured <> ?2");
     this.#addGap = this.#prepare("INSERT OR REPLACE INTO gaps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
@@ -325,6 +325,7 @@ class SqliteCatalogue implements Catalogue {
       receivedNs,
       frame.notes === undefined ? null : noteWords(frame.notes).join(",") || null,
       frame.metadata === undefined ? null : metadataText(frame.metadata),
+      correctedNs(frame),
     );
   }
 
@@ -358,9 +359,9 @@ class SqliteCatalogue implements Catalogue {
   }
 
   #recordAccount(account: SessionAccount, nowNs: bigint): void {
-    const { origin, atNs, clockOffsetNs, outcomes, totals, gaps, stretches } = account;
+    const { origin, clockOffsetNs, outcomes, totals, gaps, stretches } = account;
     const { device, source, session } = origin;
-    const [[id] = []] = this.#seeSession.values(device, source, session, atNs, clockOffsetNs) as [number][];
+    const [[id] = []] = this.#seeSession.values(device, source, session, nowNs, clockOffsetNs) as [number][];
     assert(id !== undefined, "a session that was seen has a row");
     if (outcomes.ranges.length > 0) this.#outcomes.enter(id, outcomes.ranges);
     for (const gap of gaps) this.#recordGap(id, gap, nowNs);
@@ -447,6 +448,13 @@ const nameHashBytes = 16;
 
 function nameHash(name: string): Uint8Array {
   return new Bun.CryptoHasher("sha256").update(name).digest().subarray(0, nameHashBytes);
+}
+
+/** The capture time by this machine's clock; null: not known to be another, or none of 64 bits. */
+function correctedNs({ capturedNs, clockOffsetNs = 0n }: Frame): bigint | null {
+  if (clockOffsetNs === 0n) return null;
+  const corrected = capturedNs - clockOffsetNs;
+  return BigInt.asIntN(64, corrected) === corrected ? corrected : null;
 }
 
 function metadataText(metadata: Metadata | undefined): string | null {

@@ -42,7 +42,14 @@ describe("notes and metadata", () => {
     pair.run();
     for (const event of pair.events) {
       if (event.type !== "frame-end") continue;
-      expect(Object.keys(event.incoming.frame)).toEqual(["origin", "sequence", "name", "bytes", "capturedNs"]);
+      expect(Object.keys(event.incoming.frame)).toEqual([
+        "origin",
+        "sequence",
+        "name",
+        "bytes",
+        "capturedNs",
+        "clockOffsetNs",
+      ]);
     }
   });
 });

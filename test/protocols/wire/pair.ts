@@ -29,6 +29,8 @@ export interface PairOptions {
   readonly onFrame?: (incoming: IncomingFrame<Uint8Array[]>, pair: SessionPair) => void;
   /** Called for each complete frame; the default acknowledges it. */
   readonly onFrameEnd?: (incoming: IncomingFrame<Uint8Array[]>, pair: SessionPair) => void;
+  /** The sender's clock minus the receiver's. */
+  readonly clockOffsetNs?: () => bigint;
   /** May change what travels to the receiver. */
   readonly toReceiver?: (bytes: Uint8Array) => Uint8Array;
 }
@@ -58,7 +60,7 @@ export class SessionPair {
       sources: Object.keys(options.frames).map((name) => ({ name })),
       ...plain,
       ...options.sending,
-      wallNs: () => 1n,
+      wallNs: () => this.#wallNs() + (options.clockOffsetNs?.() ?? 0n),
     });
     this.connect();
   }
@@ -68,10 +70,14 @@ export class SessionPair {
       agent: "receiver",
       frameBytesMax: 1e9,
       ...this.#options.receiving,
-      wallNs: () => 2n,
+      wallNs: () => this.#wallNs(),
       nowMs: this.nowMs,
     });
     this.sender.connected(this.nowMs);
+  }
+
+  #wallNs(): bigint {
+    return BigInt(Math.round(this.nowMs * 1e6));
   }
 
   /** The connection is lost; everything under way with it. */
@@ -200,7 +206,7 @@ export class SessionPair {
     this.events.push(event);
     switch (event.type) {
       case "hello":
-        return receiver.welcome(3n);
+        return receiver.welcome(this.#wallNs());
       case "offer": {
         const { source } = event.origin;
         const verdicts = event.entries.map(

@@ -74,18 +74,32 @@ describe("the catalogue in SQLite", () => {
   test("a session is seen with each batch that names it; its offset stays until another is known", () => {
     const outcome = { origin, first: 0, last: 0, outcome: "stored" } as const;
     record({ outcomes: [outcome], nowNs: 2n ** 61n });
-    const seen = [
-      { origin, atNs: 200n, clockOffsetNs: -5n },
-      { origin, atNs: 300n },
-    ];
-    record({ outcomes: [{ ...outcome, first: 1, last: 1 }], seen });
-    record({ outcomes: [{ ...outcome, first: 2, last: 2 }], nowNs: 400n });
-    record({ outcomes: [], seen: [{ origin: other, atNs: 7n }] });
+    const frames = [rowOf("1.jpg", { clockOffsetNs: 9n }), rowOf("2.jpg", { clockOffsetNs: -5n }), rowOf("3.jpg")];
+    record({ outcomes: [{ ...outcome, first: 1, last: 3 }], frames });
+    record({ outcomes: [{ ...outcome, first: 4, last: 4 }], nowNs: 400n });
+    record({ outcomes: [{ ...outcome, origin: other }], nowNs: 7n });
     expect(ask("SELECT session, first_seen, last_seen, clock_offset, account, ended FROM sessions")).toEqual([
       [session, 2 ** 61, 400, -5, "full", null],
       [otherSession, 7, 7, null, "full", null],
     ]);
-    expect(outcomesOf(origin)).toEqual([[0, 2, "stored"]]);
+    expect(outcomesOf(origin)).toEqual([[0, 4, "stored"]]);
+  });
+
+  test("a time is corrected where the sender's clock is known to be another", () => {
+    const [capturedNs, edgeNs] = [2n ** 61n + 1n, -(2n ** 63n)];
+    recordFrames(
+      rowOf("1.jpg", { capturedNs, clockOffsetNs: -(2n ** 60n) }),
+      rowOf("2.jpg", { capturedNs, clockOffsetNs: 0n }),
+      rowOf("3.jpg", { capturedNs }),
+      // Before the first moment that 64 bits can hold.
+      rowOf("4.jpg", { capturedNs: edgeNs, clockOffsetNs: 1n }),
+    );
+    expect(ask("SELECT captured || '', corrected || '' FROM frames ORDER BY id")).toEqual([
+      [String(capturedNs), String(capturedNs + 2n ** 60n)],
+      [String(capturedNs), null],
+      [String(capturedNs), null],
+      [String(edgeNs), null],
+    ]);
   });
 
   test("notes are words, metadata is JSON, and without them there is nothing", () => {
