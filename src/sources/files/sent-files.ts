@@ -22,6 +22,7 @@ import type { ChecksumMemory } from "./checksum-memory.ts";
 import { errorText, failureReason } from "./file-errors.ts";
 import type { FrameFiles } from "./frame-files.ts";
 import { KeptFiles } from "./kept-files.ts";
+import { ledToRemoved } from "./link-targets.ts";
 import { type FileProof, type FileState, fileState, OpenedFile, readFlags, sameState } from "./opened-file.ts";
 import { ProofReader } from "./proof-reader.ts";
 import { giveBack, setAside } from "./set-aside.ts";
@@ -224,7 +225,7 @@ export class SentFiles {
       }
     } catch (error) {
       const reason = error instanceof SourceError ? error.reason : failureReason(error);
-      if (reason === "vanished") return "gone";
+      if (reason === "vanished") return this.#removeDeadLink(name, path);
       if (errorCode(error) === "EROFS" || (this.#removesNone && isDenied(error))) return this.#keepAll(error);
       return this.#keep(name, error instanceof SourceError ? error.message : errorText(error));
     }
@@ -255,6 +256,20 @@ export class SentFiles {
     }
     giveBack(this.#files, aside, name);
     return isOpen ? this.#keepOpen(name) : this.#keepChanged(name);
+  }
+
+  /** A link that leads nowhere because we have removed what it led to: the next run would miss a file there. */
+  #removeDeadLink(name: string, path: FilePath): "gone" {
+    if (!ledToRemoved(path)) return "gone";
+    try {
+      const aside = setAside(this.#files, name);
+      // It may lead to another file by now.
+      if (ledToRemoved(this.#files.path(aside))) unlinkSync(this.#files.path(aside));
+      else giveBack(this.#files, aside, name);
+    } catch {
+      // It is gone, or stays.
+    }
+    return "gone";
   }
 
   #keepOpen(name: string): "kept" {

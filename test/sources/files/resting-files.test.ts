@@ -139,6 +139,23 @@ describe("links", () => {
     expect(source.list(100)).toBeUndefined();
   });
 
+  test("that were sent go with what they led to, unless they lead elsewhere by then", () => {
+    put("1.jpg");
+    for (const name of ["2.jpg", "3.jpg", "4.jpg"]) symlinkSync("1.jpg", join(root, name));
+    const source = open(1_000);
+    settleAll(source, sendAll(source));
+    for (const [name, target] of [
+      ["3.jpg", "nowhere"],
+      ["4.jpg", "5.jpg"],
+    ] as const) {
+      unlinkSync(join(root, name));
+      symlinkSync(target, join(root, name));
+    }
+    clock.pass(10_000);
+    expect(readdirSync(root).toSorted()).toEqual(["3.jpg", "4.jpg"]);
+    expect(source.list(100)).toBeUndefined();
+  });
+
   test("a link to what we have removed is not missing, through other links neither", () => {
     put("1.jpg");
     const source = open(0);
