@@ -111,7 +111,8 @@ function numbersText({ firstSequence, count }: { firstSequence: number; count: n
 /** Plain digits: this is read by programs too. */
 function sourceText(source: SourceReport): string {
   const conflicts = source.conflicts === 0 ? "" : `, ${countText(source.conflicts, "conflict")}`;
-  const frames = `${countText(source.frames, "frame")} (${formatBytes(source.bytes)})${conflicts}`;
+  const incomplete = source.incomplete === 0 ? "" : `, ${source.incomplete} incomplete`;
+  const frames = `${countText(source.frames, "frame")} (${formatBytes(source.bytes)})${conflicts}${incomplete}`;
   const differences = `${source.missing} missing, ${source.changed} changed, ${countText(source.gapFrames, "gap")}`;
   return `${source.device}/${source.source}: ${frames}, ${differences}${unaccountedText(source)}`;
 }

@@ -29,6 +29,8 @@ export interface ReadFrame {
   readonly bytes: number;
   readonly crc32: number;
   readonly receivedMs: number;
+  /** 1: its picture ends before its end. */
+  readonly incomplete: number;
 }
 
 export interface GapRow {
@@ -57,6 +59,9 @@ export interface LastEnd {
   readonly source: string;
   readonly endedMs: number;
 }
+
+/** Of the words of a frame's notes. */
+const incompleteNote = "coalesce(instr(notes, 'incomplete') > 0, 0)";
 
 export class CatalogueReader {
   readonly #database: Database;
@@ -87,7 +92,7 @@ export class CatalogueReader {
       this.#framesAfter = this.#keep(
         this.#database.prepare(
           `SELECT id, device, source, session, sequence, name, path, number, bytes, crc32,
-           received / 1000000 AS receivedMs
+           received / 1000000 AS receivedMs, ${version === 1 ? "0" : incompleteNote} AS incomplete
            FROM frames WHERE id > ?1 ORDER BY id LIMIT ?2`,
         ),
       );

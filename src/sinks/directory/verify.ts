@@ -92,6 +92,8 @@ export interface SourceReport {
   bytes: number;
   /** Under a numbered name. */
   conflicts: number;
+  /** Stored as they came, and noted: their pictures end before their end. */
+  incomplete: number;
   missing: number;
   changed: number;
   /** Frames, not rows of gaps. */
@@ -243,6 +245,7 @@ class Verification {
     report.frames += 1;
     report.bytes += bytes;
     if (row.number > 1) report.conflicts += 1;
+    report.incomplete += row.incomplete;
     const seen = this.#see(row);
     seen.lastMs = Math.max(seen.lastMs, row.receivedMs);
 
@@ -457,7 +460,7 @@ class Verification {
     const key = `${device}\0${source}`;
     let report = this.#sources.get(key);
     if (report === undefined) {
-      const none = { frames: 0, bytes: 0, conflicts: 0, missing: 0, changed: 0, gapFrames: 0 };
+      const none = { frames: 0, bytes: 0, conflicts: 0, incomplete: 0, missing: 0, changed: 0, gapFrames: 0 };
       report = { device, source, ...none, unaccounted: 0, unrecorded: 0, differing: 0, ended: false };
       this.#sources.set(key, report);
     }

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../../src/errors.ts";
-import type { SourceEnd } from "../../../src/frame.ts";
+import { Note, type SourceEnd } from "../../../src/frame.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { catalogueFile } from "../../../src/sinks/directory/catalogue.ts";
 import { type Finding, verify, type VerifyReport } from "../../../src/sinks/directory/verify.ts";
@@ -52,8 +52,18 @@ describe("verify", () => {
     return { report, findings };
   }
 
+  test("counts incomplete pictures, which are stored as they came and no difference", async () => {
+    stage(sink, { ...frameOf("4.jpg", "half", { sequence: 3 }), notes: Note.incomplete | Note.noEndMarker }, "half");
+    stage(sink, { ...frameOf("5.jpg", "odd", { sequence: 4 }), notes: Note.damagedHeader }, "odd");
+    sink.end(endOf(5), () => {});
+    await commit(sink);
+    const { report, findings } = await check();
+    expect(findings).toEqual([]);
+    expect(report).toMatchObject({ sources: [{ frames: 5, incomplete: 1 }], clean: true });
+  });
+
   test("a sound directory is clean, while the receiver runs and after it has ended", async () => {
-    const expected = { device: "rig", source: "visible", frames: 3, bytes: 19, conflicts: 0 };
+    const expected = { device: "rig", source: "visible", frames: 3, bytes: 19, conflicts: 0, incomplete: 0 };
     for (const running of [true, false]) {
       if (!running) sink.dispose();
       const { report, findings } = await check();
