@@ -2,6 +2,7 @@
 import { networkInterfaces } from "node:os";
 import { formatAddress, isLoopback } from "../address.ts";
 import { type ExitStatus, UserError } from "../errors.ts";
+import type { ReceiverEvent } from "../events.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
 import type { ReceiverTrust } from "../ports.ts";
 import { openSinks } from "../sinks/open-sink.ts";
@@ -25,6 +26,8 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
+  const report = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
+  const begun: ReceiverEvent[] = [];
   const sink = openSinks(out, {
     layout,
     sync,
@@ -34,7 +37,11 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     outputIsTerminal: isTerminal(1),
     // What the reader was given is acknowledged, and nobody is left to complain to.
     onClosed: () => started?.stop(),
-    onEvent: (event) => terminal.report(describeReceiverEvent(event)),
+    onEvent: (event) => {
+      // Where it listens is the first thing that it says, and if it cannot, nothing is begun that matters.
+      if (started === undefined && event.event === "destination" && event.what === "begun") begun.push(event);
+      else report(event);
+    },
   });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
@@ -67,6 +74,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     throw error;
   }
   const run = started;
+  for (const event of begun) report(event);
   const progress = new Progress({ terminal, nowMs, standings: () => [...run.progress.values()].map(standingOfOrigin) });
   let result: ReceiverResult;
   try {

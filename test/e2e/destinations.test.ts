@@ -116,7 +116,7 @@ describe("a destination that others change", () => {
     const dir = place.path("vis");
     makeMegabytes(dir, 3);
     const receiver = await place.receive(out);
-    expect(receiver.all("destination")).toEqual([expect.objectContaining({ what: "begun" })]);
+    await receiver.waitFor("destination", ({ what }) => what === "begun");
     expect(await place.send(receiver.port, [`vis=${dir}`]).status()).toBe(0);
     for (const name of readdirSync(join(out, ".framepipe"))) rmSync(join(out, ".framepipe", name), { recursive: true });
     const held = await receiver.waitFor("held");

@@ -25,6 +25,7 @@ import { type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.t
 import { type StoredFrame, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { Directories } from "./directories.ts";
+import { GroupFolders } from "./group-folders.ts";
 import { OwnFiles, type OwnFilesOptions, type TakeLock } from "./own-files.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 
@@ -250,13 +251,17 @@ export class DirectoryStore implements Store<TemporaryFile> {
     if (path === undefined) return;
     this.#directories.doubt(path);
     const file = this.#newTemporaryFile(path);
+    const folders = new GroupFolders(this.#disk, this.place);
     try {
       if (this.#directories.prepare(path) !== undefined) return;
+      const folder = folders.of(path);
+      if (folder === "symlink") return;
       const place = `${this.place}/${path.slice(0, path.lastIndexOf("/") + 1)}${probeName}`;
       file.close();
       // One that is there was left where nothing can be removed again.
-      if (file.moveTo(place)) this.#remove(place);
+      if (file.moveTo(place, folder)) this.#remove(place);
     } finally {
+      folders.release();
       file.discard();
     }
   }

@@ -71,8 +71,7 @@ export class TemporaryFile implements Draft {
 
   /**
    * Moves it to its final name, in `folder` if that is held, or leaves it there. False: something else is there
-   * already. If it was removed behind us
-   * its frame is to be sent again.
+   * already. If it was removed behind us its frame is to be sent again.
    */
   moveTo(path: string, folder?: HeldFolder): boolean {
     if (this.#named && this.#disk.look(this.#place) !== this.#bytes) throw this.#gone();
