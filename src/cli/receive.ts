@@ -26,7 +26,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
-  const report = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
+  const tell = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
   const begun: ReceiverEvent[] = [];
   const sink = openSinks(out, {
     layout,
@@ -40,7 +40,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     onEvent: (event) => {
       // Where it listens is the first thing that it says, and if it cannot, nothing is begun that matters.
       if (started === undefined && event.event === "destination" && event.what === "begun") begun.push(event);
-      else report(event);
+      else tell(event);
     },
   });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
@@ -74,7 +74,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     throw error;
   }
   const run = started;
-  for (const event of begun) report(event);
+  for (const event of begun) tell(event);
   const progress = new Progress({ terminal, nowMs, standings: () => [...run.progress.values()].map(standingOfOrigin) });
   let result: ReceiverResult;
   try {
