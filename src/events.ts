@@ -61,6 +61,8 @@ export type ReceiverEvent =
       readonly out: readonly string[];
       /** No destination keeps frames: an ack means that one was handed on. */
       readonly keepsNothing: boolean;
+      /** What an ack means where frames go to a store on another machine. */
+      readonly ackMeans?: string;
     }
   | {
       readonly event: "session-started";

@@ -107,3 +107,21 @@ export class OutcomeRanges {
     return from;
   }
 }
+
+/** The numbers of `ranges` that are in none of `others`; both in order. */
+export function difference(ranges: readonly OutcomeRange[], others: readonly OutcomeRange[]): OutcomeRange[] {
+  const left: OutcomeRange[] = [];
+  let index = 0;
+  for (const range of ranges) {
+    let { first } = range;
+    while (index < others.length && (others[index] as OutcomeRange).last < first) index += 1;
+    for (let at = index; at < others.length; at += 1) {
+      const other = others[at] as OutcomeRange;
+      if (other.first > range.last) break;
+      if (other.first > first) left.push({ ...range, first, last: other.first - 1 });
+      first = other.last + 1;
+    }
+    if (first <= range.last) left.push({ ...range, first });
+  }
+  return left;
+}

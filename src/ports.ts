@@ -302,8 +302,8 @@ export interface Sink {
 export interface SinkTraits {
   /** Frames cannot be taken out again one by one. */
   readonly appendOnly?: boolean;
-  /** It is another machine's: what an ack means is that machine's word. */
-  readonly remote?: boolean;
+  /** It is another machine's: what an ack of it means, for a person. */
+  readonly remote?: string;
   /** It knows what it was given only until it is closed. */
   readonly forgets?: boolean;
   /** Frames are handed on or discarded: an ack does not mean that anything is kept. */

@@ -47,7 +47,7 @@ const layers: readonly (readonly string[])[] = [
 const families: Readonly<Record<string, readonly string[]>> = {
   "archive-formats/": [],
   "protocols/": [],
-  "sinks/": ["archive/", "store/"],
+  "sinks/": ["archive/", "remote/", "store/"],
   "sources/": ["files/"],
 };
 

@@ -103,7 +103,8 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     case "listening": {
       const out = event.out.join(", ");
       const storing = event.keepsNothing ? `keeping nothing: frames go to ${out}` : `storing in ${out}`;
-      return { level: "info", event, text: `listening on ${event.address}, ${storing}` };
+      const meaning = event.ackMeans === undefined ? "" : ` (stored means there: ${event.ackMeans})`;
+      return { level: "info", event, text: `listening on ${event.address}, ${storing}${meaning}` };
     }
     case "session-started": {
       const protocol = event.protocol === "lockstep" ? " (lockstep)" : "";

@@ -195,7 +195,8 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       takes: ["DEST", plainText],
       repeatable: true,
       help:
-        "required: a directory, a .tar or .mcap file, - for standard output, or /dev/null to count and discard. " +
+        "required: a directory, a .tar or .mcap file, s3://BUCKET/PREFIX, - for standard output, or /dev/null to " +
+        "count and discard. " +
         "With several, a frame is acknowledged when every one has stored it; only - beside another is not waited for",
     },
     layout: {
@@ -255,7 +256,10 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     },
   }),
   ...only(["verify"], {
-    verify: { takes: ["DIR", plainText], help: "name the frames that are missing, changed, unknown or never came" },
+    verify: {
+      takes: ["DEST", plainText],
+      help: "of a directory, or s3://BUCKET/PREFIX: name the frames that are missing, changed, unknown or never came",
+    },
   }),
   ...only(modes, {
     json: { help: "messages as JSON lines on standard error; the result of --verify as JSON lines on standard output" },

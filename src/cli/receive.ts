@@ -28,7 +28,8 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   let started: ReceiverRun | undefined;
   const tell = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
   const begun: ReceiverEvent[] = [];
-  const sink = openSinks(out, {
+  const sink = await openSinks(out, {
+    env: process.env,
     layout,
     sync,
     frameBytesMax,

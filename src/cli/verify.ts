@@ -1,7 +1,11 @@
-/** `--verify`: compares a directory with its catalogue. What it finds is data, on standard output. */
+/**
+ * `--verify`: compares a directory with its catalogue, or a store with its ledgers. What it finds is data, on standard
+ * output.
+ */
 import { ExitStatus, UserError } from "../errors.ts";
-import { type Finding, type SourceReport, verify as verifyDirectory } from "../sinks/directory/verify.ts";
-import type { VerifyReport } from "../sinks/directory/verify.ts";
+import { verify as verifyDirectory } from "../sinks/directory/verify.ts";
+import { isAddress, openRemote } from "../sinks/open-remote.ts";
+import type { Finding, SourceReport, VerifyReport } from "../sinks/store/findings.ts";
 import type { VerifyCommand } from "./command.ts";
 import { formatBytes, printable } from "./format.ts";
 import { differenceText, gapWords } from "./messages.ts";
@@ -23,10 +27,12 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
   progress.start();
   let report: VerifyReport;
   try {
-    report = await verifyDirectory({
+    const keeper = isAddress(directory) ? "store" : "catalogue";
+    const check = keeper === "store" ? await remoteCheck(directory) : verifyDirectory;
+    report = await check({
       directory,
       signal: stop.signal,
-      found: (finding) => terminal.data(terminal.json ? findingJson(finding) : printable(findingText(finding))),
+      found: (finding) => terminal.data(terminal.json ? findingJson(finding) : printable(findingText(finding, keeper))),
       progress: (frames, framesAll, bytes) => {
         // How many bytes there are in all is not known, so the frames tell how long it will take.
         standing = {
@@ -56,6 +62,14 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
   return differences > 0 ? ExitStatus.different : ExitStatus.incomplete;
 }
 
+async function remoteCheck(address: string): Promise<typeof verifyDirectory> {
+  const [remote, { verifyRemote }] = await Promise.all([
+    openRemote(address, process.env),
+    import("../sinks/remote/verify-remote.ts"),
+  ]);
+  return (options) => verifyRemote(remote, options);
+}
+
 const stopped = new UserError(
   "stopped before everything was compared",
   ["nothing was changed; run it again"],
@@ -66,8 +80,8 @@ function findingJson({ kind, ...finding }: Finding): string {
   return toJson({ event: kind, ...finding });
 }
 
-/** Paths are those below the directory, so that they can be looked at. */
-export function findingText(finding: Finding): string {
+/** Paths are those below the destination, so that they can be looked at. `keeper`: who has the account. */
+export function findingText(finding: Finding, keeper: "catalogue" | "store" = "catalogue"): string {
   switch (finding.kind) {
     case "missing":
       return `missing ${finding.path}`;
@@ -82,18 +96,18 @@ export function findingText(finding: Finding): string {
     }
     case "unaccounted": {
       const { device, source, session } = finding;
-      const what = `session ${session} has ended, and the catalogue does not say what became of them`;
+      const what = `session ${session} has ended, and the ${keeper} does not say what became of them`;
       return `unaccounted ${device}/${source} (${numbersText(finding)}): ${what}`;
     }
     case "unrecorded": {
       const { device, source, session } = finding;
-      const what = `session ${session} stored them, and the catalogue does not have them any more`;
+      const what = `session ${session} stored them, and the ${keeper} does not have them any more`;
       return `unrecorded ${device}/${source} (${numbersText(finding)}): ${what}`;
     }
     case "no-account": {
       const { device, source, session, frames } = finding;
       const what = `${countText(frames, "frame")} of session ${session}, and no account of it`;
-      return `unaccounted ${device}/${source}: the catalogue has ${what}`;
+      return `unaccounted ${device}/${source}: the ${keeper} has ${what}`;
     }
     case "totals-differ": {
       const { device, source, session } = finding;

@@ -99,8 +99,9 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     onStranger: (peer: string, reason: string) => hub.refused(peer, reason),
   };
   const listener = listen({ hostname, port, accept: () => hub.accept() }, door);
-  const { keepsNothing = false } = sink.traits;
-  onEvent({ event: "listening", address: listener.address, out, keepsNothing });
+  const { keepsNothing = false, remote: ackMeans } = sink.traits;
+  const meaning = ackMeans === undefined ? {} : { ackMeans };
+  onEvent({ event: "listening", address: listener.address, out, keepsNothing, ...meaning });
   hub.watch();
   return { address: listener.address, progress: hub.tally.origins, stop: () => end(ExitStatus.ok), done };
 }

@@ -10,6 +10,7 @@ import { DirectoryStore } from "./directory/directory-store.ts";
 import { catalogueReaders, lockDirectory, lockedHint, openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
 import { openMcapStore } from "./mcap/mcap-store.ts";
 import { NullStore } from "./null/null-store.ts";
+import { type Environment, isAddress, openRemoteStore } from "./open-remote.ts";
 import { openStdoutStore } from "./stdout/stdout-store.ts";
 import { FanOutSink } from "./store/fan-out-sink.ts";
 import { indexCacheBytesMax } from "./store/frame-index.ts";
@@ -33,6 +34,8 @@ export interface OpenSinkOptions {
   /** The reader of standard output, which was the only destination, has gone: the receiver should stop. */
   readonly onClosed: () => void;
   readonly onEvent: (event: DestinationEvent | ViewEvent) => void;
+  /** Where stores on other machines are, and with whose rights. */
+  readonly env: Environment;
 }
 
 const clock: Pick<Clock, "nowMs" | "wallNs"> = {
@@ -41,7 +44,7 @@ const clock: Pick<Clock, "nowMs" | "wallNs"> = {
 };
 
 /** One sink for all destinations. Throws UserError for one that cannot be, or cannot be used; then none is open. */
-export function openSinks(destinations: readonly string[], options: OpenSinkOptions): Sink {
+export async function openSinks(destinations: readonly string[], options: OpenSinkOptions): Promise<Sink> {
   const identities = destinations.map(identityOf);
   const twice = destinations.find((_destination, index) => identities.indexOf(identities[index] ?? "") < index);
   if (twice !== undefined) throw new UserError(`--out ${twice} is given twice`, ["name each destination once"]);
@@ -60,6 +63,10 @@ export function openSinks(destinations: readonly string[], options: OpenSinkOpti
       if (destinations.length > 1 && standardOutputs.has(destination)) {
         const onClosed = (): void => views[0]?.end("its reader has closed it");
         views.push(new View(openSink(destination, { ...options, onClosed }, destinations.length), options.onEvent));
+      } else if (isAddress(destination)) {
+        const memoryBytesMax = gatheredBytesMax / destinations.length;
+        const store = await openRemoteStore(destination, { ...options, memoryBytesMax });
+        sinks.push(new StoreSink(store, { ...options, clock }));
       } else sinks.push(openSink(destination, options, destinations.length));
     }
   } catch (error) {
@@ -75,6 +82,7 @@ const standardOutputs: ReadonlySet<string> = new Set(["-", "/dev/stdout", "/dev/
 /** What a destination is, by whatever name: links and `./` do not make it another one. */
 function identityOf(destination: string): string {
   if (standardOutputs.has(destination)) return "-";
+  if (isAddress(destination)) return destination.replace(/\/+$/, "");
   const path = resolve(destination);
   for (let [there, rest] = [path, ""]; ; [there, rest] = [dirname(there), join(basename(there), rest)]) {
     try {
@@ -91,11 +99,6 @@ function identityOf(destination: string): string {
  * cannot be, or cannot be used.
  */
 export function openSink(destination: string, options: OpenSinkOptions, sinkCount = 1): Sink {
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(destination)) {
-    throw new UserError(`--out ${destination}: an address is not supported yet by this version`, [
-      "give a directory, a .tar or .mcap file, - for standard output, or /dev/null to count and discard",
-    ]);
-  }
   // A layout that cannot work is said whatever the destination.
   const layout = new Layout(options.layout ?? layoutDefault);
   return new StoreSink(openStore(destination, layout, options, sinkCount), { ...options, clock });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { findingText } from "../../src/cli/verify.ts";
-import type { Finding } from "../../src/sinks/directory/verify.ts";
+import type { Finding } from "../../src/sinks/store/findings.ts";
 
 const of = { device: "rig", source: "visible", name: "a/1.jpg", path: "rig/visible/a/1.jpg" };
 const gap = {

@@ -106,7 +106,7 @@ describe.each(["tar", "mcap"] as const)("a .%s file", (kind) => {
     expect(happened).toEqual(["begun", "replaced"]);
     expect(await store(sink, ...named("2.jpg"))).toBe("stored");
     sink.dispose();
-    expect([...place.stored().keys()]).toEqual(["rig/visible/0.jpg", "rig/visible/2.jpg"]);
+    expect([...(await place.stored()).keys()]).toEqual(["rig/visible/0.jpg", "rig/visible/2.jpg"]);
   });
 
   test("whose lock is removed has it again, and is no other receiver's meanwhile", async () => {

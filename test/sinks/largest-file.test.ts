@@ -75,7 +75,7 @@ describe.each(["tar", "mcap"] as const)("%s", (kind) => {
     expect(results).toEqual(["stored", expect.objectContaining({ scope: "frame", retryable: false }), "stored"]);
     expect(String(results[1])).toContain(`day.${kind}: 2.jpg: cannot store frames: a file may not be so large`);
     sink.dispose();
-    expect([...place.stored().keys()]).toEqual(["rig/visible/1.jpg", "rig/visible/3.jpg"]);
+    expect([...(await place.stored()).keys()]).toEqual(["rig/visible/1.jpg", "rig/visible/3.jpg"]);
   });
 
   test("a frame that only this archive has no room for holds its source, and smaller ones go on", async () => {

@@ -15,6 +15,7 @@ const options: OpenSinkOptions = {
   outputIsTerminal: false,
   onClosed: () => {},
   onEvent: () => {},
+  env: {},
 };
 
 async function inTemporaryFolder(run: (parent: string) => Promise<void> | void): Promise<void> {
@@ -26,14 +27,14 @@ async function inTemporaryFolder(run: (parent: string) => Promise<void> | void):
   }
 }
 
-test("kinds that are not there yet are a usage error, never a directory of that name", () =>
-  inTemporaryFolder((parent) => {
+test("an address of a kind that is not there is a usage error, never a directory of that name", () =>
+  inTemporaryFolder(async (parent) => {
     const before = process.cwd();
     process.chdir(parent);
     try {
-      for (const destination of ["s3://bucket/x", "nats://host:4222"]) {
-        expect(() => openSink(destination, options)).toThrow(UserError);
-        expect(() => openSink(destination, options)).toThrow("not supported yet");
+      for (const destination of ["gs://bucket/x", "https://host/x"]) {
+        const opening = openSinks([destination], options);
+        await expect(opening).rejects.toThrow(`${destination}: there is no destination of this kind`);
       }
       expect(readdirSync(parent)).toEqual([]);
     } finally {
@@ -68,20 +69,22 @@ test("an archive is known by its name, in any case", () =>
 test("several destinations are one sink; if one cannot be opened, none is", () =>
   inTemporaryFolder(async (parent) => {
     const [directory, archive] = [join(parent, "captures"), join(parent, "day.tar")];
-    const sink = openSinks([directory, archive, "/dev/null"], options);
+    const sink = await openSinks([directory, archive, "/dev/null"], options);
     expect(sink.place).toBe(`${directory}, ${archive}, /dev/null`);
     stage(sink, frameOf("1.jpg", "one"), "one");
     expect(await commit(sink)).toBeUndefined();
     sink.dispose();
     expect(existsSync(join(directory, "rig/visible/1.jpg"))).toBe(true);
-    expect(() => openSinks([archive, directory, join(parent, "no/day.tar")], options)).toThrow(UserError);
+    await expect(openSinks([archive, directory, join(parent, "no/day.tar")], options)).rejects.toThrow(UserError);
     // Both were given back.
-    openSinks([archive, directory], options).dispose();
-    expect(() => openSinks([archive, directory, archive], options)).toThrow(`--out ${archive} is given twice`);
-    expect(openSinks(["/dev/null"], options).place).toBe("/dev/null");
+    (await openSinks([archive, directory], options)).dispose();
+    await expect(openSinks([archive, directory, archive], options)).rejects.toThrow(`--out ${archive} is given twice`);
+    expect((await openSinks(["/dev/null"], options)).place).toBe("/dev/null");
     for (const inner of ["day.tar", "inner"]) {
       const within = join(directory, inner);
-      expect(() => openSinks([within, directory], options)).toThrow(`--out ${within} is within another destination`);
+      await expect(openSinks([within, directory], options)).rejects.toThrow(
+        `--out ${within} is within another destination`,
+      );
     }
     // By whatever name.
     symlinkSync(parent, join(parent, "link"));
@@ -93,7 +96,7 @@ test("several destinations are one sink; if one cannot be opened, none is", () =
       ["-", "/dev/stdout"],
       ["/dev/fd/1", "-"],
     ] as const) {
-      expect(() => openSinks([one, other], options)).toThrow(`--out ${other} is given twice`);
+      await expect(openSinks([one, other], options)).rejects.toThrow(`--out ${other} is given twice`);
     }
   }));
 

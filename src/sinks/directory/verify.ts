@@ -7,7 +7,7 @@
  */
 import { closeSync, fstatSync, lstatSync, opendirSync } from "node:fs";
 import { join } from "node:path";
-import { type GapReason, sharesTotals, type SourceTotals } from "../../frame.ts";
+import { sharesTotals } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import { nameProblem } from "../../names.ts";
 import { describe, errorCode } from "../../system/errno.ts";
@@ -15,114 +15,11 @@ import { openFileBeneath } from "../../system/beneath.ts";
 import { checksumToEnd, type Look, nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
 import { ownFolder } from "./catalogue.ts";
-import { type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
+import { difference, type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
 import { noOutcomes, totalsOf } from "../../outcomes.ts";
+import { type Finding, newSourceReport, reportOf, type SourceReport, type VerifyReport } from "../store/findings.ts";
 import { lookBeneath } from "./group-folders.ts";
 import { catalogueError } from "./sqlite-catalogue.ts";
-
-export interface FoundFrame {
-  readonly device: string;
-  readonly source: string;
-  readonly name: string;
-  /** Below the directory. */
-  readonly path: string;
-}
-
-export type Finding =
-  /** In the catalogue, not on the disk. */
-  | ({ readonly kind: "missing" } & FoundFrame)
-  /** On the disk with other bytes than the catalogue says; `detail` is for a person. */
-  | ({ readonly kind: "changed"; readonly detail: string } & FoundFrame)
-  /** On the disk, not in the catalogue. */
-  | { readonly kind: "unknown"; readonly path: string }
-  /** Frames that never came, and did not come later under the same name either. */
-  | {
-      readonly kind: "gap";
-      readonly device: string;
-      readonly source: string;
-      readonly name: string;
-      readonly firstSequence: number;
-      readonly count: number;
-      readonly reason: GapReason;
-      readonly detail: string;
-    }
-  /** Numbers of a session that has ended, of which the catalogue does not say what became of them. */
-  | {
-      readonly kind: "unaccounted";
-      readonly device: string;
-      readonly source: string;
-      readonly session: string;
-      readonly firstSequence: number;
-      readonly count: number;
-    }
-  /** Numbers that a session stored, of which the catalogue has no frame any more; nor has it been removed by us. */
-  | {
-      readonly kind: "unrecorded";
-      readonly device: string;
-      readonly source: string;
-      readonly session: string;
-      readonly firstSequence: number;
-      readonly count: number;
-    }
-  /** Frames of a session of which the catalogue has no account any more. */
-  | {
-      readonly kind: "no-account";
-      readonly device: string;
-      readonly source: string;
-      readonly session: string;
-      readonly frames: number;
-    }
-  /** What the sender said at the end is not what became of its numbers. */
-  | {
-      readonly kind: "totals-differ";
-      readonly device: string;
-      readonly source: string;
-      readonly session: string;
-      readonly claimed: SourceTotals;
-      readonly found: SourceTotals;
-    }
-  /** Not a difference: a source's latest session has not said that it is over. */
-  | { readonly kind: "unended"; readonly device: string; readonly source: string; readonly session: string };
-
-/** What is stored of one source of one device. */
-export interface SourceReport {
-  readonly device: string;
-  readonly source: string;
-  frames: number;
-  bytes: number;
-  /** Under a numbered name. */
-  conflicts: number;
-  /** Stored as they came, and noted: their pictures end before their end. */
-  incomplete: number;
-  missing: number;
-  changed: number;
-  /** Frames, not rows of gaps. */
-  gapFrames: number;
-  /** Numbers of its ended sessions without an outcome, and frames of sessions without an account. */
-  unaccounted: number;
-  /** Numbers that were stored and whose frames the catalogue does not have. */
-  unrecorded: number;
-  /** Sessions of which sender and receiver do not share the totals. */
-  differing: number;
-  /** Its latest session has said that it is over. */
-  ended: boolean;
-}
-
-export interface VerifyReport {
-  readonly sources: readonly SourceReport[];
-  /** Frames in the catalogue, and their bytes. */
-  readonly frames: number;
-  readonly bytes: number;
-  readonly missing: number;
-  readonly changed: number;
-  readonly unknown: number;
-  readonly gapFrames: number;
-  readonly unaccounted: number;
-  readonly unrecorded: number;
-  readonly differing: number;
-  /** The account holds, and there is no gap. */
-  readonly clean: boolean;
-}
 
 export interface VerifyOptions {
   readonly directory: string;
@@ -196,28 +93,7 @@ class Verification {
     await this.#checkGaps();
     await this.#checkAccounts();
     this.#checkSessions();
-    const sources = [...this.#sources.values()];
-    const sum = (count: (source: SourceReport) => number): number =>
-      sources.reduce((total, source) => total + count(source), 0);
-    const missing = sum((source) => source.missing);
-    const changed = sum((source) => source.changed);
-    const gapFrames = sum((source) => source.gapFrames);
-    const unaccounted = sum((source) => source.unaccounted);
-    const unrecorded = sum((source) => source.unrecorded);
-    const differing = sum((source) => source.differing);
-    return {
-      sources,
-      frames: sum((source) => source.frames),
-      bytes: sum((source) => source.bytes),
-      missing,
-      changed,
-      unknown: this.#unknown,
-      gapFrames,
-      unaccounted,
-      unrecorded,
-      differing,
-      clean: missing + changed + this.#unknown + gapFrames + unaccounted + unrecorded + differing === 0,
-    };
+    return reportOf([...this.#sources.values()], this.#unknown);
   }
 
   async #checkFrames(): Promise<void> {
@@ -460,8 +336,7 @@ class Verification {
     const key = `${device}\0${source}`;
     let report = this.#sources.get(key);
     if (report === undefined) {
-      const none = { frames: 0, bytes: 0, conflicts: 0, incomplete: 0, missing: 0, changed: 0, gapFrames: 0 };
-      report = { device, source, ...none, unaccounted: 0, unrecorded: 0, differing: 0, ended: false };
+      report = newSourceReport(device, source);
       this.#sources.set(key, report);
     }
     return report;
@@ -473,24 +348,6 @@ class Verification {
     await new Promise<void>((resolve) => setImmediate(resolve));
     this.#options.signal?.throwIfAborted();
   }
-}
-
-/** The numbers of `ranges` that are in none of `others`; both in order. */
-function difference(ranges: readonly OutcomeRange[], others: readonly OutcomeRange[]): OutcomeRange[] {
-  const left: OutcomeRange[] = [];
-  let index = 0;
-  for (const range of ranges) {
-    let { first } = range;
-    while (index < others.length && (others[index] as OutcomeRange).last < first) index += 1;
-    for (let at = index; at < others.length; at += 1) {
-      const other = others[at] as OutcomeRange;
-      if (other.first > range.last) break;
-      if (other.first > first) left.push({ ...range, first, last: other.first - 1 });
-      first = other.last + 1;
-    }
-    if (first <= range.last) left.push({ ...range, first });
-  }
-  return left;
 }
 
 function sizeOf(handle: number): Look {

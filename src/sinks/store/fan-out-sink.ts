@@ -51,9 +51,12 @@ export class FanOutSink implements Sink {
     assert(sinks.length > 0, "there is a sink");
     this.#sinks = sinks;
     this.#views = views;
+    const remotes = sinks.flatMap(({ place, traits: { remote } }) =>
+      remote === undefined ? [] : `${place}: ${remote}`,
+    );
     this.traits = {
+      ...(remotes.length === 0 ? {} : { remote: remotes.join("; ") }),
       appendOnly: sinks.some(({ traits }) => traits.appendOnly === true),
-      remote: sinks.some(({ traits }) => traits.remote === true),
       forgets: sinks.some(({ traits }) => traits.forgets === true),
       keepsNothing: sinks.every(({ traits }) => traits.keepsNothing === true),
     };

@@ -16,7 +16,8 @@ import { UserError } from "../../../src/errors.ts";
 import { Note, type SourceEnd } from "../../../src/frame.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { catalogueFile } from "../../../src/sinks/directory/catalogue.ts";
-import { type Finding, verify, type VerifyReport } from "../../../src/sinks/directory/verify.ts";
+import { verify } from "../../../src/sinks/directory/verify.ts";
+import type { Finding, VerifyReport } from "../../../src/sinks/store/findings.ts";
 import { commit, frameOf, inSession, otherSession, session, someGap, stage, store } from "../suite.ts";
 import { DirectoryPlace } from "./directory-place.ts";
 

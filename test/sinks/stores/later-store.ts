@@ -37,7 +37,7 @@ export class LaterStore<D extends Draft> implements Store<D> {
   }
 
   get traits(): StoreTraits {
-    return { ...this.#store.traits, remote: true };
+    return { ...this.#store.traits, remote: "it answers later" };
   }
 
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Promise<Verdict[]> {
