@@ -3,6 +3,7 @@
  * with the option or the variable it is about.
  */
 import { assert, UserError } from "../errors.ts";
+import type { ReadForm } from "../reading/read.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
 import { formatBytes } from "./format.ts";
 import type { OptionKey, OptionValues } from "./option-table.ts";
@@ -43,7 +44,16 @@ export interface VerifyCommand {
   readonly directory: string;
 }
 
-export type Command = SendCommand | ReceiveCommand | InviteCommand | VerifyCommand;
+export interface ReadCommand {
+  readonly mode: "read";
+  readonly values: OptionValues;
+  readonly directory: string;
+  /** `DEVICE/SOURCE`, as written; none: all. */
+  readonly wanted: readonly string[];
+  readonly as: ReadForm;
+}
+
+export type Command = SendCommand | ReceiveCommand | InviteCommand | VerifyCommand | ReadCommand;
 
 /** What the command line asks for. `help` and `version` win over everything else, so that they always answer. */
 export function parseArguments(words: readonly string[], env: Environment): Command | "help" | "version" {
@@ -60,6 +70,8 @@ export function parseArguments(words: readonly string[], env: Environment): Comm
       return inviteCommand(options);
     case "verify":
       return verifyCommand(options);
+    case "read":
+      return readCommand(options);
   }
 }
 
@@ -196,4 +208,21 @@ function verifyCommand({ inputs, values }: ParsedOptions): VerifyCommand {
   if (inputs.length > 0)
     throw new UserError(`unexpected argument: ${inputs[0]}`, ["one directory at a time: framepipe --verify DIR"]);
   return { mode: "verify", values, directory: values.verify ?? "" };
+}
+
+function readCommand({ inputs, values, label }: ParsedOptions): ReadCommand {
+  const { from, to, pairWithin, json } = values;
+  const as = values.as ?? (json ? "json" : "list");
+  if (from !== undefined && to !== undefined && from >= to) {
+    throw new UserError(`${label("to")} is not after ${label("from")}`, [
+      "--from is the first moment that counts, --to the first that does not any more",
+    ]);
+  }
+  if (as === "stream" && pairWithin !== undefined) {
+    throw new UserError(
+      `${label("pairWithin")} cannot be used with ${label("as")} stream: no player shows two sources`,
+      ["--as tar gives the frames of each pair one after the other"],
+    );
+  }
+  return { mode: "read", values, directory: values.read ?? "", wanted: inputs, as };
 }

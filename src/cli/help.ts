@@ -16,7 +16,8 @@ usage
   ${usage[0]}   be the sender
   ${usage[1]}      be the receiver
   ${usage[2]}                          check a stored directory against its catalogue
-  ${usage[3]}   let a new device in: print an invitation
+  ${usage[3]}        give stored frames out again
+  ${usage[4]}   let a new device in: print an invitation
 
 examples
   framepipe --receive 8000 --out captures --key recorder.key
@@ -27,6 +28,7 @@ or on one machine, without keys
   framepipe --send localhost:8000 visible=./vis infrared=./ir
   ffmpeg -i /dev/video0 -c:v mjpeg -f image2pipe - | framepipe --send localhost:8000 visible=-
   framepipe --receive 8000 --out - | ffplay -f mjpeg -
+  framepipe --read captures rig-7/visible --from 10:00 --as stream | ffmpeg -i - film.mp4
 
 An INPUT is a directory, read with its sub-directories, a single file, a named pipe, or - for
 standard input. SOURCE names it at the receiver; without it, the directory's own name does. Frames
@@ -41,6 +43,7 @@ ${optionGroups()}
 SIZE is a number with K, M, G (powers of 1000) or Ki, Mi, Gi (powers of 1024), or plain bytes.
 RATE is a number with kbit, Mbit or Gbit, a second.
 DURATION is a number with ms, s, m, h or d, or plain seconds.
+TIME is 2026-11-25T10:32:07.120Z; without Z by this machine's clock; only a day; or 10:32, of today.
 Of an option that is given twice the last one counts, unless it may be repeated.
 
 environment

@@ -8,6 +8,7 @@ const groups: Readonly<Record<Mode, string>> = {
   receive: "receiver",
   invite: "invite",
   verify: "verify",
+  read: "read",
 };
 
 /** The option as commander wants it. `env` and `conflicts` are for whoever explains it: see `parsed-options.ts`. */
@@ -50,6 +51,7 @@ export const usage = [
   "framepipe --send HOST:PORT [SOURCE=]INPUT ...",
   "framepipe --receive [HOST:]PORT --out DEST",
   "framepipe --verify DIR",
+  "framepipe --read DIR [DEVICE/SOURCE ...]",
   "framepipe --invite DEVICE@HOST:PORT --key FILE",
 ] as const;
 

@@ -19,10 +19,11 @@ import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
 import { type Invitee, invitee, publicKey, strangerCount } from "./option-values.ts";
-import { capturedHow, compareHint, syncHint, whenBehindHint } from "./option-values.ts";
+import { asHint, capturedHow, clockHint, compareHint, moment, syncHint, whenBehindHint } from "./option-values.ts";
 import type { Address } from "../address.ts";
+import type { ReadClock, ReadForm } from "../reading/read.ts";
 
-export const modes = ["receive", "send", "invite", "verify"] as const;
+export const modes = ["receive", "send", "invite", "verify", "read"] as const;
 export type Mode = (typeof modes)[number];
 
 type Switch =
@@ -42,9 +43,10 @@ type Switch =
 export type OptionValues = Readonly<
   Record<Switch, boolean> &
     Record<"include" | "exclude" | "out", readonly string[]> &
-    Record<"device" | "spool" | "layout" | "verify" | "key" | "join" | "peer", string | undefined> &
+    Record<"device" | "spool" | "layout" | "verify" | "read" | "key" | "join" | "peer", string | undefined> &
     Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections" | "perAddress" | "for", number> &
-    Record<"maxRate" | "fps" | "retryFor" | "unchangedFor", number | undefined> & {
+    Record<"maxRate" | "fps" | "retryFor" | "unchangedFor" | "pairWithin", number | undefined> &
+    Record<"from" | "to", bigint | undefined> & {
       send: Peer | undefined;
       receive: Address | undefined;
       invite: Invitee | undefined;
@@ -55,6 +57,8 @@ export type OptionValues = Readonly<
       compare: "auto" | "always";
       whenBehind: StreamInputOptions["whenBehind"] | undefined;
       sync: SyncMode;
+      as: ReadForm | undefined;
+      clock: ReadClock;
     }
 >;
 export type OptionKey = keyof OptionValues;
@@ -261,8 +265,32 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "of a directory, or s3://BUCKET/PREFIX: name the frames that are missing, changed, unknown or never came",
     },
   }),
+  ...only(["read"], {
+    read: {
+      takes: ["DIR", plainText],
+      help: "give stored frames out again, of all sources or of each DEVICE/SOURCE that is named: in the order of time",
+    },
+    from: { takes: ["TIME", moment], help: "only what was captured then or later" },
+    to: { takes: ["TIME", moment], help: "only what was captured before that" },
+    as: {
+      takes: ["FORM", choice(["stream", "tar", "list", "json"], asHint)],
+      defaultText: "list; json with --json",
+      help: "stream (frames back to back), tar, list (a line each: time, source, bytes, path) or json",
+    },
+    pairWithin: {
+      takes: ["DURATION", duration],
+      help: "of two sources: the frames that are each other's nearest in time, and so near: 20ms",
+    },
+    clock: {
+      takes: ["WHOSE", choice(["sender", "receiver"], clockHint)],
+      default: "sender",
+      help: "whose clock times are by: sender, or receiver, which corrects those of a device whose clock was wrong",
+    },
+  }),
   ...only(modes, {
-    json: { help: "messages as JSON lines on standard error; the result of --verify as JSON lines on standard output" },
+    json: {
+      help: "messages as JSON lines on standard error; what --verify and --read find as JSON lines on standard output",
+    },
     quiet: { conflicts: { verbose: "" }, help: "only errors, and frames that are not stored" },
     verbose: {
       help:

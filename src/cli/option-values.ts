@@ -13,6 +13,7 @@ import { pictureFormats } from "../splitters/splitter.ts";
 import { deviceTemplateProblem } from "./device-name.ts";
 import { formatBytes } from "./format.ts";
 import { parseCount, parseDuration, parseRate, parseSize } from "../quantities.ts";
+import { parseTime } from "../times.ts";
 
 /** A text, and where it came from: `--out`, or `FRAMEPIPE_OUT`. */
 export interface RawValue {
@@ -85,6 +86,18 @@ export function duration({ text, label }: RawValue): number {
   const ms = parseDuration(text);
   if (ms !== undefined) return ms;
   throw new UserError(`${label}: not a duration: ${text}`, ["a number, then ms s m h or d: 90s"]);
+}
+
+export const asHint = "stream and tar give bytes out, list and json a line for each frame";
+export const clockHint = "receiver corrects times by the offset that was measured when the frame arrived";
+
+/** Nanoseconds since the epoch. */
+export function moment({ text, label }: RawValue): bigint {
+  const ns = parseTime(text, new Date());
+  if (ns !== undefined) return ns;
+  throw new UserError(`${label}: not a time: ${text}`, [
+    "2026-11-25T10:32:07.120Z, on this machine's clock 2026-11-25T10:32, a day 2026-11-25, or of today 10:32",
+  ]);
 }
 
 /** Bytes per millisecond. */

@@ -90,6 +90,7 @@ const modeNames: Readonly<Record<Mode, string>> = {
   receive: "the receiver",
   invite: "--invite",
   verify: "--verify",
+  read: "--read",
 };
 
 /** Commander compares, and gives the result in its message only. */
@@ -123,7 +124,7 @@ function chooseMode(words: readonly string[], env: Environment): Mode {
   if (mode === undefined) {
     // A mode that is spelled wrongly is none.
     split(commandLine(optionKeys), words, undefined);
-    throw new UserError("nothing to do: none of --send, --receive, --verify and --invite", usage);
+    throw new UserError("nothing to do: none of --send, --receive, --verify, --read and --invite", usage);
   }
   if (second === undefined) return mode;
   if (mode === second) throw new UserError(`${labelOf(mode)} is given twice`, ["start framepipe once for each"]);

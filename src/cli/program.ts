@@ -64,6 +64,8 @@ async function runCommand(command: Command, shell: Shell): Promise<ExitStatus> {
       return (await import("./invite.ts")).invite(command, shell);
     case "verify":
       return (await import("./verify.ts")).verify(command, shell);
+    case "read":
+      return (await import("./read.ts")).read(command, shell);
   }
 }
 

@@ -3,6 +3,7 @@ import { writeSync } from "node:fs";
 import { ExitStatus, UserError } from "../errors.ts";
 import { errorCode } from "../system/errno.ts";
 import { LogStream } from "../system/log-stream.ts";
+import { writePatiently } from "../system/patient-write.ts";
 import { isTerminal, type ScreenSize, screenSize } from "../system/standard-streams.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { DataStream, MessageStream } from "./terminal.ts";
@@ -21,11 +22,26 @@ export class StandardOutput implements DataStream {
         // Whoever shares the pipe has made it non-blocking and the reader is slow: wait, as a blocking write would.
         const code = errorCode(error);
         if (code === "EAGAIN") Bun.sleepSync(1);
-        else if (code === "EPIPE") this.#closed = true;
-        else throw new UserError(`cannot write to standard output (${code})`, [outputHint], ExitStatus.failure);
+        else this.#failed(code);
       }
     }
     return !this.#closed;
+  }
+
+  async send(view: Uint8Array): Promise<boolean> {
+    try {
+      if (!this.#closed) await writePatiently(1, view, { position: null });
+    } catch (error) {
+      this.#failed(errorCode(error));
+    }
+    return !this.#closed;
+  }
+
+  #failed(code: string): void {
+    if (code !== "EPIPE") {
+      throw new UserError(`cannot write to standard output (${code})`, [outputHint], ExitStatus.failure);
+    }
+    this.#closed = true;
   }
 }
 

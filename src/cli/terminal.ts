@@ -16,6 +16,11 @@ export interface DataStream {
    * data cannot be written for another reason.
    */
   write(text: string): boolean;
+  /**
+   * The same of bytes, without keeping the program from anything else meanwhile. Resolves to false when the reader has
+   * gone.
+   */
+  send(view: Uint8Array): Promise<boolean>;
 }
 
 /** Standard error. Never waits and never throws: what cannot be written is kept for a while, or dropped and counted. */
@@ -119,6 +124,16 @@ export class Terminal {
     if (shown.length > 0) stderr.write(eraseLines(shown.length));
     if (!stdout.write(`${text}\n`)) throw new OutputClosed("standard output is closed");
     if (shown.length > 0) stderr.write(drawnLines(shown));
+  }
+
+  /** Whether a person would see what is written as data. */
+  get dataIsShown(): boolean {
+    return this.#options.stdout.isTerminal;
+  }
+
+  /** Data on standard output, as it is. Throws OutputClosed. */
+  async send(view: Uint8Array): Promise<void> {
+    if (!(await this.#options.stdout.send(view))) throw new OutputClosed("standard output is closed");
   }
 
   /** Puts `lines` in the place of the last ones at the bottom of the terminal. No lines: removes them. */

@@ -238,6 +238,48 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: undefined,
   },
+  read: {
+    good: [
+      ["d", "d"],
+      ["e", "e"],
+    ],
+    wrong: undefined,
+  },
+  from: {
+    good: [
+      ["2026-11-25T10:32:07.120Z", 1_795_602_727_120_000_000n],
+      ["2026-11-25T11:32+01:00", 1_795_602_720_000_000_000n],
+    ],
+    wrong: ["noon", "not a time: noon"],
+  },
+  to: {
+    good: [
+      ["1970-01-01T00:00:01Z", 1_000_000_000n],
+      ["1970-01-01T00:00:00.000000001Z", 1n],
+    ],
+    wrong: ["2026-02-30", "not a time: 2026-02-30"],
+  },
+  as: {
+    good: [
+      ["tar", "tar"],
+      ["json", "json"],
+    ],
+    wrong: ["zip", "found zip, expected stream, tar, list or json"],
+  },
+  pairWithin: {
+    good: [
+      ["20ms", 20],
+      ["1", 1000],
+    ],
+    wrong: ["near", "not a duration: near"],
+  },
+  clock: {
+    good: [
+      ["receiver", "receiver"],
+      ["sender", "sender"],
+    ],
+    wrong: ["mine", "found mine, expected sender or receiver"],
+  },
 };
 
 const modeWords: Readonly<Record<Mode, readonly string[]>> = {
@@ -245,6 +287,7 @@ const modeWords: Readonly<Record<Mode, readonly string[]>> = {
   receive: ["--receive", "0", "--out", "d"],
   invite: ["--invite", "rig@localhost:9"],
   verify: ["--verify", "d"],
+  read: ["--read", "d"],
 };
 const everyMode = Object.keys(modeWords) as Mode[];
 
@@ -433,7 +476,8 @@ describe("help", () => {
       "send,receive,invite": "sender, receiver and invite",
       invite: "invite",
       verify: "verify",
-      "receive,send,invite,verify": "all modes",
+      read: "read",
+      "receive,send,invite,verify,read": "all modes",
     };
     let heading = "";
     const listed: [flag: string, value: string, heading: string][] = [];
@@ -460,7 +504,7 @@ describe("help", () => {
 
   test("its examples are accepted", () => {
     const examples = [...text.matchAll(/^ {2}(?:ffmpeg .* \| )?framepipe (--\w+ [a-z\d][^|>\n]*)/gm)];
-    expect(examples.length).toBe(7);
+    expect(examples.length).toBe(8);
     for (const [, line = ""] of examples) expect(() => parseArguments(line.trim().split(" "), {})).not.toThrow();
   });
 

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { type Command, parseArguments, type ReceiveCommand, type SendCommand } from "../../src/cli/command.ts";
+import {
+  type Command,
+  parseArguments,
+  type ReadCommand,
+  type ReceiveCommand,
+  type SendCommand,
+} from "../../src/cli/command.ts";
 import type { OptionValues } from "../../src/cli/option-table.ts";
 import { type Environment, laterOptions } from "../../src/cli/parsed-options.ts";
 import { ExitStatus, UserError } from "../../src/errors.ts";
@@ -211,11 +217,28 @@ const good: [line: string, expected: Command][] = [
   ["--verify captures --json --verbose", verifying({ json: true, verbose: true })],
 ];
 
+function reading(values: Partial<OptionValues> = {}, rest: Partial<ReadCommand> = {}): Command {
+  const all = { ...shared, read: "captures", clock: "sender", ...values } as OptionValues;
+  return { mode: "read", values: all, directory: all.read ?? "", wanted: [], as: "list", ...rest };
+}
+
+good.push(
+  ["--read captures", reading()],
+  ["--read captures --json", reading({ json: true }, { as: "json" })],
+  ["--read captures --json --as list", reading({ json: true, as: "list" })],
+  ["--read captures rig/a rig/b --as tar", reading({ as: "tar" }, { as: "tar", wanted: ["rig/a", "rig/b"] })],
+  [
+    "--read captures --from 1970-01-01T00:00:01Z --to 1970-01-01T00:00:02Z --clock receiver --pair-within 20ms",
+    reading({ from: 10n ** 9n, to: 2n * 10n ** 9n, clock: "receiver", pairWithin: 20 }),
+  ],
+);
+
 const seeHelp = "hint: framepipe --help lists the options and shows examples";
 const usage = [
   "hint: framepipe --send HOST:PORT [SOURCE=]INPUT ...",
   "hint: framepipe --receive [HOST:]PORT --out DEST",
   "hint: framepipe --verify DIR",
+  "hint: framepipe --read DIR [DEVICE/SOURCE ...]",
   "hint: framepipe --invite DEVICE@HOST:PORT --key FILE",
 ];
 const peers = "for example 192.168.1.20:8000, camera-store:8000 or [fd00::20]:8000";
@@ -287,8 +310,8 @@ const bad: [line: string, ...said: string[]][] = [
     "error: --order cannot be used with --lockstep: it has one order and its own pace",
     "hint: leave out one of them",
   ],
-  ["", "error: nothing to do: none of --send, --receive, --verify and --invite", ...usage],
-  ["vis", "error: nothing to do: none of --send, --receive, --verify and --invite", ...usage],
+  ["", "error: nothing to do: none of --send, --receive, --verify, --read and --invite", ...usage],
+  ["vis", "error: nothing to do: none of --send, --receive, --verify, --read and --invite", ...usage],
   ["--receive 1 --send localhost:2", "error: --receive and --send exclude each other", ...usage],
   ["--verify d --verify e", "error: --verify is given twice", "hint: start framepipe once for each"],
   ["--send", "error: --send needs a value", seeHelp],
@@ -453,6 +476,18 @@ const bad: [line: string, ...said: string[]][] = [
     "error: --key is an option of the sender, the receiver and --invite, and this is --verify",
     seeHelp,
   ],
+  [
+    "--read d --from 2026-11-25 --to 2026-11-25",
+    "error: --to is not after --from",
+    "hint: --from is the first moment that counts, --to the first that does not any more",
+  ],
+  [
+    "--read d a/b a/c --as stream --pair-within 1s",
+    "error: --pair-within cannot be used with --as stream: no player shows two sources",
+    "hint: --as tar gives the frames of each pair one after the other",
+  ],
+  ["--read d --out e", "error: --out is an option of the receiver, and this is --read", seeHelp],
+  ["--read d --from", "error: --from needs a value", seeHelp],
   ["--verify d --quiet --verbose", "error: --quiet cannot be used with --verbose", "hint: leave out one of them"],
 ];
 

@@ -23,6 +23,10 @@ export class Screen implements DataStream, MessageStream {
     return { columns: this.#columns, rows: this.#rows };
   }
 
+  send(view: Uint8Array): Promise<boolean> {
+    return Promise.resolve(this.write(new TextDecoder().decode(view)));
+  }
+
   write(text: string): boolean {
     if (!this.closed && text !== "") this.writes.push(text);
     return !this.closed;

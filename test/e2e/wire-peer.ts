@@ -121,6 +121,10 @@ export class Message {
   u64(): number {
     return Number(this.#head.getBigUint64(this.#advance(8), true));
   }
+  /** A time, in nanoseconds. */
+  i64(): bigint {
+    return this.#head.getBigInt64(this.#advance(8), true);
+  }
   text(): string {
     const bytes = this.u16();
     const at = this.#advance(bytes);
@@ -175,6 +179,7 @@ export interface FrameOptions {
   readonly name: string | Uint8Array;
   readonly bytes: Uint8Array;
   readonly sourceIndex?: number;
+  readonly capturedNs?: bigint;
   /** A lie, if it is not that of the bytes. */
   readonly crc?: number;
   /** A lie, if it is not that of the bytes. */
@@ -249,7 +254,7 @@ export class WirePeer {
       .u16(sourceIndex)
       .u16(rest.notes ?? 0)
       .u64(sequence)
-      .u64(0);
+      .u64(rest.capturedNs ?? 0);
     head
       .u64(frameBytes ?? bytes.length)
       .u64(rest.offset ?? 0)

@@ -2,20 +2,11 @@
  * Reads a catalogue that may be in use, or left by a receiver that was killed. Never writes to it, so one of version 1
  * stays one; a receiver that starts meanwhile may make it version 2 between any two reads.
  */
-import { constants, Database, type Statement } from "bun:sqlite";
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import { ExitStatus, UserError } from "../../errors.ts";
+import type { Database, Statement } from "bun:sqlite";
 import type { GapReason, SourceTotals } from "../../frame.ts";
-import { errorCode } from "../../system/errno.ts";
-import { catalogueVersion } from "./catalogue-tables.ts";
-import { catalogueFile } from "./catalogue.ts";
 import type { OutcomeRange } from "../../outcome-ranges.ts";
+import { openReadable } from "./open-readable.ts";
 import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
-
-/** How long a read waits for another program, such as a receiver that ends and tidies up. */
-const busyMs = 5000;
 
 export interface ReadFrame {
   readonly id: number;
@@ -73,22 +64,9 @@ export class CatalogueReader {
 
   /** Throws UserError if there is no catalogue that can be read. */
   constructor(directory: string) {
-    const path = join(directory, catalogueFile);
-    if (!existsSync(path)) {
-      const hint = "--verify takes a directory that a receiver has stored to, as given to its --out";
-      throw new UserError(`${directory} has no catalogue (${catalogueFile})`, [hint]);
-    }
+    this.#database = openReadable(directory, "--verify");
     try {
-      this.#database = openReadOnly(path);
       const version = readVersion(this.#database);
-      if (version < 1 || version > catalogueVersion) {
-        const found = version === 0 ? "holds no tables of framepipe" : `has version ${version}`;
-        throw new UserError(
-          `${path} ${found}, this framepipe knows versions up to ${catalogueVersion}`,
-          ["use the framepipe that made it, or a newer one"],
-          ExitStatus.failure,
-        );
-      }
       this.#framesAfter = this.#keep(
         this.#database.prepare(
           `SELECT id, device, source, session, sequence, name, path, number, bytes, crc32,
@@ -222,21 +200,5 @@ export class CatalogueReader {
   #keep<T extends Statement>(statement: T): T {
     this.#statements.push(statement);
     return statement;
-  }
-}
-
-function openReadOnly(path: string): Database {
-  const database = new Database(resolve(path), { readonly: true });
-  try {
-    database.run(`PRAGMA busy_timeout = ${busyMs}`);
-    readVersion(database);
-    return database;
-  } catch (error) {
-    database.close();
-    // On a read-only medium the files beside the catalogue cannot be made. If there is no log, nothing writes to it and
-    // SQLite can be told so.
-    if (!/^SQLITE_(?:CANTOPEN|READONLY)/.test(errorCode(error)) || existsSync(`${path}-wal`)) throw error;
-    const url = `${pathToFileURL(resolve(path)).href}?immutable=1`;
-    return new Database(url, constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI);
   }
 }

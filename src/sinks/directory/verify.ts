@@ -5,21 +5,19 @@
  *
  * A receiver may be storing meanwhile, so a difference is told only if it is still one when it is looked at again.
  */
-import { closeSync, fstatSync, lstatSync, opendirSync } from "node:fs";
+import { closeSync, lstatSync, opendirSync } from "node:fs";
 import { join } from "node:path";
 import { sharesTotals } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
-import { nameProblem } from "../../names.ts";
-import { describe, errorCode } from "../../system/errno.ts";
-import { openFileBeneath } from "../../system/beneath.ts";
-import { checksumToEnd, type Look, nodeDisk } from "../../system/file-system.ts";
+import { errorCode } from "../../system/errno.ts";
+import { checksumToEnd, nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
 import { ownFolder } from "./catalogue.ts";
 import { difference, type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
 import { noOutcomes, totalsOf } from "../../outcomes.ts";
 import { type Finding, newSourceReport, reportOf, type SourceReport, type VerifyReport } from "../store/findings.ts";
-import { lookBeneath } from "./group-folders.ts";
 import { catalogueError } from "./sqlite-catalogue.ts";
+import { type FileProblem, fileMissing, openStoredFile, otherBytes, readingProblem } from "./stored-file.ts";
 
 export interface VerifyOptions {
   readonly directory: string;
@@ -128,7 +126,7 @@ class Verification {
     const problem = this.#problemOf(row);
     // A frame whose file was missing may have been stored again, with a row that is not this one.
     if (problem === undefined || !this.#reader.hasFrame(row.id)) return;
-    if (problem === "missing") {
+    if (problem === fileMissing) {
       report.missing += 1;
       this.#options.found({ kind: "missing", device, source, name, path });
     } else {
@@ -150,28 +148,15 @@ class Verification {
   }
 
   /** `missing`, or how the file differs from its row; `undefined` if it does not. */
-  #problemOf({ path, bytes, crc32 }: ReadFrame): string | undefined {
-    const { directory } = this.#options;
-    // The catalogue may be anybody's: what is not below the directory is neither read nor looked at.
-    const problem = path
-      .split("/")
-      .map(nameProblem)
-      .find((one) => one !== undefined);
-    if (problem !== undefined) return `is at no path that a frame can have: ${problem}`;
-    let handle: number | undefined;
+  #problemOf({ path, bytes, crc32 }: ReadFrame): FileProblem | undefined {
+    const handle = openStoredFile(this.#options.directory, path, bytes);
+    if (typeof handle === "string") return handle;
     try {
-      handle = openFileBeneath(directory, path);
-      const found = handle === undefined ? lookBeneath(nodeDisk, directory, path) : sizeOf(handle);
-      if (found === "absent") return "missing";
-      if (found === "link") return "is a symbolic link now, or behind one";
-      if (typeof found === "string") return "is not a file any more";
-      if (found !== bytes) return `has ${found} bytes, stored were ${bytes}`;
-      const stored = handle === undefined ? nodeDisk.checksum(join(directory, path)) : checksumToEnd(handle);
-      return stored === crc32 ? undefined : "has other bytes than were stored";
+      return checksumToEnd(handle) === crc32 ? undefined : otherBytes;
     } catch (error) {
-      return errorCode(error) === "ENOENT" ? "missing" : `cannot be read: ${describe(error)}`;
+      return readingProblem(error);
     } finally {
-      if (handle !== undefined) closeSync(handle);
+      closeSync(handle);
     }
   }
 
@@ -348,9 +333,4 @@ class Verification {
     await new Promise<void>((resolve) => setImmediate(resolve));
     this.#options.signal?.throwIfAborted();
   }
-}
-
-function sizeOf(handle: number): Look {
-  const status = fstatSync(handle);
-  return status.isFile() ? status.size : "other";
 }

@@ -4,34 +4,29 @@
  * - Whole frames only, in the order in which they arrived complete. A frame is acknowledged when all of it was handed
  *   to the pipe; there is no promise about what the reader does with it.
  * - A reader that pauses stops the senders, not the receiver: writes wait in another thread.
- * - JPEG, PNG and raw frames go out as they are. Every y4m frame is a file of its own, with a stream header; of these
- *   only the first one is written, so that together they are one y4m stream. The first frame says what the stream is:
- *   in a y4m stream any other frame, or one with another header, is refused, and in any other stream a y4m frame is,
- *   for a player that read on would show garbage.
+ * - Frames of another format than the first are refused, where a player that read on would show garbage.
  * - The same frame again, after a lost connection, is not written again, as long as it is among the last
  *   `rememberedFrames`. Another run of the receiver knows nothing of this one.
  * - When the reader has gone, `onClosed` is called, once; what was not written is not acknowledged.
  */
-import { existsSync, fstatSync, ftruncateSync, write, writeSync } from "node:fs";
+import { existsSync, fstatSync, ftruncateSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { BackToBack, type StreamFormat } from "../../back-to-back.ts";
 import { ExitStatus, nothingWritten, SinkError, UserError } from "../../errors.ts";
 import type { RefusalReason } from "../../frame.ts";
-import { startsWith, y4mStart } from "../../image-format.ts";
 import type { Clock } from "../../ports.ts";
 import { describe, errorCode } from "../../system/errno.ts";
 import { nodeDisk } from "../../system/file-system.ts";
 import { FreeSpace } from "../../system/free-space.ts";
+import { writePatiently } from "../../system/patient-write.ts";
 import { type Appender, type AppendRequest, AppendStore, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
 import type { GatheredFrame } from "../store/gathered-frame.ts";
 
 /** Many windows (4096 frames each) of many sources, in some 15 MB however long their names are. */
 const rememberedFrames = 100_000;
-/** Whoever shares the pipe has made it non-blocking and it is full: how long until the next try. */
-const fullPipeMs = 5;
 const probeBytes = 4096;
-const newline = 0x0a;
 
 export interface StdoutStoreOptions {
   /** 1, but for tests. It stays open. */
@@ -71,11 +66,6 @@ interface StreamAppenderOptions extends StdoutStoreOptions {
   readonly temporaryPath: string;
 }
 
-/** What the first frame makes of the stream: y4m with this header, or anything else. */
-interface StreamFormat {
-  readonly y4mHeader: string | undefined;
-}
-
 class StreamAppender implements Appender {
   readonly index: FrameIndex;
   readonly #options: StreamAppenderOptions;
@@ -92,8 +82,7 @@ class StreamAppender implements Appender {
   /** Written of the frame in hand. */
   #writtenBytes = 0;
   #appending = false;
-  /** Undefined until the first frame. */
-  #format: StreamFormat | undefined;
+  readonly #stream = new BackToBack();
 
   constructor(options: StreamAppenderOptions) {
     this.#options = options;
@@ -119,9 +108,8 @@ class StreamAppender implements Appender {
   }
 
   async refusal(content: GatheredFrame): Promise<RefusalReason | undefined> {
-    if (content.bytes === 0 || this.#format === undefined) return undefined;
-    const header = y4mHeaderOf(await startOf(content));
-    return header === this.#format.y4mHeader ? undefined : "format";
+    if (content.bytes === 0 || this.#stream.format === undefined) return undefined;
+    return this.#stream.fits(await startOf(content)) ? undefined : "format";
   }
 
   async append(items: readonly NewItem[]): Promise<void> {
@@ -136,12 +124,12 @@ class StreamAppender implements Appender {
 
   async #append(content: GatheredFrame): Promise<void> {
     if (this.#isFile) this.#startBytes = fstatSync(this.#options.descriptor).size;
-    this.#startFormat = this.#format;
+    this.#startFormat = this.#stream.format;
     this.#writtenBytes = 0;
     let first = true;
     try {
       for await (const piece of content.pieces()) {
-        await this.#write(first ? this.#withoutRepeatedHeader(piece) : piece);
+        await this.#write(first ? this.#stream.begin(piece) : piece);
         first = false;
       }
       this.#fileSpace?.wrote(this.#writtenBytes);
@@ -157,38 +145,16 @@ class StreamAppender implements Appender {
     }
   }
 
-  /** Of a frame that fits the stream and begins with `piece`, only what the stream has not had yet. */
-  #withoutRepeatedHeader(piece: Uint8Array): Uint8Array {
-    const y4mHeader = y4mHeaderOf(piece);
-    if (this.#format !== undefined && y4mHeader !== undefined) return piece.subarray(y4mHeader.length + 1);
-    this.#format ??= { y4mHeader };
-    return piece;
-  }
-
-  async #write(view: Uint8Array): Promise<void> {
-    for (let done = 0; done < view.byteLength;) {
-      const count = await this.#writeSome(view, done);
-      if (count === 0) await Bun.sleep(fullPipeMs);
-      done += count;
+  #write(view: Uint8Array): Promise<void> {
+    const wrote = (count: number): void => {
       this.#writtenBytes += count;
       if (this.#position !== null) this.#position += count;
-    }
-  }
-
-  /** Resolves to the count that was taken, perhaps after a long time; 0 means that the pipe is full for now. */
-  #writeSome(view: Uint8Array, offset: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const { descriptor } = this.#options;
-      write(descriptor, view, offset, view.byteLength - offset, this.#position, (error, count) => {
-        if (error === null) resolve(count);
-        else if (errorCode(error) === "EAGAIN") resolve(0);
-        else reject(error);
-      });
-    });
+    };
+    return writePatiently(this.#options.descriptor, view, { position: this.#position, wrote });
   }
 
   retract(): void {
-    this.#format = this.#startFormat;
+    this.#stream.format = this.#startFormat;
     try {
       this.#cutBack();
     } catch {
@@ -234,14 +200,6 @@ class StreamAppender implements Appender {
   close(): void {
     this.index.close();
   }
-}
-
-/** The first line of a y4m frame, which is ASCII; undefined for any other. */
-function y4mHeaderOf(start: Uint8Array): string | undefined {
-  if (!startsWith(start, y4mStart)) return undefined;
-  const text = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
-  const end = text.indexOf(newline);
-  return end === -1 ? undefined : text.toString("latin1", 0, end);
 }
 
 async function startOf(content: GatheredFrame): Promise<Uint8Array> {

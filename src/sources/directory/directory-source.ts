@@ -20,7 +20,7 @@ import type { Clock, Listed, OpenedFrame, Source } from "../../ports.ts";
 import { CaptureTimes } from "../files/capture-times.ts";
 import { FolderWalk } from "../files/folder-walk.ts";
 import { type Found, type FoundFrame, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
-import { Heap } from "../files/heap.ts";
+import { Heap } from "../../heap.ts";
 import { LinkTargets } from "../files/link-targets.ts";
 import { evidenceOf, inspectFile, lookIfFinished, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { RestingFiles } from "../files/resting-files.ts";

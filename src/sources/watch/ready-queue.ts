@@ -5,7 +5,7 @@
  * One that is out of date stays in the heap until it comes to the front, or until there are many.
  */
 import type { Listed } from "../../ports.ts";
-import { Heap } from "../files/heap.ts";
+import { Heap } from "../../heap.ts";
 import { type Folder, isWaiting, type Ready } from "./known-files.ts";
 
 /** So many may be out of date before they are taken out of the heap. */

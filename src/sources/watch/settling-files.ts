@@ -6,7 +6,7 @@ import type { BigIntStats } from "node:fs";
 import type { Clock } from "../../ports.ts";
 import { failureReason } from "../files/file-errors.ts";
 import type { FrameFiles } from "../files/frame-files.ts";
-import { Heap } from "../files/heap.ts";
+import { Heap } from "../../heap.ts";
 import { type Arrival, arrivalOf, inspectFile, lookAgainMs } from "../files/quiet-file.ts";
 import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { beforeOf, type Folder, isWaiting, type QuietState, type Waiting } from "./known-files.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { Heap } from "../../../src/sources/files/heap.ts";
-import { Random } from "../../support/random.ts";
+import { Heap } from "../src/heap.ts";
+import { Random } from "./support/random.ts";
 
 test("gives what sorting gives, whatever is put in, taken out and filtered in between", () => {
   for (let seed = 0; seed < 200; seed += 1) {

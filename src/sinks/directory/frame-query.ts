@@ -1,0 +1,201 @@
+/**
+ * Reads frames from a catalogue in the order of their capture times (src/reading/READING.md), a page of rows at a time:
+ * each page is a read of its own, found by index from where the last one ended, so a receiver that stores meanwhile is
+ * never kept from tidying up its log, and no question looks at rows that are not asked for.
+ */
+import type { Database, Statement } from "bun:sqlite";
+import { ExitStatus, UserError } from "../../errors.ts";
+import { merged } from "../../merge.ts";
+import { openReadable } from "./open-readable.ts";
+import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
+
+/** A stored frame; what is not told here is as in the table `frames`. */
+export interface StoredRow {
+  readonly id: number;
+  readonly device: string;
+  readonly source: string;
+  readonly session: string;
+  readonly sequence: number;
+  readonly name: string;
+  readonly path: string;
+  readonly number: number;
+  readonly bytes: number;
+  readonly crc32: number;
+  /** When it was captured, by the clock that was asked for; nanoseconds since the epoch, as all times. */
+  readonly timeNs: bigint;
+  readonly receivedNs: bigint;
+  readonly notes: string | null;
+  readonly metadata: string | null;
+}
+
+export interface StoredSource {
+  readonly device: string;
+  readonly source: string;
+}
+
+export interface FrameRange {
+  /** The first moment that counts; undefined: any. */
+  readonly fromNs: bigint | undefined;
+  /** The first that does not count any more. */
+  readonly toNs: bigint | undefined;
+  readonly clock: Clock;
+  /** Rows that were stored later do not count. */
+  readonly lastId: number;
+}
+
+/** Whose clock times are those of. */
+export type Clock = "sender" | "receiver";
+
+/** Rows that are held, of all sources together, and of one. */
+const rowsMax = 20_000;
+const pageRowsMax = 500;
+const pageRowsMin = 4;
+
+const [firstNs, lastNs] = [-(2n ** 63n), 2n ** 63n - 1n];
+
+/** SQLite's integers do not fit a number, so times come as text. */
+const columns = `id, session, sequence, name, path, number, bytes, crc32, CAST(captured AS TEXT) AS captured,
+  CAST(corrected AS TEXT) AS corrected, CAST(received AS TEXT) AS received, notes, metadata`;
+
+interface Row extends Omit<StoredRow, "device" | "source" | "timeNs" | "receivedNs"> {
+  readonly captured: string;
+  readonly corrected: string | null;
+  readonly received: string;
+}
+
+type TimeColumn = "captured" | "corrected";
+
+const inRange = "device = ?1 AND source = ?2 AND id <= ?3";
+
+/** The questions, so that a test can ask how each is answered. */
+export const frameQueries = {
+  highestId: "SELECT max(id) FROM frames",
+  frame: "SELECT 1 FROM frames WHERE id = ?1",
+  nextSource: "SELECT device, source FROM frames WHERE (device, source) > (?1, ?2) ORDER BY device, source LIMIT 1",
+  pageOf: (time: TimeColumn) =>
+    `SELECT ${columns} FROM frames WHERE ${inRange} AND frames.${time} >= ?4 AND frames.${time} <= ?5
+     ORDER BY frames.${time}, id LIMIT ?6`,
+  /** Of one moment, behind the row ?5: without a clock a camera gives thousands of frames the same time. */
+  momentOf: (time: TimeColumn) =>
+    `SELECT ${columns} FROM frames WHERE ${inRange} AND frames.${time} = ?4 AND id > ?5 ORDER BY id LIMIT ?6`,
+} as const;
+
+type Question = Statement<Row, (string | number | bigint)[]>;
+
+export class FrameQuery {
+  readonly #directory: string;
+  readonly #database: Database;
+  readonly #statements = new Map<string, Statement>();
+
+  /** Throws UserError if there is no catalogue, or one that a receiver has to make into one of this version first. */
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#database = openReadable(directory, "--read");
+    if (readVersion(this.#database) !== 1) return;
+    this.#database.close();
+    throw new UserError(
+      `${directory} was stored by framepipe 0.1.0, and its catalogue cannot be read in the order of time`,
+      [`a receiver converts it when it starts: framepipe --receive 127.0.0.1:0 --out '${directory}', then ctrl-c`],
+      ExitStatus.failure,
+    );
+  }
+
+  /** The row that was stored last; 0: there is none. */
+  highestId(): number {
+    return this.#asked(() => {
+      const [[id] = []] = this.#prepare(frameQueries.highestId).values() as [number | null][];
+      return id ?? 0;
+    });
+  }
+
+  /** Whether the row is still there. */
+  has(id: number): boolean {
+    return this.#asked(() => this.#prepare(frameQueries.frame).values(id).length > 0);
+  }
+
+  /** By device, then source. */
+  sources(): StoredSource[] {
+    const sources: StoredSource[] = [];
+    for (;;) {
+      // No name is empty, so this is before all.
+      const { device, source } = sources.at(-1) ?? { device: "", source: "" };
+      const next = this.#asked(() => this.#prepare(frameQueries.nextSource).get(device, source)) as StoredSource | null;
+      if (next === null) return sources;
+      sources.push(next);
+    }
+  }
+
+  /** The frames of these sources together, by time, and of equal time in the order of storing. */
+  framesOf(sources: readonly StoredSource[], range: FrameRange): Iterable<StoredRow> {
+    const pageRows = Math.max(pageRowsMin, Math.min(pageRowsMax, Math.floor(rowsMax / (2 * sources.length))));
+    const streams = sources.flatMap((source) => {
+      const captured = this.#framesBy("captured", source, range, pageRows);
+      return range.clock === "sender" ? [captured] : [captured, this.#framesBy("corrected", source, range, pageRows)];
+    });
+    return merged(streams, isBefore);
+  }
+
+  /** Of one source. By our clock, those whose time is corrected are a stream of their own. */
+  *#framesBy(
+    time: TimeColumn,
+    { device, source }: StoredSource,
+    range: FrameRange,
+    pageRows: number,
+  ): Generator<StoredRow, void> {
+    const { fromNs = firstNs, toNs, clock, lastId } = range;
+    const endNs = toNs === undefined ? lastNs : toNs - 1n;
+    let startNs = fromNs;
+    // The last row of the page before, which was full, so that there may be more of its moment.
+    let moment: { readonly timeNs: bigint; readonly id: number } | undefined;
+    while (moment !== undefined || startNs <= endNs) {
+      const page = this.#asked(() =>
+        moment === undefined
+          ? this.#question(frameQueries.pageOf(time)).all(device, source, lastId, startNs, endNs, pageRows)
+          : this.#question(frameQueries.momentOf(time)).all(device, source, lastId, moment.timeNs, moment.id, pageRows),
+      );
+      for (const { captured, corrected, received, ...row } of page) {
+        if (time === "captured" && clock === "receiver" && corrected !== null) continue;
+        const timeNs = BigInt(time === "captured" ? captured : (corrected as string));
+        yield { ...row, device, source, timeNs, receivedNs: BigInt(received) };
+      }
+      const last = page.at(-1);
+      const full = page.length === pageRows;
+      if (full && last !== undefined) {
+        const timeNs = BigInt(time === "captured" ? last.captured : (last.corrected as string));
+        moment = { timeNs, id: last.id };
+        startNs = timeNs + 1n;
+      } else if (moment === undefined) return;
+      else moment = undefined;
+    }
+  }
+
+  #question(sql: string): Question {
+    return this.#prepare(sql) as Question;
+  }
+
+  #prepare(sql: string): Statement {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #asked<Answer>(ask: () => Answer): Answer {
+    try {
+      return ask();
+    } catch (error) {
+      throw catalogueError(this.#directory, error);
+    }
+  }
+
+  close(): void {
+    for (const statement of this.#statements.values()) statement.finalize();
+    this.#database.close();
+  }
+}
+
+function isBefore(a: StoredRow, b: StoredRow): boolean {
+  return a.timeNs < b.timeNs || (a.timeNs === b.timeNs && a.id < b.id);
+}
