@@ -18,7 +18,7 @@ export interface Remark {
 interface Sum {
   count: number;
   bytes: number;
-  detail: string;
+  describe: () => string;
   total: number;
   /** With so many in all they are told. */
   nextTotal: number;
@@ -34,13 +34,13 @@ export class Remarks {
     this.#tell = tell;
   }
 
-  add(kind: string, bytes: number, detail: string): void {
-    const sum = this.#sums.get(kind) ?? { count: 0, bytes: 0, detail, total: 0, nextTotal: 1 };
+  add(kind: string, bytes: number, describe: () => string): void {
+    const sum = this.#sums.get(kind) ?? { count: 0, bytes: 0, describe, total: 0, nextTotal: 1 };
     this.#sums.set(kind, sum);
     sum.count += 1;
     sum.total += 1;
     sum.bytes += bytes;
-    sum.detail = detail;
+    sum.describe = describe;
     if (sum.total < sum.nextTotal) return;
     sum.nextTotal *= growth;
     this.#flush(kind, sum);
@@ -52,8 +52,8 @@ export class Remarks {
   }
 
   #flush(kind: string, sum: Sum): void {
-    const { count, bytes, detail, total } = sum;
+    const { count, bytes, describe, total } = sum;
     sum.count = sum.bytes = 0;
-    this.#tell({ kind, count, bytes, detail, total });
+    this.#tell({ kind, count, bytes, detail: describe(), total });
   }
 }

@@ -43,22 +43,18 @@ export class Account {
   }
 
   take(): Split | undefined {
-    return this.#out.shift();
+    return this.#out.length > 1 ? this.#out.shift() : this.#out.pop();
   }
 
-  /** No frame is in what lies from `from` to `to`. */
-  skip(bytes: PieceQueue, from: number, to: number): void {
+  /** No frame is in what lies from `from` to `to`. `isHead`: with it the stretch at hand is the head of a part. */
+  skip(bytes: PieceQueue, from: number, to: number, isHead: boolean): void {
     if (from === to) return;
-    this.#stretch.add(bytes, from, to);
+    if (isHead) this.#stretch.addHead(from, to);
+    else this.#stretch.add(bytes, from, to);
     if (to - this.#reportedTo < this.#stretchBytesMax || this.#loss?.of === "too-large") return;
     this.#tell(to);
     this.#stretchBytesMax *= 2;
     this.#stretch = new Stretch();
-  }
-
-  /** All of the stretch at hand is the head of a part. */
-  headOnly(): void {
-    this.#stretch.isHead = true;
   }
 
   /** A picture begins at `at`, and is none that can be handed out. */
@@ -88,20 +84,19 @@ export class Account {
     if (to === at) return;
     this.#reportedTo = to;
     const common = { kind: "stretch", at, bytes: to - at } as const;
-    const loss = this.#loss;
+    const [loss, stretch] = [this.#loss, this.#stretch];
     if (loss === undefined) {
-      const of = this.#stretch.kind;
-      this.#out.push({ ...common, of, loss: false, detail: describe(of, at, this.#stretch) });
-    } else {
-      const detail = this.#lossTold ? `more of ${loss.detail}` : loss.detail;
-      this.#out.push({ ...common, of: loss.of, loss: !this.#lossTold, detail });
-      this.#lossTold = true;
+      const of = stretch.kind;
+      this.#out.push({ ...common, of, loss: false, describe: () => describe(of, at, stretch) });
+      return;
     }
+    const detail = this.#lossTold ? `more of ${loss.detail}` : loss.detail;
+    this.#out.push({ ...common, of: loss.of, loss: !this.#lossTold, describe: () => detail });
+    this.#lossTold = true;
   }
 }
 
 function describe(of: StretchKind, at: number, stretch: Stretch): string {
-  // Common between the frames of some streams, so these cost no text.
   if (of === "padding") return "padding between pictures";
   if (of === "multipart") return "multipart text between pictures";
   return `no picture begins in what is at byte ${at}: ${stretch.beginning()}`;

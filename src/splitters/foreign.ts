@@ -2,6 +2,7 @@
  * Pictures that we cannot split: a signature, and no walk to their end. They are told as lost, so that nobody learns
  * from an empty directory that a camera also writes RAW.
  */
+import { markedBytes } from "./byte-kinds.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { LossKind } from "./split.ts";
 import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
@@ -43,16 +44,19 @@ function bytesOf(text: string): Uint8Array {
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 }
 
-const known = signatures.map((signature) => ({ name: signature.name, bytes: bytesOf(signature.text) }));
+const known = signatures.map(({ name, text }) => {
+  const bytes = bytesOf(text);
+  return { name, bytes, keyAt: bytes.findIndex((byte) => byte !== unknown) };
+});
+/** Whether some signature has this as its key: most places are none at a glance. */
+const keys = [0, 4].map((keyAt) =>
+  markedBytes(...known.filter((each) => each.keyAt === keyAt).map(({ bytes }) => bytes[keyAt] as number)),
+) as [Uint8Array, Uint8Array];
 /** These are looked for in any data. The others count only where a picture may begin. */
 const patterns: readonly Pattern[] = [
   { bytes: bytesOf("WEBPVP8"), offset: 8 },
   { bytes: bytesOf("ftyp"), offset: 4 },
 ];
-
-const ftypAt = 4;
-const ftyp = "f".charCodeAt(0);
-const firstBytes: ReadonlySet<number> = new Set(known.map(({ bytes }) => bytes[0] as number));
 
 export class ForeignWalk extends BasicWalk {
   name = "picture";
@@ -91,11 +95,12 @@ export class ForeignWalk extends BasicWalk {
 }
 
 function find(bytes: PieceQueue, at: number, to: number): (typeof known)[number] | "no" | "more" {
-  // Most places are none at a glance: by their first byte, or by the first that is not a length.
-  const here = to - at;
-  if (here > ftypAt && bytes.byteAt(at + ftypAt) !== ftyp && !firstBytes.has(bytes.byteAt(at))) return "no";
+  const later = at + 4;
+  if (at < to && keys[0][bytes.byteAt(at)] === 0 && later < to && keys[1][bytes.byteAt(later)] === 0) return "no";
   let answer: "no" | "more" = "no";
   for (const signature of known) {
+    const key = at + signature.keyAt;
+    if (key < to && bytes.byteAt(key) !== signature.bytes[signature.keyAt]) continue;
     const length = Math.min(signature.bytes.length, to - at);
     let same = true;
     for (let index = 0; same && index < length; index++) {

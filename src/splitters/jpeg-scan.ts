@@ -5,19 +5,20 @@ import type { PieceQueue } from "./piece-queue.ts";
 export function nextMarker(bytes: PieceQueue, from: number, to: number): number {
   let at = from;
   while (at < to) {
-    const view = bytes.viewFrom(at, to);
-    const last = view.length - 1;
-    let index = view.indexOf(0xff);
+    const block = bytes.blockAt(at);
+    const view = block.bytes;
+    // The code may be in the next piece.
+    const last = Math.min(view.length, to - block.at) - 1;
+    let index = view.indexOf(0xff, at - block.at);
     while (index !== -1 && index < last) {
       const code = view[index + 1] as number;
       if (code === 0xff) index += 1;
       else if (isData(code)) index = view.indexOf(0xff, index + 2);
-      else return at + index;
+      else return block.at + index;
     }
-    if (index === -1) at += view.length;
+    if (index !== last) at = block.at + last + 1;
     else {
-      // The code is in the next piece.
-      at += index;
+      at = block.at + index;
       if (at + 1 >= to) return at;
       const code = bytes.byteAt(at + 1);
       if (code !== 0xff && !isData(code)) return at;

@@ -1,5 +1,5 @@
 /** Where a JPEG begins, which two bytes alone do not tell. */
-import { marker, segmentAt } from "./jpeg-segments.ts";
+import { bad, blockOfSegment, isKnown, marker, more as missing, segmentEnd } from "./jpeg-segments.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { Glance } from "./walk.ts";
 
@@ -19,14 +19,18 @@ export function glanceJpeg(bytes: PieceQueue, at: number, to: number, final: boo
     if (next >= limit) return "no";
     if (next + 2 > to) return more;
     if (bytes.byteAt(next + 1) === marker.soi) return "no";
-    const segment = segmentAt(bytes, next, to);
-    if (segment.kind === "more") return more;
-    if (segment.kind === "bad") continue;
-    if (segment.known) return "yes";
+    const block = blockOfSegment(bytes, next, to);
+    const end = segmentEnd(block.bytes, next - block.at, to - block.at);
+    if (end === missing) return more;
+    if (end === bad) continue;
+    const known = isKnown(block.bytes, next - block.at, to - block.at);
+    if (known === "more") return more;
+    if (known === "yes") return "yes";
     if (next > first) continue;
     // The first one: application data of an unknown kind, or a comment.
-    if (segment.end + 2 > to) return more;
-    const code = bytes.byteAt(segment.end + 1);
-    if (bytes.byteAt(segment.end) === marker.fill && code >= marker.first && code !== marker.soi) return "yes";
+    const following = block.at + end;
+    if (following + 2 > to) return more;
+    const code = bytes.byteAt(following + 1);
+    if (bytes.byteAt(following) === marker.fill && code >= marker.first && code !== marker.soi) return "yes";
   }
 }

@@ -27,6 +27,7 @@ export const noFields: Metadata = new Map();
 
 /** What describes the part, and not the picture. */
 const ownFields = /^content-/;
+const otherFields = /^(?!content-)[A-Za-z]/im;
 /** With the prefix, a key of metadata has room for so many characters. */
 const fieldNameMax = metadataKeyBytesMax - "header_".length;
 
@@ -55,6 +56,7 @@ export function partHeadBefore(bytes: PieceQueue, low: number, to: number): Part
 
 /** `X-Exposure: 1/60` is `header_x-exposure` with the value `1/60`. */
 function fieldsOf(text: string): Metadata {
+  if (!otherFields.test(text)) return noFields;
   const pairs: [string, string][] = [];
   for (const [, name = "", value = ""] of text.matchAll(/^([A-Za-z0-9-]+):(.*?)\r?$/gm)) {
     const key = name.toLowerCase();
@@ -66,7 +68,8 @@ function fieldsOf(text: string): Metadata {
 
 /** `1763812345.678901`, to the nanosecond. */
 function secondsToNs(text: string | undefined): bigint | undefined {
-  const [, seconds, fraction = ""] = /^(\d{1,10})(?:\.(\d{0,9})\d*)?$/.exec(text ?? "") ?? [];
+  if (text === undefined) return undefined;
+  const [, seconds, fraction = ""] = /^(\d{1,10})(?:\.(\d{0,9})\d*)?$/.exec(text) ?? [];
   return seconds === undefined ? undefined : BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
 }
 

@@ -15,21 +15,29 @@ import { assert } from "../errors.ts";
 const smallBytes = 512;
 const crumbBytes = 4096;
 
-interface Piece {
+/** Bytes that lie in one. */
+export interface Block {
   /** Position of its first byte. */
   readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Piece extends Block {
   bytes: Uint8Array;
   /** When its last byte came. */
   arrivedMs: number;
 }
+
+const nothing: Piece = { at: 0, bytes: new Uint8Array(0), arrivedMs: 0 };
 
 export class PieceQueue {
   #pieces: Piece[] = [];
   #start = 0;
   #end = 0;
   #ended = false;
-  /** Where the last byte asked for was: walks go forward, so the next is there or just behind. */
-  #hint = 0;
+  /** Where the last byte asked for was, and its index: walks go forward, so the next is there or just behind. */
+  #near = nothing;
+  #nearIndex = 0;
   /** The last piece, if it is a crumb buffer of ours. */
   #crumb: Uint8Array | undefined;
   #crumbUsed = 0;
@@ -66,7 +74,7 @@ export class PieceQueue {
 
   /** The byte at a position from `start` to below `end`. */
   byteAt(at: number): number {
-    const piece = this.#locate(at);
+    const piece = this.blockAt(at);
     return piece.bytes[at - piece.at] as number;
   }
 
@@ -79,13 +87,26 @@ export class PieceQueue {
     return (this.byteAt(at) << 8) | this.byteAt(at + 1);
   }
 
+  /** What holds the byte at a position. The way to many bytes: nothing is allocated. */
+  blockAt(at: number): Block {
+    return this.#pieceAt(at);
+  }
+
+  /** What holds all that lies from `from` to `to`. Few bytes that lie in several pieces are copied. */
+  blockOf(from: number, to: number): Block {
+    const block = this.blockAt(from);
+    if (to <= block.at + block.bytes.length) return block;
+    return { at: from, bytes: Buffer.concat(this.views(from, to)) };
+  }
+
   /** The first position of `byte` from `from` to below `limit`, or `limit`. */
   indexOf(byte: number, from: number, limit: number): number {
     for (let at = from; at < limit;) {
-      const piece = this.#locate(at);
-      const found = piece.bytes.indexOf(byte, at - piece.at);
-      if (found !== -1) return Math.min(piece.at + found, limit);
-      at = piece.at + piece.bytes.length;
+      const { at: first, bytes } = this.blockAt(at);
+      const end = Math.min(bytes.length, limit - first);
+      const found = indexOfByte(bytes, byte, at - first, end);
+      at = first + found;
+      if (found < end) return at;
     }
     return limit;
   }
@@ -94,10 +115,10 @@ export class PieceQueue {
   find(pattern: Uint8Array, from: number, to: number): number {
     const last = to - pattern.length;
     for (let at = from; at <= last;) {
-      const piece = this.#locate(at);
-      const pieceEnd = piece.at + piece.bytes.length;
-      const found = nativeFind(piece.bytes, pattern, at - piece.at);
-      if (found !== -1) return piece.at + found <= last ? piece.at + found : to;
+      const block = this.blockAt(at);
+      const pieceEnd = block.at + block.bytes.length;
+      const found = indexOfAll(block.bytes, pattern, at - block.at);
+      if (found !== -1) return block.at + found <= last ? block.at + found : to;
       // What begins in this piece and ends in a later one.
       at = Math.max(at, pieceEnd - pattern.length + 1);
       for (; at < pieceEnd && at <= last; at++) if (this.has(pattern, at)) return at;
@@ -107,10 +128,9 @@ export class PieceQueue {
 
   /** Whether `pattern` is at a position; all of it is here. */
   has(pattern: Uint8Array, at: number): boolean {
-    for (let index = 0; index < pattern.length; index++) {
-      if (this.byteAt(at + index) !== pattern[index]) return false;
-    }
-    return true;
+    let index = 0;
+    while (index < pattern.length && this.byteAt(at + index) === pattern[index]) index++;
+    return index === pattern.length;
   }
 
   /** Four bytes as a number, the lowest first, as BMP has them. */
@@ -122,45 +142,34 @@ export class PieceQueue {
 
   /** Bytes as characters of one byte each. For short texts. */
   textAt(from: number, to: number): string {
-    return this.views(from, to)
-      .map((view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString("latin1"))
-      .join("");
-  }
-
-  /** What lies from `at` to `to` in one. For few bytes: they may be copied. */
-  viewOf(at: number, to: number): Uint8Array {
-    const view = this.viewFrom(at, to);
-    return view.length === to - at ? view : Buffer.concat(this.views(at, to));
-  }
-
-  /** What lies from `at` to `to`, or to the end of the piece that `at` is in. */
-  viewFrom(at: number, to: number): Uint8Array {
-    const piece = this.#locate(at);
-    return piece.bytes.subarray(at - piece.at, Math.min(piece.bytes.length, to - piece.at));
+    if (from === to) return "";
+    const { at, bytes } = this.blockOf(from, to);
+    return Buffer.from(bytes.buffer, bytes.byteOffset + from - at, to - from).toString("latin1");
   }
 
   /** The first position from `from` to below `to` whose byte is not marked, or `to`. */
   skip(marked: Uint8Array, from: number, to: number): number {
     for (let at = from; at < to;) {
-      const view = this.viewFrom(at, to);
-      let index = 0;
-      while (index < view.length && marked[view[index] as number] !== 0) index++;
-      at += index;
-      if (index < view.length) return at;
+      const block = this.blockAt(at);
+      const end = Math.min(to - block.at, block.bytes.length);
+      let index = at - block.at;
+      while (index < end && marked[block.bytes[index] as number] !== 0) index++;
+      at = block.at + index;
+      if (index < end) return at;
     }
     return to;
   }
 
   /** When the byte at a position came. */
   arrivedMsAt(at: number): number {
-    return this.#locate(at).arrivedMs;
+    return this.#pieceAt(at).arrivedMs;
   }
 
   /** What lies between two positions, as views. */
   views(from: number, to: number): Uint8Array[] {
     const views: Uint8Array[] = [];
     for (let at = from; at < to;) {
-      const { at: first, bytes } = this.#locate(at);
+      const { at: first, bytes } = this.blockAt(at);
       const whole = first === at && first + bytes.length <= to;
       views.push(whole ? bytes : bytes.subarray(at - first, to - first));
       at = first + bytes.length;
@@ -175,7 +184,8 @@ export class PieceQueue {
     const keep = to === this.#end ? this.#pieces.length : this.#indexOfPiece(to);
     if (keep === 0) return;
     this.#pieces.splice(0, keep);
-    this.#hint = 0;
+    this.#nearIndex = 0;
+    this.#near = this.#pieces[0] ?? nothing;
   }
 
   #gather(piece: Uint8Array, nowMs: number): void {
@@ -194,21 +204,42 @@ export class PieceQueue {
     }
   }
 
+  #pieceAt(at: number): Piece {
+    const near = this.#near;
+    return at >= near.at && at < near.at + near.bytes.length ? near : this.#locate(at);
+  }
+
   #locate(at: number): Piece {
-    return this.#pieces[this.#indexOfPiece(at)] as Piece;
+    this.#near = this.#pieces[this.#indexOfPiece(at)] as Piece;
+    return this.#near;
   }
 
   #indexOfPiece(at: number): number {
     assert(this.#start <= at && at < this.#end, "a position within what is here");
     const pieces = this.#pieces;
-    let index = this.#hint;
+    let index = this.#nearIndex;
     while (at < (pieces[index] as Piece).at) index--;
     while (at >= (pieces[index] as Piece).at + (pieces[index] as Piece).bytes.length) index++;
-    this.#hint = index;
+    this.#nearIndex = index;
     return index;
   }
 }
 
-function nativeFind(bytes: Uint8Array, pattern: Uint8Array, from: number): number {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).indexOf(pattern, from);
+/** A call of the built-in one takes as long as looking at so many bytes. */
+const fewBytes = 32;
+
+/** The first index of `byte` from `from` to below `to`, or `to`. */
+export function indexOfByte(bytes: Uint8Array, byte: number, from: number, to: number): number {
+  if (to - from > fewBytes) {
+    const found = bytes.indexOf(byte, from);
+    return found === -1 || found > to ? to : found;
+  }
+  let index = from;
+  while (index < to && bytes[index] !== byte) index++;
+  return index;
+}
+
+/** `indexOf` of several bytes, which only a Buffer has, and which takes any bytes. */
+export function indexOfAll(bytes: Uint8Array, pattern: Uint8Array, from: number): number {
+  return Buffer.prototype.indexOf.call(bytes, pattern, from);
 }

@@ -157,7 +157,13 @@ function isChunkHead(length: number, type: number): boolean {
 
 function isChecksumRight(bytes: PieceQueue, chunkAt: number, end: number): boolean {
   let check = 0;
-  for (const view of bytes.views(chunkAt + 4, end - 4)) check = crc32(view, check);
+  for (let at = chunkAt + 4; at < end - 4;) {
+    const block = bytes.blockAt(at);
+    const index = at - block.at;
+    const view = block.bytes.subarray(index, end - 4 - block.at);
+    check = crc32(view, check);
+    at += view.length;
+  }
   return check === bytes.u32At(end - 4);
 }
 

@@ -1,4 +1,5 @@
 /** PNM: `P5` (grey) and `P6` (colour), as `-c:v pgm` and `ppm` write them, and scientific cameras. */
+import { markedBytes } from "./byte-kinds.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
 
@@ -7,6 +8,7 @@ const headerBytesMax = 1024;
 const header = /^P([56])\s(?:\s|#.*[\n\r])*(\d{1,9})\s(?:\s|#.*[\n\r])*(\d{1,9})\s(?:\s|#.*[\n\r])*(\d{1,5})\s/;
 /** What may still become one. */
 const beginning = /^(?:P?$|P[56]$|P[56]\s(?:\s|#.*(?:[\n\r]|$)|\d{1,9}(?:\s|$)){0,64}$)/;
+const endsWord = markedBytes(0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x23);
 const encoder = new TextEncoder();
 
 interface PnmHeader {
@@ -49,8 +51,10 @@ export class PnmWalk extends BasicWalk {
 }
 
 function readHeader(bytes: PieceQueue, at: number, to: number): PnmHeader | "no" | "more" {
+  // A start that is none is mostly seen at once.
+  if (at + 2 < to && endsWord[bytes.byteAt(at + 2)] === 0) return "no";
   const limit = Math.min(to, at + headerBytesMax);
-  // Most headers are short, and a start that is none is seen at once.
+  // Most headers are short.
   for (const until of [Math.min(limit, at + 32), limit]) {
     const text = bytes.textAt(at, until);
     const [all, kind, width, height, largest] = header.exec(text) ?? [];

@@ -1,8 +1,8 @@
 /** What follows a place, and so whether a frame ends there. STREAMS.md section 1. */
+import { paddingEnd } from "./byte-kinds.ts";
 import type { PartHead } from "./part-head.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { StartSearch } from "./start-search.ts";
-import { isPadding } from "./stretch.ts";
 
 /** Nothing for so long proves a length: a camera pauses between pictures, not within one. */
 export const silenceMs = 250;
@@ -27,17 +27,13 @@ export function whatFollows(bytes: PieceQueue, search: StartSearch, { at, padded
   if (glance === "yes" || (ended && search.isCutStart(bytes, at))) return "proof";
   const separator = part === undefined ? "no" : followsSeparator(bytes, at, part);
   if (separator === "yes") return "proof";
-  const next = padded ? paddingEnd(bytes, at) : at;
+  const next = padded ? paddingEnd(bytes, at, Math.min(end, at + paddingBytesMax)) : at;
   if (next === end) return ended ? "proof" : "silence";
   if (next > at) {
     const behind = whatFollows(bytes, search, { at: next, padded: false, part });
     if (behind !== "other") return behind;
   }
   return glance === "more" || separator === "more" ? "more" : "other";
-}
-
-function paddingEnd(bytes: PieceQueue, from: number): number {
-  return bytes.skip(isPadding, from, Math.min(bytes.end, from + paddingBytesMax));
 }
 
 /** A line break, or none, and the separator that the part had before it. */

@@ -48,6 +48,6 @@ export class RawSplitter implements Splitter {
     if (!queue.ended || bytes === 0) return undefined;
     queue.discard(queue.end);
     const detail = `the raw frame at byte ${at}: the stream ends before its end`;
-    return { kind: "stretch", at, bytes, of: "cut", loss: true, detail };
+    return { kind: "stretch", at, bytes, of: "cut", loss: true, describe: () => detail };
   }
 }

@@ -2,12 +2,12 @@
  * Looks for the next picture of a stream. A start of a format that we split counts wherever it is found. Of one that we
  * cannot split a short signature counts only where a picture may begin: behind a frame, padding or the head of a part.
  */
+import { isText, paddingEnd } from "./byte-kinds.ts";
 import type { Account } from "./account.ts";
 import type { ForeignWalk } from "./foreign.ts";
 import { partHeadBytesMax } from "./part-head.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { FoundStart, StartSearch } from "./start-search.ts";
-import { isPadding } from "./stretch.ts";
 
 /** What a start may begin with that padding may be, too: three zeros, or FF. */
 const paddedStartBytes = 3;
@@ -24,23 +24,28 @@ export class Seeker {
 
   /** The next start from `seekAt`, or how far there is none. */
   find(queue: PieceQueue, account: Account, seekAt: number): FoundStart | number {
-    // Mostly the next picture begins where the last ended.
-    const here = this.#search.at(queue, seekAt, queue.end);
-    if (here !== undefined) return here;
     const { plain } = account;
-    const first = plain ? queue.skip(isPadding, seekAt, queue.end) : seekAt;
+    const first = plain ? paddingEnd(queue, seekAt, queue.end) : seekAt;
+    const behindHead = placeBehindHead(queue, account, Math.max(seekAt, first));
+    const walk = behindHead === undefined ? undefined : this.#search.at(queue, behindHead, queue.end);
+    if (walk !== undefined) return { at: behindHead as number, walk };
     const from = Math.max(seekAt, first - paddedStartBytes);
     const ours = this.#search.find(queue, from, queue.end, queue.ended);
-    const behindPadding = plain ? [seekAt, from, first - 1, first] : [];
-    const places = [...behindPadding, ...placesBehindHead(queue, account, Math.max(seekAt, first))];
-    const foreign = this.#foreignStart(queue, seekAt, places);
-    return foreign !== undefined && placeOf(foreign) < placeOf(ours) ? foreign : ours;
+    const places = plain ? [seekAt, from, first - 1, first] : [];
+    if (behindHead !== undefined) places.push(behindHead);
+    return this.#foreignStart(queue, seekAt, placeOf(ours), places) ?? ours;
   }
 
-  #foreignStart(queue: PieceQueue, seekAt: number, places: readonly number[]): FoundStart | number | undefined {
+  /** Looks at those of the places that lie from `from` to below `limit`. */
+  #foreignStart(
+    queue: PieceQueue,
+    from: number,
+    limit: number,
+    places: readonly number[],
+  ): FoundStart | number | undefined {
     const { end, ended } = queue;
     for (const at of places) {
-      if (at < seekAt || at >= end) continue;
+      if (at < from || at >= limit) continue;
       const glance = this.#foreign.glance(queue, at, end, ended);
       if (glance === "yes") return { at, walk: this.#foreign };
       if (glance === "more") return at;
@@ -49,13 +54,14 @@ export class Seeker {
   }
 }
 
-function placesBehindHead(queue: PieceQueue, account: Account, seekAt: number): number[] {
+function placeBehindHead(queue: PieceQueue, account: Account, seekAt: number): number | undefined {
   const from = account.reportedTo;
-  if (account.lost || from < queue.start || seekAt > from + partHeadBytesMax) return [];
+  if (account.lost || from < queue.start || seekAt > from + partHeadBytesMax) return undefined;
+  if (isText[queue.byteAt(from)] === 0) return undefined;
   const [text] = wholeHead.exec(queue.textAt(from, Math.min(queue.end, from + partHeadBytesMax))) ?? [];
-  return text === undefined ? [] : [from + text.length];
+  return text === undefined || from + text.length < seekAt ? undefined : from + text.length;
 }
 
-export function placeOf(found: FoundStart | number): number {
+function placeOf(found: FoundStart | number): number {
   return typeof found === "number" ? found : found.at;
 }

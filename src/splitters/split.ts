@@ -42,8 +42,8 @@ export interface SplitStretch {
   readonly of: StretchKind;
   /** A picture was in it. Of a stretch that comes in parts only the first is a loss. */
   readonly loss: boolean;
-  /** A line for a person; positions in it count from the first byte of the stream. */
-  readonly detail: string;
+  /** A line for a person; positions in it count from the first byte of the stream. Costs nothing if it is not said. */
+  readonly describe: () => string;
 }
 
 export type Split = SplitFrame | SplitStretch;

@@ -1,73 +1,93 @@
 /** Finds where a picture may begin, of any format, and whether one does. */
-import type { PieceQueue } from "./piece-queue.ts";
-import type { Glance, Walk } from "./walk.ts";
+import { type Block, indexOfAll, type PieceQueue } from "./piece-queue.ts";
+import type { Glance, Pattern, Walk } from "./walk.ts";
 
 export interface FoundStart {
   readonly at: number;
   readonly walk: Walk;
 }
 
+interface WalkPattern extends Pattern {
+  readonly walk: Walk;
+}
+
+/** Mostly the next picture is near. Where it is not, much is looked through at once. */
+const windowBytesFirst = 256;
+const windowBytes = 16_384;
+
+/**
+ * Looks for each pattern in turn, in a window of the stream that ends where one was found. It remembers the last
+ * window: whoever asks again from within it is answered at once.
+ */
 export class StartSearch {
   readonly #walks: readonly Walk[];
-  /** Whether some pattern begins with a byte, and with two. All are looked for in one pass. */
-  readonly #isFirst = new Uint8Array(256);
-  readonly #isPair = new Uint8Array(65_536);
+  readonly #patterns: readonly WalkPattern[];
   /** Bytes from a start to the end of its pattern, at most. */
   readonly #reach: number;
+  /** In it one start at most is known: the one at its end. */
+  #windowFrom = 0;
+  #windowTo = 0;
+  #found: FoundStart | undefined;
 
   constructor(walks: readonly Walk[]) {
     this.#walks = walks;
-    const patterns = walks.flatMap((walk) => walk.patterns);
-    for (const { bytes } of patterns) {
-      const [first = 0, second = 0] = bytes;
-      this.#isFirst[first] = 1;
-      this.#isPair[(first << 8) | second] = 1;
-    }
-    this.#reach = Math.max(...patterns.map(({ bytes, offset }) => offset + bytes.length));
+    this.#patterns = walks.flatMap((walk) => walk.patterns.map((pattern) => ({ ...pattern, walk })));
+    this.#reach = Math.max(...this.#patterns.map(({ bytes, offset }) => offset + bytes.length));
   }
 
   /** The picture that begins at a place, as far as a pattern tells. */
-  at(bytes: PieceQueue, place: number, to: number): FoundStart | undefined {
-    for (const walk of this.#walks) {
-      for (const { bytes: pattern, offset } of walk.patterns) {
-        const from = place + offset;
-        if (from + pattern.length <= to && bytes.has(pattern, from)) return { at: place, walk };
-      }
+  at(bytes: PieceQueue, place: number, to: number): Walk | undefined {
+    for (const { bytes: pattern, offset, walk } of this.#patterns) {
+      const from = place + offset;
+      if (from + pattern.length <= to && bytes.has(pattern, from)) return walk;
     }
     return undefined;
   }
 
   /**
-   * The first place from `from` at which a pattern stands, or how far there is none: less than `to` if something that
-   * begins there may become one.
+   * The first place from `from` at which a picture may begin, or how far there is none: less than `to` if something
+   * that begins there may become one.
    */
   find(bytes: PieceQueue, from: number, to: number, final: boolean): FoundStart | number {
-    const [isFirst, isPair] = [this.#isFirst, this.#isPair];
     for (let at = from; at < to;) {
-      const view = bytes.viewFrom(at, to);
-      for (let index = 0; index < view.length; index++) {
-        const first = view[index] as number;
-        if (isFirst[first] === 0) continue;
-        const second = view[index + 1];
-        if (second !== undefined && isPair[(first << 8) | second] === 0) continue;
-        const found = this.#match(bytes, at + index, from, to);
-        if (found !== undefined) return found;
+      const block = bytes.blockAt(at);
+      const certain = Math.min(to, block.at + block.bytes.length) - this.#reach + 1;
+      // What begins behind it may end in the next block, or is not all here.
+      if (at >= certain) {
+        const walk = this.at(bytes, at, to);
+        if (walk !== undefined) return { at, walk };
+        at++;
+        continue;
       }
-      at += view.length;
+      const found = this.#findWithin(block, at, certain);
+      if (found !== undefined) return found;
+      at = certain;
     }
     return final ? to : Math.max(from, to - this.#reach + 1);
   }
 
-  /** A pattern that begins at `at`, of a start that is not before `from`. */
-  #match(bytes: PieceQueue, at: number, from: number, to: number): FoundStart | undefined {
-    const first = bytes.byteAt(at);
-    for (const walk of this.#walks) {
-      for (const { bytes: pattern, offset } of walk.patterns) {
-        if (pattern[0] !== first || at - offset < from || at + pattern.length > to) continue;
-        if (bytes.has(pattern, at)) return { at: at - offset, walk };
-      }
+  #findWithin(block: Block, from: number, to: number): FoundStart | undefined {
+    for (let at = from; at < to; at = this.#windowTo) {
+      if (at < this.#windowFrom || at >= this.#windowTo) this.#lookThrough(block, at, to);
+      if (this.#found !== undefined) return this.#found.at < to ? this.#found : undefined;
     }
     return undefined;
+  }
+
+  /** Makes the window that begins at `from`. */
+  #lookThrough({ at, bytes }: Block, from: number, to: number): void {
+    let length = Math.min(to - from, from === this.#windowTo ? windowBytes : windowBytesFirst);
+    let view = bytes.subarray(from - at, from - at + length + this.#reach - 1);
+    this.#found = undefined;
+    for (const { bytes: pattern, offset, walk } of this.#patterns) {
+      const next = indexOfAll(view, pattern, offset) - offset;
+      if (next < 0 || next >= length) continue;
+      this.#found = { at: from + next, walk };
+      length = next;
+      view = view.subarray(0, length + this.#reach - 1);
+    }
+    this.#windowFrom = from;
+    this.#windowTo = from + length + (this.#found === undefined ? 0 : 1);
   }
 
   /** Whether a picture begins at a place. */

@@ -2,6 +2,7 @@
  * What lies between two frames. It is looked at as it goes by and not kept, because a camera driver may pad each frame
  * to megabytes.
  */
+import { isText, paddingEnd } from "./byte-kinds.ts";
 import { isMultipartText } from "./part-head.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import type { StretchKind } from "./split.ts";
@@ -11,20 +12,11 @@ const shownBytes = 24;
 /** The heads of some parts without a picture. */
 const textBytesMax = 4096;
 
-const isBlank = markedBytes(0x20, 0x09, 0x0a, 0x0d);
-const isText: Uint8Array = isBlank.map((blank, byte) => (blank !== 0 || (byte > 0x20 && byte <= 0x7e) ? 1 : 0));
-/** Zeros, white space, fill bytes, and a second FF D9: nothing that would be missed. */
-export const isPadding: Uint8Array = markedBytes(0, 0xff, 0xd9, 0x20, 0x09, 0x0a, 0x0d);
-
-function markedBytes(...bytes: number[]): Uint8Array {
-  const marked = new Uint8Array(256);
-  for (const byte of bytes) marked[byte] = 1;
-  return marked;
-}
-
 export class Stretch {
-  /** Somebody has read it as the head of a part. */
-  isHead = false;
+  /** So far it is the head of a part, which somebody has read. It lies from `#from` to `#to`, not looked at here. */
+  #isHead = false;
+  #from = 0;
+  #to = 0;
   /** Nothing but padding. */
   #plain = true;
   /** Behind padding, so far: it may be text between parts. */
@@ -32,17 +24,33 @@ export class Stretch {
   #shown: number[] = [];
 
   get plain(): boolean {
-    return this.#plain;
+    return this.#plain && !this.#isHead;
   }
 
   get kind(): StretchKind {
+    if (this.#isHead) return "multipart";
     if (this.#plain) return "padding";
-    return this.isHead || (this.#text !== undefined && isMultipartText(this.#text)) ? "multipart" : "other";
+    return this.#text !== undefined && isMultipartText(this.#text) ? "multipart" : "other";
+  }
+
+  /** With these bytes, and with nothing behind them, it is the head of a part. */
+  addHead(from: number, to: number): void {
+    this.#isHead = true;
+    this.#from = from;
+    this.#to = to;
   }
 
   add(bytes: PieceQueue, from: number, to: number): void {
+    if (this.#isHead) {
+      this.#isHead = false;
+      this.#look(bytes, Math.max(bytes.start, this.#from), this.#to);
+    }
+    this.#look(bytes, from, to);
+  }
+
+  #look(bytes: PieceQueue, from: number, to: number): void {
     for (let at = from; this.#shown.length < shownBytes && at < to; at++) this.#shown.push(bytes.byteAt(at));
-    const at = this.#plain ? bytes.skip(isPadding, from, to) : from;
+    const at = this.#plain ? paddingEnd(bytes, from, to) : from;
     this.#plain &&= at === to;
     if (this.#text === undefined || this.#plain) return;
     const long = this.#text.length + to - at > textBytesMax;

@@ -173,6 +173,6 @@ export function summary({ splits }: Outcome): string[] {
   return splits.map((each) =>
     each.kind === "frame"
       ? `${each.extension} ${each.bytes} ${each.notes} ${crc32(concat(...each.pieces))}`
-      : `${each.of} ${each.loss} ${each.bytes} ${each.detail}`,
+      : `${each.of} ${each.loss} ${each.bytes} ${each.describe()}`,
   );
 }

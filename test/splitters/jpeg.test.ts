@@ -142,6 +142,7 @@ describe("a JPEG stream", () => {
     const { frames, stretches } = split({ kind: "jpeg" }, [image, thumbnail], image.length - 1);
     expect(hex(frames)).toEqual(hex([thumbnail]));
     const detail = `the JPEG at byte 0: more than ${image.length - 1} bytes`;
-    expect(stretches).toEqual([{ kind: "stretch", at: 0, bytes: image.length, of: "too-large", loss: true, detail }]);
+    expect(stretches).toMatchObject([{ at: 0, bytes: image.length, of: "too-large", loss: true }]);
+    expect(stretches[0]?.describe()).toBe(detail);
   });
 });

@@ -11,7 +11,7 @@ const ihdr = chunk("IHDR", bytes(0, 0, 0, 16, 0, 0, 0, 16, 8, 2, 0, 0, 0));
 const iend = chunk("IEND", new Uint8Array(0));
 const hex = (images: readonly Uint8Array[]): string[] => images.map((each) => each.toHex());
 const told = (stretches: readonly SplitStretch[]): unknown[] =>
-  stretches.map((each) => [each.bytes, each.of, each.detail]);
+  stretches.map((each) => [each.bytes, each.of, each.describe()]);
 
 describe("a PNG stream", () => {
   test("any wrong byte of an image is found, and the next image comes out", () => {

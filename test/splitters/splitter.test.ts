@@ -215,7 +215,7 @@ describe("any splitter", () => {
     const { stretches, heldBytesMax } = split({ kind: "auto" }, pieces);
     expect(stretches.map(({ bytes }) => Math.round(bytes / 2 ** 20))).toEqual([1, 2, 4, 8, 1]);
     expect(stretches[0]?.of).toBe("other");
-    expect(stretches[0]?.detail).toStartWith("no picture begins in what is at byte 0: 68 32 36 34 3f 00 00");
+    expect(stretches[0]?.describe()).toStartWith("no picture begins in what is at byte 0: 68 32 36 34 3f 00 00");
     expect(heldBytesMax).toBeLessThan(16);
   });
 
@@ -287,7 +287,7 @@ describe("auto", () => {
 
   test("shows what else came, as text if it is", () => {
     const { stretches } = split({ kind: "auto" }, [text("camera 0: no such device\n")]);
-    expect(stretches.map(({ of, detail }) => [of, detail])).toEqual([
+    expect(stretches.map((each) => [each.of, each.describe()])).toEqual([
       ["other", 'no picture begins in what is at byte 0: "camera 0: no such device"'],
     ]);
   });

@@ -54,6 +54,9 @@ const wrongPng = (type: string): Uint8Array => {
   return insert(png, 33, wrong);
 };
 
+/** As in most pictures of another format: markers of a JPEG, its end among them. */
+const pngWithEoi = insert(png, 33, chunk("tEXt", concat(text("k\0"), bytes(0xff, 0xe7, 0, 0xff, 0xd9), noise(20))));
+
 /** `J` for JPEG and so on, `!` a note; `-` a loss, `.` information. */
 const letters: Readonly<Record<string, string>> = {
   jpg: "J",
@@ -165,6 +168,12 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     bmp,
   ],
   ["BMP cut, and the next", "-BB", bmp.subarray(0, 900), bmp, bmp],
+  [
+    "a blob behind each, then a cut JPEG and the first PNG",
+    "J.J.J.J!P.J",
+    concat(other, noise(900), other, noise(900), other, noise(900), jpeg.subarray(0, 1500)),
+    concat(pngWithEoi, noise(900), jpeg),
+  ],
   ["padding between all", "J.J.P.", jpeg, new Uint8Array(5000), jpeg, bytes(0xff, 0xd9), png, text("\r\n")],
 ];
 

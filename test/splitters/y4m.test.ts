@@ -16,7 +16,7 @@ const frame = (): Uint8Array => concat(line, random.bytes(dataBytes));
 const frameWithWords = (): Uint8Array => concat(text("FRAME Ip X=a\n"), random.bytes(dataBytes));
 const hex = (images: readonly Uint8Array[]): string[] => images.map((each) => each.toHex());
 const told = (stretches: readonly SplitStretch[]): unknown[] =>
-  stretches.map((each) => [each.bytes, each.of, each.detail]);
+  stretches.map((each) => [each.bytes, each.of, each.describe()]);
 
 describe("the bytes of a y4m frame", () => {
   // Sizes as `ffmpeg -f rawvideo` writes them; y4m from ffmpeg itself is in ffmpeg.test.ts.
@@ -147,7 +147,7 @@ describe("a y4m stream", () => {
     const last = frame();
     const { frames, stretches } = split({ kind: "y4m" }, [concat(header, unknown, frame(), frame(), header, last)]);
     expect(hex(frames)).toEqual(hex([concat(header, last)]));
-    expect(stretches.map(({ of, loss, detail }) => [of, loss, detail])).toEqual([
+    expect(stretches.map((each) => [each.of, each.loss, each.describe()])).toEqual([
       ["other", false, 'no picture begins in what is at byte 0: "YUV4MPEG2 W15 H9 F25:1 I"'],
       ["foreign", true, `the y4m at byte ${header.length}: a stream of an unknown colour space, "999"`],
     ]);

@@ -37,7 +37,7 @@ export class CaptureTimes {
     if (captured.kind !== "exif" && captured.kind !== "name") return undefined;
     const ns = captured.kind === "name" ? captured.pattern.timeIn(readableName(name)) : exif && exifTimeNs(exif);
     if (ns !== undefined && isCapturedNs(ns)) return ns;
-    this.#remarks.add("untimed", 0, name);
+    this.#remarks.add("untimed", 0, () => name);
     return undefined;
   }
 }

@@ -96,7 +96,7 @@ export class StreamSource implements Source {
     const { captured, clock } = options;
     this.name = options.name;
     this.#options = options;
-    this.#times = new FrameTimes(captured, clock, (detail) => this.#remarks.add("timeless", 0, detail));
+    this.#times = new FrameTimes(captured, clock, (detail) => this.#remarks.add("timeless", 0, () => detail));
     const { frames, broken } = options.store.leftovers;
     for (const entry of frames) this.#keep(entry);
     if (broken > 0) {
@@ -245,7 +245,7 @@ export class StreamSource implements Source {
     const times = this.#times.of(frame);
     const name = names.name(times.capturedNs, this.#frames++, extension);
     const entry: ListedFrame = { name, bytes, ...times, live: true, ...(notes === 0 ? {} : { notes }) };
-    if (notes !== 0) this.#remarks.add("noted", bytes, `${describeNotes(notes)}: ${name}`);
+    if (notes !== 0) this.#remarks.add("noted", bytes, () => `${describeNotes(notes)}: ${name}`);
     try {
       // A full disk: older frames make room for newer ones.
       while (store.put(entry, pieces) === "full") {
@@ -260,8 +260,9 @@ export class StreamSource implements Source {
     this.onReady?.();
   }
 
-  #stretch({ of, loss, bytes, detail }: SplitStretch): void {
-    if (!loss) return this.#remarks.add(of, bytes, detail);
+  #stretch({ of, loss, bytes, describe }: SplitStretch): void {
+    if (!loss) return this.#remarks.add(of, bytes, describe);
+    const detail = describe();
     this.#stretches.push({ stretch: "loss", count: 1, bytes, text: detail });
     this.#gap(of === "too-large" ? "refused" : "damaged", detail);
     this.onReady?.();
