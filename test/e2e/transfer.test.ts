@@ -1,11 +1,13 @@
 /** The main job with the executable: directories through one connection, whole and once, in bounded memory. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { Database } from "bun:sqlite";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import { compareNatural } from "../../src/names.ts";
 import { catalogueRows, crc32, differences, filesBelow, openPlace, setting } from "../support/processes.ts";
+import type { JsonEvent } from "../support/processes.ts";
 
 const frames = mkdtempSync(join(tmpdir(), "framepipe-"));
 const visible = join(frames, "vis");
@@ -101,6 +103,36 @@ test("files whose names are no text, or look like an escape, arrive, and are rem
   expect(filesBelow(dir)).toEqual([]);
   expect(sender.all("problem").map(({ reason }) => reason)).toEqual(["escaped"]);
 });
+
+test("raw files without a sane time are not read again to be compared; others of their names arrive", async () => {
+  await using place = await openPlace();
+  const [dir, out, state] = [place.path("ir"), place.path("captures"), place.path("state")];
+  const count = 30;
+  mkdirSync(dir);
+  const put = (number: number, text: string): void => {
+    const path = join(dir, `${number}.raw`);
+    writeFileSync(path, text.padEnd(50_000, `${number}`));
+    utimesSync(path, 315_532_800, 315_532_800);
+  };
+  for (let number = 0; number < count; number += 1) put(number, "first");
+  // What has just changed may change again with the same times, and is not remembered.
+  await Bun.sleep(1_100);
+  const receiver = await place.receive(out);
+  const send = async (): Promise<JsonEvent | undefined> => {
+    const words = ["--send", `127.0.0.1:${receiver.port}`, "--device", "camera", "--json", dir];
+    const sender = place.start(words, { env: { XDG_STATE_HOME: state } });
+    expect(await sender.status()).toBe(0);
+    return sender.all("summary")[0];
+  };
+  expect(await send()).toMatchObject({ stored: count });
+  const known = new Database(join(state, "framepipe", "checksums.db"), { readonly: true });
+  expect(known.query("SELECT count(*) AS files FROM files").get()).toEqual({ files: count });
+  known.close();
+  expect(await send()).toMatchObject({ duplicates: count });
+  for (const number of [3, 7]) put(number, "other");
+  expect(await send()).toMatchObject({ duplicates: count - 2, conflicts: 2 });
+  expect(filesBelow(out)).toHaveLength(count + 2);
+}, 60_000);
 
 test("many small frames; a second run is quick and sends no payload", async () => {
   const count = setting("E2E_SMALL_FRAMES", 5_000);

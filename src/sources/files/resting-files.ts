@@ -70,7 +70,8 @@ export class RestingFiles {
     // What is incomplete may be completed yet: it is never removed.
     const isIncomplete = ((entry.notes ?? 0) & Note.incomplete) !== 0;
     const isStored = outcome === "stored" || outcome === "duplicate" || outcome === "conflict";
-    if (!deleteSent || !isStored || isIncomplete) return sent.settled(entry, undefined, crc32);
+    if (!deleteSent) return sent.settled(entry, outcome, crc32);
+    if (!isStored || isIncomplete) return sent.settled(entry, undefined, crc32);
     const { state, linked } = this.#look(entry.name);
     if (restMs === 0 && !linked) return this.#remove(entry, outcome, crc32);
     const again = 0;

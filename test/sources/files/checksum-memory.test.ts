@@ -12,11 +12,16 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DirectorySource } from "../../../src/sources/directory/directory-source.ts";
+import type { FrameEntry } from "../../../src/frame.ts";
+import type { Clock, Source } from "../../../src/ports.ts";
+import { DirectorySource, type DirectorySourceOptions } from "../../../src/sources/directory/directory-source.ts";
 import { ChecksumMemory } from "../../../src/sources/files/checksum-memory.ts";
 import { fileState } from "../../../src/sources/files/opened-file.ts";
+import { WatchedDirectory } from "../../../src/sources/watch/watched-directory.ts";
 import { mountIdentityOf } from "../../../src/system/mount-identity.ts";
 import { systemClock } from "../../../src/system/system-clock.ts";
+import { SimClock } from "../../simulation/sim-clock.ts";
+import { pngOf } from "./pictures.ts";
 
 let root = "";
 let problems: string[] = [];
@@ -79,6 +84,48 @@ describe.skipIf(mountIdentityOf(tmpdir()) === undefined)("where this kernel sets
     const source = new DirectorySource({ name: "infrared", root, clock: systemClock, memory });
     const entry = { name: "1.raw", bytes: state.bytes, capturedNs: 0n };
     expect([source.confirms(entry, 12345), source.confirms(entry, 1)]).toEqual([true, false]);
+  });
+});
+
+describe.skipIf(mountIdentityOf(tmpdir()) === undefined)("what a source has sent and the receiver has stored", () => {
+  /** By which what was written just now is old enough. */
+  const later: Clock = { ...systemClock, wallNs: () => systemClock.wallNs() + 5_000_000_000n };
+  const content = pngOf("one");
+  const crc32 = Bun.hash.crc32(content);
+
+  test.each([
+    ["a directory", (options: DirectorySourceOptions): Source => new DirectorySource(options)],
+    ["a watched one", (options: DirectorySourceOptions): Source => new WatchedDirectory(options)],
+  ])("%s: is remembered, and what became a gap is not", (_kind, make) => {
+    const clock = new SimClock();
+    const memory = new ChecksumMemory({
+      path: join(root, "state/checksums.db"),
+      clock: later,
+      onProblem: (text) => problems.push(text),
+    });
+    memories.push(memory);
+    mkdirSync(join(root, "in"));
+    // Of a time that proves nothing.
+    const states = ["1.png", "2.png"].map((name) => {
+      writeFileSync(join(root, "in", name), content);
+      utimesSync(join(root, "in", name), 315_532_800, 315_532_800);
+      return fileState(statSync(join(root, "in", name)));
+    });
+    const source = make({ name: "infrared", root: join(root, "in"), clock, memory });
+    const listed: FrameEntry[] = [];
+    for (let pass = 0; pass < 10 && listed.length < 2; pass += 1) {
+      listed.push(...((source.list(9) ?? []) as FrameEntry[]));
+      clock.pass(100);
+    }
+    for (const [index, entry] of listed.entries()) {
+      const frame = source.open(entry);
+      frame.read(Buffer.alloc(frame.bytes));
+      frame.close();
+      source.settled(entry, index === 0 ? "stored" : undefined, crc32);
+    }
+    source.dispose();
+    expect(states.map((state) => memory.find(`${join(root, "in")}/`, state))).toEqual([crc32, undefined]);
+    expect(problems).toEqual([]);
   });
 });
 
