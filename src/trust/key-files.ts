@@ -3,7 +3,7 @@
  * UserError for everything that stands in the way; none of these ever shows what is in the file.
  */
 import { randomBytes } from "node:crypto";
-import { unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import { ExitStatus, UserError } from "../errors.ts";
 import { KiB } from "../limits.ts";
 import { FormatError } from "../security/format-error.ts";
@@ -37,7 +37,7 @@ export function readKey(path: string): OpenedKey | undefined {
     }
     ({ text } = file);
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
+    if (errorCode(error) === "ENOENT") return nothingAt(path);
     throw error instanceof UserError
       ? error
       : fileError("cannot read the key", path, error, "run it as the user whose key it is");
@@ -53,6 +53,16 @@ export function readKey(path: string): OpenedKey | undefined {
       ExitStatus.failure,
     );
   }
+}
+
+/** No key is made in place of one on a disk that is not mounted. */
+function nothingAt(path: string): undefined {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return;
+  throw new UserError(
+    `cannot read the key ${path}: the link there leads to nothing`,
+    ["is its disk mounted? or remove the link, and a key is made"],
+    ExitStatus.failure,
+  );
 }
 
 /** Reads the key, or makes it where there is none. */

@@ -77,6 +77,17 @@ test("what is no key is refused without showing it", () => {
   expect(existsSync(place.path("no"))).toBe(false);
 });
 
+test.skipIf(isWindows)("a link that leads to nothing is refused, whoever looks for a key there", () => {
+  using place = new TrustPlace();
+  symlinkSync(place.path("unmounted", "key"), place.path("key"));
+  const refused = "the link there leads to nothing";
+  expect(() => readKey(place.path("key"))).toThrow(refused);
+  expect(() => readOrMakeKey(place.path("key"))).toThrow(refused);
+  symlinkSync(place.path("nowhere"), place.path("recorder.key.spare"));
+  expect(() => readOrMakeReceiverKey(place.path("recorder.key"))).toThrow(refused);
+  expect(readdirSync(place.root).toSorted()).toEqual(["key", "recorder.key", "recorder.key.spare"]);
+});
+
 test.skipIf(isWindows)("a named pipe in its place does not stop the program", () => {
   using place = new TrustPlace();
   Bun.spawnSync(["mkfifo", "-m", "600", place.path("key")]);
