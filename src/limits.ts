@@ -179,6 +179,8 @@ export const strangersShare = 8;
 export const strangersPerAddressDefault = 64;
 /** How long an invitation may be used, unless --for says otherwise: somebody walks over to the device. */
 export const invitationMsDefault = 600_000;
+/** Ten years: longer would be a grant, and one beyond the year 9999 could not be read. */
+export const invitationMsMax: number = 3_650 * 86_400_000;
 /** Connections of one key and device at a time: one, the one that it replaces, and room for two programs. */
 export const keyConnectionsMax = 4;
 /** Sources of a device, unless its grant lists more. */

@@ -18,7 +18,7 @@ import type { StreamInputOptions } from "../sources/open-source.ts";
 import { frameNameDefault } from "../sources/stream/frame-names.ts";
 import { choice, connectionCount, deviceName, duration, framesPerSecond, listenAddress } from "./option-values.ts";
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
-import { type Invitee, invitee, publicKey, strangerCount } from "./option-values.ts";
+import { invitationTime, type Invitee, invitee, publicKey, strangerCount } from "./option-values.ts";
 import { asHint, capturedHow, clockHint, compareHint, moment, syncHint, whenBehindHint } from "./option-values.ts";
 import type { Address } from "../address.ts";
 import type { ReadClock, ReadForm } from "../reading/read.ts";
@@ -253,7 +253,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "print an invitation, which lets one new device send to the receiver with this --key, once",
     },
     for: {
-      takes: ["DURATION", duration],
+      takes: ["DURATION", invitationTime],
       default: invitationMsDefault,
       defaultText: "10m",
       help: "how long the invitation may be used",

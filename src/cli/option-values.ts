@@ -4,6 +4,7 @@
  */
 import { type Address, parseAddress } from "../address.ts";
 import { UserError } from "../errors.ts";
+import { invitationMsMax } from "../limits.ts";
 import { nameProblem } from "../names.ts";
 import { hashOfFingerprint } from "../security/fingerprint.ts";
 import { sizeText } from "../size-text.ts";
@@ -98,6 +99,14 @@ export function moment({ text, label }: RawValue): bigint {
   throw new UserError(`${label}: not a time: ${text}`, [
     "2026-11-25T10:32:07.120Z, on this machine's clock 2026-11-25T10:32, a day 2026-11-25, or of today 10:32",
   ]);
+}
+
+/** Milliseconds in which somebody can come. */
+export function invitationTime(value: RawValue): number {
+  const ms = duration(value);
+  if (ms > 0 && ms <= invitationMsMax) return ms;
+  const problem = ms === 0 ? "nobody could use the invitation" : `${value.text} is too long`;
+  throw new UserError(`${value.label}: ${problem}`, ["10m is usual, and 3650d the most"]);
 }
 
 /** Bytes per millisecond. */

@@ -370,6 +370,16 @@ const bad: [line: string, ...said: string[]][] = [
     "hint: a number, then ms s m h or d: 90s",
   ],
   [
+    "--invite rig-7@store:80 --key k --for 0",
+    "error: --for: nobody could use the invitation",
+    "hint: 10m is usual, and 3650d the most",
+  ],
+  [
+    "--invite rig-7@store:80 --key k --for 99999999d",
+    "error: --for: 99999999d is too long",
+    "hint: 10m is usual, and 3650d the most",
+  ],
+  [
     "--receive 65536 --out d",
     "error: --receive: not an address: 65536",
     "hint: for example 8000, 192.168.1.20:8000 or [fd00::20]:8000; a port is at most 65535",
