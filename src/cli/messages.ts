@@ -279,7 +279,10 @@ export function refusalHints(code: number): readonly string[] {
     case ProtocolCode.version:
       return ["use the same version of framepipe on both machines: framepipe --version"];
     case ProtocolCode.unauthorized:
-      return ["a new key needs an invitation (--invite at the receiver, --join here), or a device file there by hand"];
+      return [
+        "who may send, as which device, and what, stands in the receiver's devices folder",
+        "a new key needs an invitation (--invite there, --join here), or a device file there by hand",
+      ];
     default:
       return [];
   }

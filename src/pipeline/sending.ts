@@ -84,6 +84,8 @@ export class Sending {
   readonly #connection: Reconnecting;
   /** We do not read: answers to what has been read find no room. */
   #paused = false;
+  /** This connection's HELLO asked to join. */
+  #joining = false;
   #pumping = false;
   #pumpPlanned = false;
   #stopping = false;
@@ -204,7 +206,9 @@ export class Sending {
   #joinProof({ exporter, fingerprint }: ProvenKey): Uint8Array {
     const { trust } = this.#options;
     assert(trust !== undefined, "only with a key does a link prove one");
-    return trust.joinProof(exporter, fingerprint);
+    const proof = trust.joinProof(exporter, fingerprint);
+    this.#joining = proof.length > 0;
+    return proof;
   }
 
   #tick(): void {
@@ -327,6 +331,7 @@ export class Sending {
         return true;
       case "welcomed":
         this.#pinned(step.pins);
+        if (this.#joinedAsAnother(step.device)) return false;
         if (this.#connection.welcomed()) onEvent({ event: "connected", peer, agent: step.agent, ...deviceOf(step) });
         this.#checkKeeping(step.keepsNothing);
         return true;
@@ -381,6 +386,14 @@ export class Sending {
   #pinned(announced: readonly string[]): void {
     const proven = this.#connection.link?.proven;
     if (proven !== undefined) this.#options.trust?.pinned(proven.fingerprint, announced);
+  }
+
+  /** Who joins asks for its name. Whether it may send under another is asked next, as in every later run. */
+  #joinedAsAnother(given: string): boolean {
+    const { device } = this.#options;
+    if (!this.#joining || device === "" || device === given) return false;
+    this.#connection.drop(`joined as ${given}, and asks to send as ${device}`);
+    return true;
   }
 
   /** A receiver keeps what it is sent or not for as long as it runs, so it is not asked again on this connection. */

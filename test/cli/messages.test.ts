@@ -268,7 +268,7 @@ describe("messages", () => {
   });
 
   test("a refusal that ends the sender has a hint", () => {
-    for (const code of [ProtocolCode.version, ProtocolCode.unauthorized]) expect(refusalHints(code).length).toBe(1);
+    for (const code of [ProtocolCode.version, ProtocolCode.unauthorized]) expect(refusalHints(code)).not.toBeEmpty();
   });
 });
 

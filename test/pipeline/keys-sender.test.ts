@@ -49,6 +49,33 @@ function refused(options: Partial<StrangeOptions>): Strange {
 }
 
 describe("a sender with a key", () => {
+  test("that joined asks at once for the device that it was given, and sends nothing as another", () => {
+    const trust = new FakeSenderTrust();
+    trust.proof = new Uint8Array(97);
+    const said: number[] = [];
+    const hellos: unknown[] = [];
+    const strange = new Strange({
+      files: [new Uint8Array(1)],
+      sending: { trust, device: "other" },
+      proven,
+      answer: (message, { connection, say }) => {
+        said.push(message.kind);
+        if (message.kind !== kinds.hello) return;
+        hellos.push(introduction(message));
+        say(connection === 0 ? encoded((w) => w.welcome({ ...welcome, device: "rig-7", pins: [receiver] })) : refuse);
+      },
+    });
+    strange.time.pass(20_000);
+    expect(hellos).toEqual([
+      { device: "", proofBytes: 97 },
+      { device: "other", proofBytes: 0 },
+    ]);
+    expect(said).toEqual([kinds.hello, kinds.hello]);
+    expect(trust.heard).toEqual([[receiver, [receiver]]]);
+    expect(strange.all("connected")).toEqual([]);
+    expect(strange.results).toMatchObject([{ error: { code: ProtocolCode.unauthorized } }]);
+  });
+
   test("says HELLO, and not a name before it is welcome", () => {
     const trust = new FakeSenderTrust();
     let welcomed = false;
