@@ -8,7 +8,7 @@ import type { Identity, LinkHandlers } from "../ports.ts";
 import { describeNetwork, errorCode, isDenied } from "../system/errno.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { SecureConnection } from "./secure-connection.ts";
-import { peerOf, socketHandlers, type SocketState, tuneSocket } from "./socket-link.ts";
+import { addressOf, peerOf, socketHandlers, type SocketState, tuneSocket } from "./socket-link.ts";
 import { StrangerPool } from "./stranger-pool.ts";
 import { secureHandlers, type SecureState, tlsOptions } from "./tls.ts";
 
@@ -76,8 +76,11 @@ function listenBehindDoor(
       open(socket) {
         const state: SecureState = { connection: undefined };
         socket.data = state;
+        // Who tries the addresses of a name side by side leaves all but one before a word: nobody is sent away.
+        const address = addressOf(socket);
+        if (address === undefined) return void socket.terminate();
         const peer = peerOf(socket);
-        const place = pool.enter(socket.remoteAddress ?? "", () =>
+        const place = pool.enter(address, () =>
           state.connection?.leave("others wanted its place before it had come in"),
         );
         if (place === undefined) {

@@ -61,10 +61,14 @@ export class SocketLink implements Link {
   }
 }
 
+/** Undefined, whatever the types say, for a peer that has reset its connection already. */
+export function addressOf(socket: Pick<Socket, "remoteAddress">): string | undefined {
+  return socket.remoteAddress;
+}
+
 /** The peer's address, for messages. */
 export function peerOf(socket: Pick<Socket, "remoteAddress" | "remotePort">): string {
-  // A peer that connected and reset at once has no address any more, whatever the types say.
-  const address: string | undefined = socket.remoteAddress;
+  const address = addressOf(socket);
   if (address === undefined) return "a peer that is gone";
   // An IPv4 peer of a socket that listens on every interface is shown as what it is.
   return formatAddress(address.replace(/^::ffff:(?=[0-9.]+$)/, ""), socket.remotePort);

@@ -101,6 +101,19 @@ describe("a receiver", () => {
     });
   }
 
+  test("says nothing of who had gone before anybody looked", async () => {
+    using door = open();
+    const script = `await Bun.connect({ hostname: "127.0.0.1", port: ${door.port},
+      socket: { open: (socket) => socket.terminate(), data() {} } });`;
+    // This process does not get to its connections until the other one has left.
+    expect(Bun.spawnSync([process.execPath, "-e", script]).exitCode).toBe(0);
+    const meeting = lieToServer(door.port, { certificate: certificateOf(device), signWith: device.privateKey }, words);
+    await door.until(() => door.heard.length >= 2);
+    expect([door.heard[0], ...door.strangers]).toEqual([`opened ${device.fingerprint}`]);
+    door.links[0]?.close();
+    await meeting;
+  });
+
   test("survives handshakes that are damaged by chance, and what follows them", async () => {
     using door = open({ strangersMax: 1000, perAddressMax: 0 });
     const seed = Math.trunc(Math.random() * 1e9);
