@@ -43,7 +43,7 @@ type Switch =
 export type OptionValues = Readonly<
   Record<Switch, boolean> &
     Record<"include" | "exclude" | "out", readonly string[]> &
-    Record<"device" | "spool" | "layout" | "verify" | "read" | "key" | "join" | "peer", string | undefined> &
+    Record<"device" | "spool" | "layout" | "verify" | "sha256" | "read" | "key" | "join" | "peer", string | undefined> &
     Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections" | "perAddress" | "for", number> &
     Record<"maxRate" | "fps" | "retryFor" | "unchangedFor" | "pairWithin", number | undefined> &
     Record<"from" | "to", bigint | undefined> & {
@@ -263,6 +263,10 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     verify: {
       takes: ["DEST", plainText],
       help: "of a directory, or s3://BUCKET/PREFIX: name the frames that are missing, changed, unknown or never came",
+    },
+    sha256: {
+      takes: ["FILE", plainText],
+      help: "of a directory: write the SHA-256 of each file that is as it was stored there, for sha256sum -c",
     },
   }),
   ...only(["read"], {

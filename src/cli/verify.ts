@@ -8,6 +8,7 @@ import { isAddress, openRemote } from "../sinks/open-remote.ts";
 import type { Finding, SourceReport, VerifyReport } from "../sinks/store/findings.ts";
 import type { VerifyCommand } from "./command.ts";
 import { formatBytes, printable } from "./format.ts";
+import { Manifest } from "./manifest.ts";
 import { differenceText, gapWords } from "./messages.ts";
 import { Progress, type Standing } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
@@ -19,18 +20,23 @@ import { toJson } from "./terminal.ts";
  */
 export async function verify(command: VerifyCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
-  const { directory } = command;
+  const { directory, values } = command;
   const stop = new AbortController();
   const ignoreSignals = onStopSignals(shell, () => stop.abort(stopped));
   let standing: Standing | undefined;
   const progress = new Progress({ terminal, nowMs, standings: () => (standing === undefined ? [] : [standing]) });
   progress.start();
   let report: VerifyReport;
+  let manifest: Manifest | undefined;
   try {
     const keeper = isAddress(directory) ? "store" : "catalogue";
+    const { sha256 } = values;
+    if (sha256 !== undefined && keeper === "store") throw notOfStore;
     const check = keeper === "store" ? await remoteCheck(directory) : verifyDirectory;
+    if (sha256 !== undefined) manifest = new Manifest(sha256, directory);
     report = await check({
       directory,
+      sound: manifest === undefined ? undefined : (path, sum) => manifest?.add(path, sum),
       signal: stop.signal,
       found: (finding) => terminal.data(terminal.json ? findingJson(finding) : printable(findingText(finding, keeper))),
       progress: (frames, framesAll, bytes) => {
@@ -44,7 +50,9 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
         };
       },
     });
+    manifest?.finish();
   } finally {
+    manifest?.discard();
     progress.stop();
     ignoreSignals();
   }
@@ -69,6 +77,10 @@ async function remoteCheck(address: string): Promise<typeof verifyDirectory> {
   ]);
   return (options) => verifyRemote(remote, options);
 }
+
+const notOfStore = new UserError("--sha256 is for a directory: the objects of a store are not read", [
+  "leave it out, or verify a directory",
+]);
 
 const stopped = new UserError(
   "stopped before everything was compared",

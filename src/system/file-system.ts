@@ -189,14 +189,16 @@ function checksum(path: string): number {
   }
 }
 
-/** CRC-32 of what is left to read of an open file. */
-export function checksumToEnd(handle: number): number {
+/** CRC-32 of what is left to read of an open file. `seen` is called with all of it, in views that last no longer. */
+export function checksumToEnd(handle: number, seen?: (view: Uint8Array) => void): number {
   const buffer = (readBuffer ??= new Uint8Array(readBytes));
   let crc32 = 0;
   for (;;) {
     const count = readSync(handle, buffer, 0, readBytes, null);
     if (count === 0) return crc32;
-    crc32 = checksumOf(buffer.subarray(0, count), crc32);
+    const view = buffer.subarray(0, count);
+    crc32 = checksumOf(view, crc32);
+    seen?.(view);
   }
 }
 

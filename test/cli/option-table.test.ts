@@ -238,6 +238,13 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: undefined,
   },
+  sha256: {
+    good: [
+      ["f", "f"],
+      ["a/g", "a/g"],
+    ],
+    wrong: undefined,
+  },
   read: {
     good: [
       ["d", "d"],
@@ -482,7 +489,7 @@ describe("help", () => {
     let heading = "";
     const listed: [flag: string, value: string, heading: string][] = [];
     for (const line of text.split("\n")) {
-      const [, flag, value = ""] = /^ {2}(?:-\w, )?(--[a-z-]+)(?: (\S+))?/.exec(line) ?? [];
+      const [, flag, value = ""] = /^ {2}(?:-\w, )?(--[a-z\d-]+)(?: (\S+))?/.exec(line) ?? [];
       if (flag !== undefined) listed.push([flag, value, heading]);
       else if (/^\S/.test(line)) heading = line;
     }
@@ -496,7 +503,7 @@ describe("help", () => {
   test("names no option that there is not", () => {
     expect(text).toContain("\n  -h, --help  ");
     const known = new Set(optionKeys.map(flagOf));
-    for (const [flag] of text.matchAll(/--[a-z][a-z-]*/g)) expect(known).toContain(flag);
+    for (const [flag] of text.matchAll(/--[a-z][a-z\d-]*/g)) expect(known).toContain(flag);
     for (const flag of laterOptions) expect(known).not.toContain(flag);
     const variables = new Set([...optionKeys.map((key) => variableOf(flagOf(key))), "FRAMEPIPE_INPUT", "FRAMEPIPE_"]);
     for (const [variable] of text.matchAll(/FRAMEPIPE_[A-Z_]*/g)) expect(variables).toContain(variable);

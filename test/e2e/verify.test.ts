@@ -1,6 +1,6 @@
 /** `--verify`: finds what is missing, changed, unknown and never came, says so, and disturbs nobody. */
 import { expect, test } from "bun:test";
-import { appendFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import { filesBelow, openPlace, type Place } from "../support/processes.ts";
@@ -125,6 +125,47 @@ test.concurrent(
     expect(await receiver.status()).toBe(0);
     expect(sender.count("disconnected")).toBe(0);
     expect((await place.run(["--verify", out])).stdout).toContain("300 frames, 0 missing");
+  },
+  60_000,
+);
+
+test.concurrent(
+  "--sha256 writes what sha256sum reads, of the files that are as they were stored, or nothing",
+  async () => {
+    await using place = await openPlace();
+    const out = await archiveOf(place, 12);
+    writeFileSync(join(out, "camera/vis/3.jpg"), "other bytes");
+    rmSync(join(out, "camera/vis/4.jpg"));
+    const manifest = place.path("manifest");
+    writeFileSync(manifest, "of yesterday");
+    expect((await place.run(["--verify", out, "--sha256", manifest])).status).toBe(6);
+    const check = (): unknown => {
+      const { exitCode, stdout } = Bun.spawnSync(["sha256sum", "-c", manifest], { cwd: out });
+      return [exitCode, stdout.toString().trim().split("\n").toSorted()];
+    };
+    const sound = filesBelow(out).filter((path) => !path.endsWith("/3.jpg"));
+    expect(sound).toHaveLength(10);
+    expect(check()).toEqual([0, sound.map((path) => `${path}: OK`).toSorted()]);
+    appendFileSync(join(out, "camera/vis/5.jpg"), "more");
+    expect(check()).toMatchObject([1, expect.arrayContaining(["camera/vis/5.jpg: FAILED"])]);
+
+    const before = readFileSync(manifest, "utf8");
+    const refused = async (file: string, destination = out): Promise<{ status: number; said: string }> => {
+      const { status, stderr } = await place.run(["--verify", destination, "--sha256", file]);
+      return { status, said: stderr };
+    };
+    expect(await refused(join(out, "manifest"))).toMatchObject({
+      status: 2,
+      said: expect.stringContaining("a file in ") as unknown as string,
+    });
+    expect(await refused(place.path("gone", "manifest"))).toMatchObject({
+      status: 1,
+      said: expect.stringContaining("cannot write ") as unknown as string,
+    });
+    expect((await refused(manifest, place.path("vis"))).said).toContain("has no catalogue");
+    expect((await refused(manifest, "s3://bucket/prefix")).said).toContain("--sha256 is for a directory");
+    expect(readFileSync(manifest, "utf8")).toBe(before);
+    expect(readdirSync(place.dir).filter((name) => name.startsWith("."))).toEqual([]);
   },
   60_000,
 );

@@ -23,6 +23,8 @@ export interface VerifyOptions {
   readonly directory: string;
   /** Called for each finding, as it is found. */
   readonly found: (finding: Finding) => void;
+  /** Called for each file that holds what was stored, with its SHA-256 in hexadecimal; absent: that is not computed. */
+  readonly sound?: ((path: string, sha256: string) => void) | undefined;
   /** Called now and then with what has been checked so far. */
   readonly progress?: (framesDone: number, framesAll: number, bytesDone: number) => void;
   /** Ends the check early, by throwing the signal's reason. */
@@ -152,12 +154,21 @@ class Verification {
     const handle = openStoredFile(this.#options.directory, path, bytes);
     if (typeof handle === "string") return handle;
     try {
-      return checksumToEnd(handle) === crc32 ? undefined : otherBytes;
+      return this.#holds(handle, path, crc32) ? undefined : otherBytes;
     } catch (error) {
       return readingProblem(error);
     } finally {
       closeSync(handle);
     }
+  }
+
+  #holds(handle: number, path: string, crc32: number): boolean {
+    const { sound } = this.#options;
+    if (sound === undefined) return checksumToEnd(handle) === crc32;
+    const hasher = new Bun.CryptoHasher("sha256");
+    const holds = checksumToEnd(handle, (view) => void hasher.update(view)) === crc32;
+    if (holds) sound(path, hasher.digest("hex"));
+    return holds;
   }
 
   /** Looks up every file below `folder`, which is a path below the directory, empty or ending in `/`. */
