@@ -26,8 +26,8 @@ export const Note = {
   incomplete: 1,
   damagedHeader: 2,
   noEndMarker: 4,
-  /** A part that decoders do not need has a checksum that does not hold. */
-  wrongAncillaryChecksum: 8,
+  /** A part of it has a checksum that does not hold, and decoders show it. */
+  wrongChecksum: 8,
 } as const;
 
 export type Metadata = ReadonlyMap<string, string>;

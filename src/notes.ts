@@ -4,7 +4,7 @@ const notes: readonly (readonly [word: string, text: string])[] = [
   ["incomplete", "the rest of its picture missing"],
   ["damaged-header", "a damaged header"],
   ["no-end-marker", "no end marker"],
-  ["wrong-ancillary-checksum", "a wrong checksum"],
+  ["wrong-checksum", "a wrong checksum"],
 ];
 
 /** A bit that has no word here, of a newer sender, is told by its position. */

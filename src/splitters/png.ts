@@ -89,7 +89,7 @@ export class PngWalk extends BasicWalk {
       const step = this.#judgeWrong(bytes, { chunkAt, end, type }, to, final);
       if (step !== "next") return step;
       this.#wrong = false;
-      this.notes |= Note.wrongAncillaryChecksum;
+      this.notes |= Note.wrongChecksum;
     }
     if (type === iend) return "whole";
     this.#pictureSeen ||= type === idat;
@@ -116,7 +116,7 @@ export class PngWalk extends BasicWalk {
 
   /** IEND with a wrong checksum: some of its bytes may be missing, and the next picture's be there. */
   #closeWrong(bytes: PieceQueue, chunkAt: number, to: number, final: boolean): Step {
-    this.notes |= Note.wrongAncillaryChecksum;
+    this.notes |= Note.wrongChecksum;
     this.loss = "damaged";
     this.detail = `the checksum of the chunk at byte ${chunkAt} does not hold`;
     for (let at = chunkAt + 8; at < chunkAt + 12; at++) {

@@ -22,7 +22,7 @@ describe("a PNG stream", () => {
       const { frames, notes, stretches } = split({ kind: "png" }, [concat(image, wrong, image, image)]);
       const kept = frames.length === 4;
       expect(hex(frames)).toEqual(hex(kept ? [image, wrong, image, image] : [image, image, image]));
-      expect(notes).toEqual(kept ? [0, Note.wrongAncillaryChecksum, 0, 0] : [0, 0, 0]);
+      expect(notes).toEqual(kept ? [0, Note.wrongChecksum, 0, 0] : [0, 0, 0]);
       expect(stretches.map((each) => each.bytes)).toEqual(kept ? [] : [wrong.length]);
       if (kept) noted += 1;
     }
@@ -44,7 +44,7 @@ describe("a PNG stream", () => {
     const text = concat(chunk("tEXt", random.bytes(40)).subarray(0, -4), bytes(0, 0, 0, 0));
     const whole = concat(pngSignature, ihdr, text, wrong, iend);
     const { frames, notes } = split({ kind: "auto" }, [concat(whole, image)]);
-    expect([hex(frames), notes]).toEqual([hex([whole, image]), [Note.wrongAncillaryChecksum, 0]]);
+    expect([hex(frames), notes]).toEqual([hex([whole, image]), [Note.wrongChecksum, 0]]);
     // Cut so that the chunk ends by chance where one of the next image begins.
     const cut = concat(pngSignature, ihdr, u32(pngSignature.length + ihdr.length - 4), bytes(0x49, 0x44, 0x41, 0x54));
     expect(hex(split({ kind: "auto" }, [concat(cut, image)]).frames)).toEqual(hex([image]));

@@ -116,7 +116,7 @@ describe("the catalogue in SQLite", () => {
       rowOf("4.jpg", { notes: 0b100010 }),
     );
     expect(ask("SELECT name, notes, metadata ->> 'gain', json_valid(metadata) FROM frames ORDER BY id")).toEqual([
-      ["1.jpg", "incomplete,wrong-ancillary-checksum", "2", 1],
+      ["1.jpg", "incomplete,wrong-checksum", "2", 1],
       ["2.jpg", null, null, null],
       ["3.jpg", null, null, null],
       ["4.jpg", "damaged-header,note-5", null, null],
