@@ -30,7 +30,7 @@ export class Grants {
   readonly #keys = new Map<string, string[]>();
   readonly #revoked: ReadonlySet<string>;
 
-  /** Files that are no device files are passed over. Of `revoked` one key a line; what follows it is a remark. */
+  /** Files that are no device files are passed over. Of `revoked` the first key of each line counts. */
   constructor(files: Iterable<DeviceFileText>, revoked = "") {
     const list = parseRevoked(revoked);
     this.#revoked = list.keys;
@@ -154,10 +154,12 @@ function parseRevoked(text: string): { keys: ReadonlySet<string>; problems: Gran
   const keys = new Set<string>();
   const problems: GrantProblem[] = [];
   for (const [index, line] of text.split("\n").entries()) {
-    const [word = ""] = line.trim().split(/\s+/);
-    if (word === "" || word.startsWith("#")) continue;
-    if (hashOfFingerprint(word) !== undefined) keys.add(word);
-    else problems.push({ file: revokedFileName, problem: `line ${index + 1} does not begin with a public key: fp1…` });
+    if (/^\s*(?:#|$)/.test(line)) continue;
+    // Pasted as it comes: with its file's name, a comma, a remark before it.
+    const [key = ""] = /fp1[0-9a-z]{58}/.exec(line) ?? [];
+    if (hashOfFingerprint(key) !== undefined) keys.add(key);
+    else
+      problems.push({ file: revokedFileName, problem: `line ${index + 1} has no public key, or a mistyped one: fp1…` });
   }
   return { keys, problems };
 }

@@ -160,13 +160,23 @@ describe("grants", () => {
     ]);
   });
 
+  test.each([`${one},stolen`, `stolen: ${one}`, `rig-7.${one}.device`, ` \t${one}\r`, `\uFEFF${one} now ${two}`])(
+    "a line with a key revokes it, whatever stands around it: %p",
+    (line) => {
+      const grants = new Grants([file("rig-7", one), file("rig-8", two)], `${line}\n`);
+      expect([grants.isRevoked(one), grants.isRevoked(two), grants.problems]).toEqual([true, false, []]);
+    },
+  );
+
   test("revoked beats everything", () => {
     const revoked = `# stolen\n${one} from hall 3\n\n${three}\nfp1nonsense\n`;
     const grants = new Grants([file("rig-7", one), file("rig-8", two)], revoked);
     expect(grants.admit(one, "")).toEqual({ refused: `the key ${one} is revoked` });
     expect(grants.isRevoked(three)).toBe(true);
     expect(grants.admit(two, "").refused).toBeUndefined();
-    expect(grants.problems).toEqual([{ file: "revoked", problem: "line 5 does not begin with a public key: fp1…" }]);
+    expect(grants.problems).toEqual([
+      { file: "revoked", problem: "line 5 has no public key, or a mistyped one: fp1…" },
+    ]);
   });
 
   test("a gateway writes as the devices it lists, but for those with a key of their own", () => {
