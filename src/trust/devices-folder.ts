@@ -5,7 +5,7 @@
  * A new file that is good counts at once. What changed or went away counts when two looks in a row see the same, so
  * that neither a file half written nor an editor that replaces one takes a grant away for a moment.
  */
-import { readdirSync, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { KiB, MiB } from "../limits.ts";
 import type { Clock } from "../ports.ts";
@@ -90,7 +90,7 @@ export class DevicesFolder {
   #entries(): string {
     try {
       const status = statSync(this.#options.path, { throwIfNoEntry: false });
-      return status === undefined ? "" : `${status.dev} ${status.ino} ${status.mtimeMs}`;
+      return status === undefined ? "" : `${status.dev} ${status.ino} ${status.mode} ${status.mtimeMs}`;
     } catch (error) {
       return errorCode(error);
     }
@@ -157,6 +157,7 @@ export class DevicesFolder {
     let names: string[];
     try {
       names = readdirSync(path);
+      if (isAnybodys(path)) throw new Error("every user of this machine can write to it (chmod o-w)");
     } catch (error) {
       if (errorCode(error) === "ENOENT") return found;
       throw error;
@@ -255,6 +256,18 @@ export class DevicesFolder {
     } catch {
       // Too many watches, or a file system that has none: the look once a second is left.
     }
+  }
+}
+
+/** Who can put a file there lets himself in. */
+function isAnybodys(path: string): boolean {
+  if (process.platform === "win32" || (statSync(path).mode & 0o002) === 0) return false;
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    // Mounted for reading: a configuration that is handed to a container, whose mode says nothing.
+    return false;
   }
 }
 

@@ -73,7 +73,7 @@ class FolderTrust implements ReceiverTrust {
       this.#folder.dispose();
       throw new UserError(
         `who may send is not known: ${trouble}`,
-        ["the devices folder must be readable for the user that framepipe runs as"],
+        ["the devices folder must be readable for the user that framepipe runs as, and writable for no other"],
         ExitStatus.failure,
       );
     }

@@ -23,6 +23,7 @@ import { TrustPlace } from "./folder.ts";
 const [one, two, three] = [keyZero.fingerprint, keyOne.fingerprint, keyTwo.fingerprint] as const;
 /** To root every file can be read. */
 const isRoot = process.getuid?.() === 0;
+const isWindows = process.platform === "win32";
 
 test("nobody is granted anything at first, and that is said", () => {
   using place = new TrustPlace();
@@ -268,6 +269,21 @@ test("a folder that cannot be read leaves the last grants, and that is said", ()
   place.clock.pass(1_000);
   expect(trust.trouble).toBeUndefined();
   expect(place.events.at(-1)).toEqual({ event: "grants-known", folder: place.devices });
+});
+
+test.skipIf(isWindows)("a folder that every user may write to is no answer", () => {
+  using place = new TrustPlace();
+  place.grant("rig-7", one);
+  const trust = place.open();
+  chmodSync(place.devices, 0o777);
+  place.grant("rig-8", two);
+  place.clock.pass(2_000);
+  expect([trust.grantOf(one)?.device, trust.grantOf(two)]).toEqual(["rig-7", undefined]);
+  expect(trust.trouble).toContain("every user of this machine can write to it");
+  expect(() => place.open()).toThrow("every user of this machine can write to it");
+  chmodSync(place.devices, 0o775);
+  place.clock.pass(2_000);
+  expect([trust.grantOf(two)?.device, trust.trouble]).toEqual(["rig-8", undefined]);
 });
 
 test("a list of revoked keys that cannot be read leaves the last grants too", () => {
