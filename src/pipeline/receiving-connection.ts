@@ -15,7 +15,7 @@ import type { Clock, FrameWriter, Link, LinkHandlers, Settle, Sink } from "../po
 import { detectProtocol } from "../protocols/detect.ts";
 import { LockstepReceiver } from "../protocols/lockstep/receiver.ts";
 import type { HelloEvent, IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
-import { shownStart } from "../protocols/stranger.ts";
+import { describeCaller } from "../protocols/stranger.ts";
 import { WireReceiver } from "../protocols/wire/receiver.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import type { CutFrames } from "./cut-frames.ts";
@@ -218,7 +218,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
       const { newSession, clock } = this.#hub.options;
       this.#receiving = new LockstepReceiver<FrameWriter>({ session: newSession(), nowMs, wallNs: clock.wallNs });
     } else {
-      this.#drop(`not one of our protocols: ${shownStart(prefix)}`);
+      this.#drop(describeCaller(prefix, this.key !== undefined));
       return false;
     }
     this.#prefix = undefined;

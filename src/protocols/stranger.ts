@@ -12,14 +12,25 @@ export function shownStart(bytes: Uint8Array): string {
   return `"${text}"${bytes.length > shownBytes ? "…" : ""}`;
 }
 
+/** A record of TLS: an alert or a handshake, of a version that begins with 3. */
+export function isTls(bytes: Uint8Array): boolean {
+  return (bytes[0] === 0x15 || bytes[0] === 0x16) && (bytes[1] === undefined || bytes[1] === 3);
+}
+
+/** What begins to talk to a receiver; `keyed` inside of TLS. */
+export function describeCaller(bytes: Uint8Array, keyed: boolean): string {
+  const shown = shownStart(bytes);
+  if (!keyed && isTls(bytes)) return `it speaks TLS, as a sender with a key does (--key here, too): ${shown}`;
+  return `not one of our protocols: ${shown}`;
+}
+
 /** What greets us in place of a receiver. */
 export function describeAnswer(bytes: Uint8Array): string {
   const start = String.fromCharCode(...bytes.subarray(0, shownBytes));
   const shown = shownStart(bytes);
   if (start.startsWith("HTTP/")) return `an HTTP server answers: ${shown}`;
   if (start.startsWith("SSH-")) return `an SSH server answers: ${shown}`;
-  // A record of TLS: an alert or a handshake, of a version that begins with 3.
-  if ((bytes[0] === 0x15 || bytes[0] === 0x16) && (bytes[1] === undefined || bytes[1] === 3)) {
+  if (isTls(bytes)) {
     return `a TLS server answers, as a receiver with a key does (--key here, too): ${shown}`;
   }
   return `something else answers: ${shown}`;

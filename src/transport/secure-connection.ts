@@ -90,7 +90,8 @@ export class SecureConnection {
   /** The socket is gone. */
   closed(error: Error | undefined): void {
     const reason = error === undefined ? this.#reason : describeNetwork(error);
-    this.#end(reason, `it went away during the handshake${reason === "" ? "" : `: ${reason}`}`);
+    const like = this.#options.looking.as === "sender" ? ", as a receiver without --key does" : "";
+    this.#end(reason, `it went away during the handshake${like}${reason === "" ? "" : `: ${reason}`}`);
   }
 
   /** Ends it at once, without a word. */

@@ -99,6 +99,22 @@ test("a key without a grant stores nothing, makes nothing, and hears why", async
   expect(other.stderr).toContain(`the key ${own}, which is rig-7, may not write as rig-8`);
 });
 
+test("with a key at one end only, both ends say so", async () => {
+  await using place = await openPlace();
+  const frames = makeFrames(place, 1);
+  const plain = await place.receive(place.path("plain"));
+  const peer = "fp1xw0zl7ghvvzs0d4yyw6uuzzw9pw3lfjajwe7y7npjhfmh67f4c3sh6x7vx";
+  const keyedSender = send(place, plain.port, "rig", frames, "--peer", peer, "--retry-for", "1s");
+  const { reason } = await plain.waitFor("connection-refused");
+  expect(reason).toContain("it speaks TLS, as a sender with a key does");
+  expect(await keyedSender.status()).toBe(5);
+  expect(keyedSender.stderr).toContain("as a receiver without --key does");
+  const keyed = await receive(place);
+  const lockstep = place.send(keyed.port, [frames], ["--lockstep", "--retry-for", "1s"]);
+  expect(await lockstep.status()).toBe(5);
+  expect(lockstep.stderr).toContain("a TLS server answers, as a receiver with a key does, and --lockstep has none");
+}, 60_000);
+
 test("a sender does not talk to a receiver with another key", async () => {
   await using place = await openPlace();
   const frames = makeFrames(place, 2);

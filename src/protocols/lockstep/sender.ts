@@ -9,6 +9,7 @@
 import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError } from "../../errors.ts";
 import { chunkBytes } from "../../limits.ts";
+import { isTls } from "../stranger.ts";
 import {
   continueBytes,
   encodeFrameHeader,
@@ -237,6 +238,10 @@ export class LockstepSender {
   #unexpectedReply(chunk: Uint8Array): ProtocolError {
     const found = JSON.stringify(new TextDecoder().decode(chunk.subarray(0, 60)));
     const expected = this.#replyBytesMax === 0 ? "nothing" : "ok";
+    if (isTls(chunk)) {
+      const text = "a TLS server answers, as a receiver with a key does, and --lockstep has none";
+      return new ProtocolError(ProtocolCode.malformed, text);
+    }
     const code = this.#replyBytesMax === 0 ? ProtocolCode.unexpected : ProtocolCode.malformed;
     return new ProtocolError(code, `lockstep ${this.#where()}: the receiver said ${found}, expected ${expected}`);
   }
