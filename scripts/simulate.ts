@@ -29,6 +29,7 @@ if (values.seed !== undefined) {
     damagedPieces: 0,
     withdrawals: 0,
     intrusions: 0,
+    expired: 0,
     lostAnswers: 0,
   };
   let failures = 0;

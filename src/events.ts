@@ -184,7 +184,10 @@ export type DestinationEvent = {
     | "log-removed"
     | "log-large"
     | "log-small"
-    | "converting"; // from an earlier version
+    | "converting" // from an earlier version
+    | "age-doubted" // --keep: the clock is not believed
+    | "age-believed"
+    | "not-removed";
   /** A sentence for a person. */
   readonly detail: string;
   readonly hints?: readonly string[];

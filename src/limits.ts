@@ -108,6 +108,8 @@ export const ringBytesMax: number = 4 * MiB;
 export const ringChunksMax = 1024;
 /** Frames written and not yet committed, at which reading stops: each holds an open file until it is flushed. */
 export const groupFramesMax = 256;
+/** The least --keep-size: less is a mistyped unit, and would hold no frames of most cameras. */
+export const keepBytesMin: number = MiB;
 /** Bytes written and not yet committed, at which reading stops: the window of one sender. */
 export const groupBytesMax: number = 64 * MiB;
 /** Frames that were cut and wait for their session's next connection: each holds an open file. */

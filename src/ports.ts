@@ -274,11 +274,13 @@ export interface Sink {
   /** Frames, gaps and ends staged and not yet reported. */
   readonly stagedFrames: number;
   readonly stagedBytes: number;
+  /** Something may have to be removed that is to be kept no longer: `commit` does that as well. Absent: never. */
+  readonly expires?: boolean;
   /**
    * Makes everything staged durable, then calls every `Settle`, in the order of staging, then `done`.
    * At most one commit runs at a time; what is staged meanwhile belongs to the next. With nothing to wait for,
    * everything may be called before `commit` returns. A failure is given to each Settle that it concerns, and to `done`
-   * if it concerns everybody.
+   * if it concerns everybody. Called with nothing staged it removes a little of what is to be kept no longer.
    */
   commit(done: (failure: SinkError | undefined) => void): void;
   /**

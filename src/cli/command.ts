@@ -166,6 +166,10 @@ function receiveCommand(options: ParsedOptions): ReceiveCommand {
       "or to count and discard: --out /dev/null",
     ]);
   }
+  const keep = label("keep") ?? label("keepSize");
+  if (keep !== undefined && out.every((destination) => /^(?:-|\/dev\/.*|.*\.(?:tar|mcap))$/i.test(destination))) {
+    throw new UserError(`${keep} is for a directory, and no --out is one`, ["--out captures, or leave it out"]);
+  }
   if (key !== undefined && layout !== undefined && !layout.startsWith("{device}/")) {
     throw new UserError(`${label("layout")}: with a key it begins with {device}/, found ${layout}`, [
       "each device writes into a directory of its own: --layout '{device}/{date}/{name}'",

@@ -7,6 +7,7 @@ import {
   frameBytesCeiling,
   frameBytesMaxDefault,
   invitationMsDefault,
+  keepBytesMin,
   minFreeBytesDefault,
   spoolBytesMaxDefault,
   strangersPerAddressDefault,
@@ -20,6 +21,7 @@ import { choice, connectionCount, deviceName, duration, framesPerSecond, listenA
 import { type Parser, type Peer, peerAddress, plainText, rate, size, streamFormat } from "./option-values.ts";
 import { invitationTime, type Invitee, invitee, publicKey, strangerCount } from "./option-values.ts";
 import { asHint, capturedHow, clockHint, compareHint, moment, syncHint, whenBehindHint } from "./option-values.ts";
+import { positiveDuration, sizeFrom } from "./option-values.ts";
 import type { Address } from "../address.ts";
 import type { ReadClock, ReadForm } from "../reading/read.ts";
 
@@ -46,6 +48,7 @@ export type OptionValues = Readonly<
     Record<"device" | "spool" | "layout" | "verify" | "sha256" | "read" | "key" | "join" | "peer", string | undefined> &
     Record<"spoolLimit" | "minFree" | "maxFrame" | "maxConnections" | "perAddress" | "for", number> &
     Record<"maxRate" | "fps" | "retryFor" | "unchangedFor" | "pairWithin", number | undefined> &
+    Record<"keep" | "keepSize", number | undefined> &
     Record<"from" | "to", bigint | undefined> & {
       send: Peer | undefined;
       receive: Address | undefined;
@@ -221,6 +224,16 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     minFree: {
       ...size(0, Number.MAX_SAFE_INTEGER, minFreeBytesDefault),
       help: "with less free disk than this, wait for space",
+    },
+    keep: {
+      takes: ["DURATION", positiveDuration],
+      defaultText: "for ever",
+      help: "remove frames that arrived longer ago, file and row: --keep 30d",
+    },
+    keepSize: {
+      takes: ["SIZE", sizeFrom(keepBytesMin)],
+      defaultText: "any",
+      help: "remove the oldest frames beyond this size: --keep-size 500G",
     },
     noCreate: { help: "begin no archive: the destination must have one, so that an empty mount point is refused" },
     perAddress: {

@@ -69,6 +69,11 @@ export function size(
   return { takes: ["SIZE", parse], default: fallback, defaultText: sizeText(fallback) };
 }
 
+/** Bytes, at least `least`, without a default. */
+export function sizeFrom(least: number): Parser<number> {
+  return (raw) => bytesWithin(raw, least, Number.MAX_SAFE_INTEGER);
+}
+
 function bytesWithin({ text, label }: RawValue, least: number, most: number): number {
   const bytes = parseSize(text);
   if (bytes === undefined) {
@@ -107,6 +112,13 @@ export function invitationTime(value: RawValue): number {
   if (ms > 0 && ms <= invitationMsMax) return ms;
   const problem = ms === 0 ? "nobody could use the invitation" : `${value.text} is too long`;
   throw new UserError(`${value.label}: ${problem}`, ["10m is usual, and 3650d the most"]);
+}
+
+/** Milliseconds, and not none. */
+export function positiveDuration(raw: RawValue): number {
+  const ms = duration(raw);
+  if (ms > 0) return ms;
+  throw new UserError(`${raw.label}: found ${raw.text}, expected more than nothing`, ["30d, 12h or 90s"]);
 }
 
 /** Bytes per millisecond. */

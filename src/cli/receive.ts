@@ -22,6 +22,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   const { terminal, nowMs } = shell;
   const { values, port } = command;
   const { out, layout, sync, key, maxFrame: frameBytesMax, minFree: minFreeBytes } = values;
+  const { keep: keepMs, keepSize: keepBytes } = values;
   // A receiver runs for months: what is hot is worth compiling, which the executable puts off (scripts/build.ts).
   Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
@@ -35,6 +36,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     frameBytesMax,
     minFreeBytes,
     mustExist: values.noCreate,
+    keep: keepMs === undefined && keepBytes === undefined ? undefined : { keepMs, keepBytes, quotaOf: () => undefined },
     outputIsTerminal: isTerminal(1),
     // What the reader was given is acknowledged, and nobody is left to complain to.
     onClosed: () => started?.stop(),

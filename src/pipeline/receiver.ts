@@ -176,9 +176,15 @@ export class ReceiverHub implements ConnectionHub {
     this.#maybeStopped();
   }
 
+  /** Something is staged, or is to be kept no longer. */
+  get #hasWork(): boolean {
+    const { sink } = this.options;
+    return sink.stagedFrames > 0 || (!this.#stopping && sink.expires === true);
+  }
+
   /** Commits what is staged, at once after a pause, else when the group has had its time to grow. */
   commitSoon(): void {
-    if (this.#committing || this.#commitPlanned || this.#givenUp || this.options.sink.stagedFrames === 0) return;
+    if (this.#committing || this.#commitPlanned || this.#givenUp || !this.#hasWork) return;
     const { clock } = this.options;
     const waitMs = this.#committedAtMs + groupMs - clock.nowMs();
     if (waitMs <= 0) return this.commit();
@@ -192,7 +198,7 @@ export class ReceiverHub implements ConnectionHub {
   /** Commits what is staged, unless a commit is under way: then it follows that one. */
   commit(): void {
     const { sink, clock } = this.options;
-    while (!this.#committing && !this.#givenUp && sink.stagedFrames > 0) {
+    while (!this.#committing && !this.#givenUp && this.#hasWork) {
       this.#committing = true;
       let returned = false;
       sink.commit((failure) => {
@@ -255,6 +261,7 @@ export class ReceiverHub implements ConnectionHub {
       const lack = this.options.sink.ready(0);
       if (lack !== undefined) this.hold(lack);
     }
+    this.commitSoon();
     this.options.clock.after(idleLookMs, () => this.watch());
   }
 

@@ -22,9 +22,9 @@ export type SendingOrder = "oldest" | "newest";
 
 export type FrameState = "listed" | "offered" | "doubted" | "wanted" | "sent" | "gap" | "gap-sent" | "settled";
 
-/** A frame at the receiver, as a verdict tells of it. */
+/** A frame that is at the receiver, or was, as a verdict tells of it. */
 export interface HeldCopy {
-  readonly outcome: StoredOutcome;
+  readonly outcome: StoredOutcome | "expired";
   readonly crc32: number;
 }
 

@@ -6,6 +6,7 @@ import type { DestinationEvent, ViewEvent } from "../events.ts";
 import type { Clock, Sink } from "../ports.ts";
 import { nodeDisk } from "../system/file-system.ts";
 import { openNodeArchiveFile } from "./archive/archive-file.ts";
+import type { KeepRules } from "./directory/keeping.ts";
 import { DirectoryStore } from "./directory/directory-store.ts";
 import { catalogueReaders, lockDirectory, lockedHint, openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
 import { openMcapStore } from "./mcap/mcap-store.ts";
@@ -30,6 +31,8 @@ export interface OpenSinkOptions {
   readonly minFreeBytes: number;
   /** `--no-create`. */
   readonly mustExist: boolean;
+  /** `--keep`, `--keep-size`; undefined: nothing is ever removed. */
+  readonly keep?: KeepRules | undefined;
   readonly outputIsTerminal: boolean;
   /** The reader of standard output, which was the only destination, has gone: the receiver should stop. */
   readonly onClosed: () => void;
@@ -99,6 +102,11 @@ function identityOf(destination: string): string {
  * cannot be, or cannot be used.
  */
 export function openSink(destination: string, options: OpenSinkOptions, sinkCount = 1): Sink {
+  if (options.keep !== undefined && /^[a-z0-9+.-]+:\/\/|\.(?:tar|mcap)$/i.test(destination)) {
+    throw new UserError(`--out ${destination}: only from a directory can frames be removed`, [
+      "leave out --keep and --keep-size, or give a directory",
+    ]);
+  }
   // A layout that cannot work is said whatever the destination.
   const layout = new Layout(options.layout ?? layoutDefault);
   return new StoreSink(openStore(destination, layout, options, sinkCount), { ...options, clock });
@@ -123,5 +131,6 @@ function openStore(destination: string, layout: Layout, options: OpenSinkOptions
     openCatalogue: openSqliteCatalogue,
     readersOf: catalogueReaders,
     lockedHint,
+    keep: options.keep,
   });
 }

@@ -18,6 +18,7 @@ import {
   openSync,
   readdirSync,
   readSync,
+  rmdirSync,
   statfsSync,
   statSync,
   unlinkSync,
@@ -64,6 +65,8 @@ export interface Disk {
    */
   holdFolder?(root: string, folder: string): HeldFolder | undefined;
   remove(path: string): void;
+  /** Removes a directory that is empty; throws if it is not. */
+  removeDirectory(path: string): void;
   look(path: string): Look;
   /** `mode`: who may do what there, unless it is what the user's umask says. */
   makeDirectory(path: string, mode?: number): void;
@@ -116,6 +119,7 @@ export const nodeDisk: Disk = {
     folder === undefined ? renameNew(from, to) : renameNew(from, to.slice(to.lastIndexOf("/") + 1), folder.handle),
   holdFolder,
   remove: unlinkSync,
+  removeDirectory: (path) => rmdirSync(path),
   look,
   makeDirectory: (path, mode = 0o777) => making(path, () => void mkdirSync(path, { mode })),
   syncDirectories(paths, done) {

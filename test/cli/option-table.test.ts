@@ -175,6 +175,20 @@ const samples: Readonly<Partial<Record<OptionKey, Sample>>> = {
     ],
     wrong: ["0", "not a number of connections: 0"],
   },
+  keep: {
+    good: [
+      ["36h", 129_600_000],
+      ["30d", 2_592_000_000],
+    ],
+    wrong: ["0", "found 0, expected more than nothing"],
+  },
+  keepSize: {
+    good: [
+      ["500G", 500_000_000_000],
+      ["1Mi", 1_048_576],
+    ],
+    wrong: ["1k", "1.00 kB is too little"],
+  },
   minFree: {
     good: [
       ["0", 0],

@@ -84,6 +84,8 @@ function receiving(values: Partial<OptionValues> = {}, rest: Partial<ReceiveComm
     maxConnections: 1024,
     minFree: 268_435_456,
     perAddress: 64,
+    keep: undefined,
+    keepSize: undefined,
     noCreate: false,
     once: false,
     maxFrame: 268_435_456,

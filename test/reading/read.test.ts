@@ -274,7 +274,8 @@ describe("bytes", () => {
     const path = store("visible", "2.jpg", 2, text("two"));
     const output = (): Promise<void> => {
       unlinkSync(path);
-      catalogue.expire(["rig/visible/2.jpg"], 9n);
+      const frames = catalogue.kept.oldest(9).filter((each) => each.path === "rig/visible/2.jpg");
+      catalogue.kept.expire({ frames, gapsUpTo: [], gone: [] }, 9n);
       return Promise.resolve();
     };
     const { leftOut, report } = await given({ as: "stream", output });

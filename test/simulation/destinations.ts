@@ -3,6 +3,7 @@ import { SinkError } from "../../src/errors.ts";
 import type { Origin } from "../../src/frame.ts";
 import { MiB } from "../../src/limits.ts";
 import type { Clock } from "../../src/ports.ts";
+import type { KeepRules } from "../../src/sinks/directory/keeping.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import type { AccountOutcome } from "../../src/outcomes.ts";
 import { openMcapStore } from "../../src/sinks/mcap/mcap-store.ts";
@@ -50,6 +51,8 @@ export interface Destination {
   durable(): Contents;
   /** The modification times of these files, where they are files. */
   modifiedTimes?(): ReadonlyMap<string, bigint> | undefined;
+  /** Frames that have been removed, by source and name, and the paths of files that are about to be. */
+  expired?(): { readonly frames: ReadonlySet<string>; readonly leaving: ReadonlySet<string> };
   /** The same of what became of the numbers of a source and session, where that is recorded. */
   account?(origin: Origin): ReadonlyMap<number, AccountOutcome> | undefined;
 }
@@ -58,6 +61,8 @@ export interface DestinationOptions {
   readonly random: Random;
   readonly after: (delayMs: number, run: () => void) => void;
   readonly lie: Lie | undefined;
+  /** A directory removes frames. */
+  readonly keep?: KeepRules | undefined;
   /** Answers get lost before this, virtual. */
   readonly troubleMs: number;
 }
@@ -87,7 +92,10 @@ class InDirectory implements Destination {
   readonly outlivesReceiver = true;
   readonly #disk: SimDisk;
 
-  constructor({ random, after, lie }: DestinationOptions) {
+  readonly #keep: KeepRules | undefined;
+
+  constructor({ random, after, lie, keep }: DestinationOptions) {
+    this.#keep = keep;
     const shortWrites = random.chance(0.5);
     this.#disk = new SimDisk({ random, after, shortWrites, ...(lie === undefined ? {} : { lie }) });
   }
@@ -124,6 +132,7 @@ class InDirectory implements Destination {
         takeLock: () => ({ inPlace: () => true, release: () => undefined }),
         openCatalogue: () => catalogue,
         clock,
+        keep: this.#keep,
       }),
     );
   }
@@ -160,6 +169,10 @@ class InDirectory implements Destination {
 
   account(origin: Origin): ReadonlyMap<number, AccountOutcome> {
     return this.#disk.durableOutcomes(origin);
+  }
+
+  expired(): { frames: ReadonlySet<string>; leaving: ReadonlySet<string> } {
+    return this.#disk.durableExpired();
   }
 }
 

@@ -11,13 +11,15 @@
  * operation fails without effect until `crash` says which kind of end it was.
  */
 import { crc32 } from "../../src/bytes/checksum.ts";
-import type { Frame, Gap, Origin, SourceEnd } from "../../src/frame.ts";
+import type { Frame, FrameEntry, Gap, Origin, SourceEnd } from "../../src/frame.ts";
 import {
   type Account,
   type Catalogue,
   type CatalogueBatch,
   catalogueFile,
+  type Expiry,
   type FrameRow,
+  type KeptRecords,
   ownFolder,
   type StoredFrame,
 } from "../../src/sinks/directory/catalogue.ts";
@@ -204,6 +206,15 @@ export class SimDisk implements Disk {
     return (this.#catalogueIsDurable() ? this.#syncedRows.outcomes.get(sourceKey(origin)) : undefined) ?? new Map();
   }
 
+  /** By path of its own name, frames that were removed; and paths of files that are about to be. */
+  durableExpired(): { frames: ReadonlySet<string>; leaving: ReadonlySet<string> } {
+    const rows = this.#catalogueIsDurable() ? this.#syncedRows : new SimRows();
+    return {
+      frames: new Set([...rows.tombstones.keys()].map((key) => key.replaceAll("\0", "/"))),
+      leaving: rows.leaving,
+    };
+  }
+
   #filesBelowRoot<Of>(
     entriesOf: (directory: SimDirectory) => Map<string, SimNode>,
     of: (file: SimFile) => Of,
@@ -306,6 +317,15 @@ export class SimDisk implements Disk {
     this.#step();
     const [directory, name] = this.#parentOf(path);
     if (!(directory.entries.get(name) instanceof SimFile)) throw failure("ENOENT", path);
+    directory.entries.delete(name);
+  }
+
+  removeDirectory(path: string): void {
+    this.#step();
+    const [directory, name] = this.#parentOf(path);
+    const node = directory.entries.get(name);
+    if (!(node instanceof SimDirectory)) throw failure("ENOTDIR", path);
+    if (node.entries.size > 0) throw failure("ENOTEMPTY", path);
     directory.entries.delete(name);
   }
 
@@ -460,7 +480,7 @@ export class SimDisk implements Disk {
 
 /** One transaction. */
 interface CatalogueChange extends Partial<CatalogueBatch> {
-  readonly expired?: readonly string[];
+  readonly expiry?: Expiry;
 }
 
 /** The tables of a catalogue, as far as anybody here asks. */
@@ -473,16 +493,23 @@ class SimRows {
   readonly outcomes: Map<string, Map<number, AccountOutcome>> = new Map();
   /** By path, the capture time with which a frame was offered last. */
   readonly offered: Map<string, bigint> = new Map();
+  /** By path, as frames were stored. */
+  readonly ids: Map<string, number> = new Map();
+  /** By name, what is left of frames. */
+  readonly tombstones: Map<string, { bytes: number; crc32: number; capturedNs: bigint }[]> = new Map();
+  readonly leaving: Set<string> = new Set();
+  #lastId = 0;
   readonly #byName = new Map<string, FrameRow[]>();
 
   find(origin: Origin, name: string): readonly FrameRow[] {
     return this.#byName.get(nameKey(origin, name)) ?? [];
   }
 
-  apply({ frames = [], gaps = [], ends = [], outcomes = [], offered = [], expired = [] }: CatalogueChange): void {
+  apply({ frames = [], gaps = [], ends = [], outcomes = [], offered = [], expiry }: CatalogueChange): void {
     for (const row of frames) {
       this.#remove(row.path);
       this.frames.set(row.path, row);
+      this.ids.set(row.path, ++this.#lastId);
       const { origin, name } = row.frame;
       this.#byName.set(nameKey(origin, name), [...this.find(origin, name), row]);
     }
@@ -490,11 +517,17 @@ class SimRows {
     for (const gap of gaps) this.gaps.set(`${sourceKey(gap.origin)}\0${gap.firstSequence}`, gap);
     for (const end of ends) this.ends.set(sourceKey(end.origin), end);
     for (const { origin, first, last, outcome } of outcomes) this.#enter(origin, first, last, outcome);
-    for (const path of expired) {
+    for (const path of expiry?.gone ?? []) this.leaving.delete(path);
+    for (const { path, id } of expiry?.frames ?? []) {
       const row = this.frames.get(path);
-      if (row === undefined) continue;
+      if (row === undefined || this.ids.get(path) !== id) continue;
+      const { origin, name, bytes, capturedNs } = row.frame;
+      const key = nameKey(origin, name);
+      const stone = { bytes, crc32: row.crc32, capturedNs: this.offered.get(path) ?? capturedNs };
+      this.tombstones.set(key, [...(this.tombstones.get(key) ?? []), stone]);
       this.#remove(path);
-      this.#enter(row.frame.origin, row.frame.sequence, row.frame.sequence, "expired");
+      this.leaving.add(path);
+      this.#enter(origin, row.frame.sequence, row.frame.sequence, "expired");
     }
   }
 
@@ -502,6 +535,7 @@ class SimRows {
     const row = this.frames.get(path);
     if (row === undefined) return;
     this.frames.delete(path);
+    this.ids.delete(path);
     this.offered.delete(path);
     const { origin, name } = row.frame;
     this.#byName.set(
@@ -527,6 +561,10 @@ class SimRows {
     const [frames, gaps, ends] = [[...this.frames.values()], [...this.gaps.values()], [...this.ends.values()]];
     rows.apply({ frames, gaps, ends, offered: [...this.offered].map(([path, capturedNs]) => ({ path, capturedNs })) });
     for (const [key, account] of this.outcomes) rows.outcomes.set(key, new Map(account));
+    for (const [key, stones] of this.tombstones) rows.tombstones.set(key, stones);
+    for (const path of this.leaving) rows.leaving.add(path);
+    for (const [path, id] of this.ids) rows.ids.set(path, id);
+    rows.#lastId = this.#lastId;
     return rows;
   }
 }
@@ -577,9 +615,51 @@ export class SimCatalogue implements Catalogue {
     this.#disk.record(batch);
   }
 
-  expire(paths: readonly string[]): void {
-    this.#disk.record({ expired: paths });
+  expiredLike(origin: Origin, { name, bytes, capturedNs }: FrameEntry): number | undefined {
+    const stones = this.#disk.visibleRows().tombstones.get(nameKey(origin, name)) ?? [];
+    return stones.find((stone) => stone.bytes === bytes && stone.capturedNs === capturedNs)?.crc32;
   }
+
+  hasExpired({ origin, name, bytes }: Frame, checksum: number): boolean {
+    const stones = this.#disk.visibleRows().tombstones.get(nameKey(origin, name)) ?? [];
+    return stones.some((stone) => stone.bytes === bytes && stone.crc32 === checksum);
+  }
+
+  /** Gaps, tombstones and sessions stay. */
+  readonly kept: KeptRecords = {
+    holdings: () => {
+      const byDevice = Map.groupBy(this.#disk.visibleRows().frames.values(), ({ frame }) => frame.origin.device);
+      return [...byDevice].map(([device, rows]) => {
+        const bytes = rows.reduce((sum, { frame }) => sum + frame.bytes, 0);
+        return { device, frames: rows.length, bytes, gaps: 0 };
+      });
+    },
+    newest: () => this.kept.oldest(Number.POSITIVE_INFINITY).at(-1),
+    oldest: (max, device, from = 0) => {
+      const { frames, ids } = this.#disk.visibleRows();
+      const all = [...frames.values()].map(({ frame, path, receivedNs }) => {
+        const { bytes, origin } = frame;
+        return {
+          id: ids.get(path) ?? 0,
+          device: origin.device,
+          path,
+          bytes,
+          receivedMs: Number(receivedNs / 1_000_000n),
+        };
+      });
+      return all
+        .filter((each) => each.id >= from && (device === undefined || each.device === device))
+        .toSorted((one, other) => one.id - other.id)
+        .slice(0, max);
+    },
+    expire: (expiry) => {
+      this.#disk.record({ expiry });
+      return new Map();
+    },
+    leaving: () => [...this.#disk.visibleRows().leaving],
+    forgetTombstones: () => false,
+    forgetSessions: () => undefined,
+  };
 
   close(): void {}
 }

@@ -13,12 +13,12 @@
 import { crc32 } from "../../src/bytes/checksum.ts";
 import { UserError } from "../../src/errors.ts";
 import type { ReceiverEvent, SenderEvent } from "../../src/events.ts";
-import type { Origin, Outcome, SourceTotals } from "../../src/frame.ts";
+import { type Origin, type Outcome, sharesTotals, type SourceTotals } from "../../src/frame.ts";
 import { ReceiverHub } from "../../src/pipeline/receiver.ts";
 import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
 import type { Clock, Sink } from "../../src/ports.ts";
 import type { SendingOrder } from "../../src/protocols/source-ledger.ts";
-import type { AccountOutcome } from "../../src/outcomes.ts";
+import { type AccountOutcome, noOutcomes, totalsOf } from "../../src/outcomes.ts";
 import { numberedPath } from "../../src/sinks/store/numbered-path.ts";
 import { StoreSink } from "../../src/sinks/store/store-sink.ts";
 import { Random } from "../support/random.ts";
@@ -58,6 +58,8 @@ export interface SimulationReport {
   /** With keys: how often the device's grant was taken away, and how often others tried to be it. */
   readonly withdrawals: number;
   readonly intrusions: number;
+  /** Frames that were removed to make room, or for their age. */
+  readonly expired: number;
   /** Answers of a destination that came never, or got lost. */
   readonly lostAnswers: number;
   readonly virtualMs: number;
@@ -112,6 +114,8 @@ class Simulation {
   #earlierFolders: readonly SimFolder[] | undefined;
   /** By path below the archive. */
   readonly #truth = new Map<string, SimFile>();
+  /** Most of what is stored is removed again: undefined in most runs. */
+  readonly #keepBytes: number | undefined;
   readonly #deleteSent: boolean;
   /** Frames are sent without an offer, as a camera's are. */
   readonly #live: boolean;
@@ -159,8 +163,13 @@ class Simulation {
       keys: keyed ? { sender: senderKey, receiver: receiverKey } : undefined,
     });
     this.#store = options.store ?? storeOf(options.seed);
+    const keepRandom = new Random(options.seed ^ 0x6b6570);
+    const keeps = this.#store === "directory" && options.lie === undefined && keepRandom.chance(0.25);
+    this.#keepBytes = keeps ? keepRandom.pick([20_000, 100_000, 1_000_000]) : undefined;
+    const keepMs = keepRandom.pick([undefined, 500, 5_000]);
     this.#destination = makeDestination(this.#store, {
       random,
+      keep: keeps ? { keepBytes: this.#keepBytes, keepMs, quotaOf: () => undefined } : undefined,
       after: (delayMs, run) => this.#clock.after(delayMs, run),
       lie: options.lie,
       troubleMs,
@@ -199,7 +208,8 @@ class Simulation {
     const random = this.#random;
     const folders: SimFolder[] = [];
     // A frame that is given up because it arrives damaged would leave its number to the other.
-    const reformats = this.#destination.outlivesReceiver && !this.#damaging && random.chance(0.2);
+    const reformats =
+      this.#destination.outlivesReceiver && !this.#damaging && random.chance(0.2) && this.#keepBytes === undefined;
     const sources = 1 + random.int(3);
     // Mostly small ones; in some runs enough large ones for several of them to be cut in the middle.
     const largeShare = this.#seed % 5 === 0 ? 0.2 : 0.02;
@@ -259,6 +269,7 @@ class Simulation {
         throw new Error(`not finished after ${patienceMs / 60_000} virtual minutes`);
     }
     this.#checkEnd(this.#result);
+    if (this.#keepBytes !== undefined) this.#checkKept(this.#keepBytes);
     return {
       seed: this.#seed,
       store: this.#store,
@@ -273,6 +284,7 @@ class Simulation {
       damagedPieces: this.#network.damaged,
       withdrawals: this.#withdrawals,
       intrusions: this.#intrusions,
+      expired: this.#destination.expired?.().frames.size ?? 0,
       lostAnswers: this.#destination.lostAnswers,
       virtualMs: this.#clock.nowMs(),
     };
@@ -495,6 +507,9 @@ class Simulation {
     // With many frames each look at the disk takes its time, so only some are looked at.
     if (this.#truth.size > 1000 && times === 1 && this.#settled.size % 100 !== 0) return;
     if (outcome === "conflict" && !isSecond) throw new Error(`${path} was stored as a conflict with itself`);
+    const isExpired = this.#keepBytes !== undefined && this.#isExpired(path);
+    if (outcome === "expired" && !isExpired) throw new Error(`${path} was told to have expired and has not`);
+    if (isExpired) return;
     const file = this.#truth.get(path);
     const { files, rows } = this.#destination.durable();
     const stored = files.get(path);
@@ -510,17 +525,19 @@ class Simulation {
       this.#startReceiver();
     }
     this.#checkFinalFiles();
-    const files = this.#destination.finalFiles();
+    const files = new Map(this.#destination.finalFiles());
     const durable = this.#destination.durable();
     // A frame that arrived damaged three times in a row is given up: then both ends know, and the catalogue says so.
     const gaps = durable.gaps.filter(({ origin }) => origin.session === this.#session);
     const givenUp = new Set(gaps.map(({ origin, name }) => `${origin.device}/${origin.source}/${name}`));
     for (const path of this.#truth.keys()) {
-      if (files.has(path)) continue;
+      if (files.has(path) || this.#isExpired(path)) continue;
       if (this.#network.damaged === 0 || !givenUp.has(path)) throw new Error(`${path} is missing at the end`);
     }
     const times = this.#destination.modifiedTimes?.();
     const { rows } = durable;
+    // A receiver that was killed has left them, and the one after it cannot start.
+    for (const path of this.#destination.expired?.().leaving ?? []) if (!rows.has(path)) files.delete(path);
     if (rows.size !== files.size) throw new Error(`${rows.size} rows for ${files.size} files`);
     for (const [path, bytes] of files) {
       const row = rows.get(path);
@@ -535,7 +552,8 @@ class Simulation {
     }
     for (const folder of this.#folders) this.#checkTotals(folder, result, durable);
     // A receiver that died has told a part of it before.
-    if (this.#receiverCrashes === 0) expectEqual("what the receiver counted", this.#ended, sumOf(result.totals));
+    if (this.#receiverCrashes === 0 && this.#keepBytes === undefined)
+      expectEqual("what the receiver counted", this.#ended, sumOf(result.totals));
   }
 
   /**
@@ -550,6 +568,8 @@ class Simulation {
     const refused = files.filter(({ tooLarge }) => tooLarge).length;
     // With --delete-sent, frames that an earlier session had acknowledged are not listed any more.
     const expectedFrames = this.#deleteSent && this.#senderCrashes > 0 ? totals.frames : files.length;
+    const account = this.#destination.account?.({ device, source, session: this.#session });
+    if (this.#keepBytes !== undefined && account !== undefined) return this.#checkExpiring(source, account, totals);
     const byThis = [...durable.rows.values()].filter(
       (row) => row.frame.origin.source === source && row.frame.origin.session === this.#session,
     );
@@ -570,8 +590,30 @@ class Simulation {
     expectEqual(`the recorded end of ${source}`, durable.ends.findLast(isThis)?.totals, totals);
     const gaps = new Set(durable.gaps.filter(isThis).map(({ firstSequence }) => firstSequence));
     expectEqual(`gaps of ${source}`, gaps.size, totals.skipped + totals.refused);
-    const account = this.#destination.account?.({ device, source, session: this.#session });
     if (account !== undefined) this.#checkAccount(source, account, totals);
+  }
+
+  #isExpired(path: string): boolean {
+    return this.#destination.expired?.().frames.has(path) === true;
+  }
+
+  /** Where frames are removed meanwhile, the account is that of the moment: as many are there, or were. */
+  #checkExpiring(source: string, account: ReadonlyMap<number, AccountOutcome>, totals: SourceTotals): void {
+    const counts = noOutcomes();
+    for (const outcome of account.values()) counts[outcome]++;
+    const last = Math.max(-1, ...account.keys());
+    if (!sharesTotals(totals, totalsOf(counts), last))
+      throw new Error(`totals of ${source}: ${JSON.stringify(totals)} is not ${JSON.stringify(counts)}`);
+  }
+
+  /** Once all is done, no more is there than may be. */
+  #checkKept(keepBytes: number): void {
+    const untilMs = this.#clock.nowMs() + 60_000;
+    while (this.#clock.nowMs() < untilMs && this.#clock.step()) this.#watch();
+    const { files, rows } = this.#destination.durable();
+    const bytes = [...rows.values()].reduce((sum, { frame }) => sum + frame.bytes + 4096, 0);
+    if (bytes > keepBytes) throw new Error(`${bytes} bytes are kept, more than ${keepBytes}`);
+    for (const path of rows.keys()) if (!files.has(path)) throw new Error(`${path} has a row and no file`);
   }
 
   /** Each number has one outcome, as many of each as the sender counted, and they would survive a power loss. */

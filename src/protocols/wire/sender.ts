@@ -630,14 +630,14 @@ export class SenderSession {
         record.held = undefined;
         return;
       case "have":
-        if (this.#options.compares !== true)
-          return this.#settle(ledger, sequence, record, verdict.outcome, verdict.crc32);
-        record.held = verdict;
+      case "expired": {
+        const outcome = verdict.kind === "have" ? verdict.outcome : "expired";
+        if (this.#options.compares !== true) return this.#settle(ledger, sequence, record, outcome, verdict.crc32);
+        record.held = { outcome, crc32: verdict.crc32 };
         record.state = "doubted";
         if (sequence < ledger.sendCursor) ledger.sendCursor = sequence;
         return;
-      case "expired":
-        return this.#settle(ledger, sequence, record, "expired", verdict.crc32);
+      }
       case "unknown":
         return this.#settle(ledger, sequence, record, "unknown", undefined);
       case "continue":

@@ -106,9 +106,21 @@ export class CatalogueReader {
     return this.#hasFrame.values(id).length > 0;
   }
 
-  /** Those of `paths` that no row has. One transaction, because a look at the log costs more than a look-up. */
+  /**
+   * Those of `paths` that no row has, and that do not belong to frames that are just being removed. One transaction,
+   * because a look at the log costs more than a look-up.
+   */
   unknownOf(paths: readonly string[]): string[] {
-    return this.#inOneRead(() => paths.filter((path) => this.#hasPath.values(path).length === 0));
+    return this.#inOneRead(() => {
+      const unknown = paths.filter((path) => this.#hasPath.values(path).length === 0);
+      if (unknown.length === 0 || readVersion(this.#database) === 1) return unknown;
+      const isLeaving = this.#database.prepare<unknown, [string]>("SELECT 1 FROM leaving WHERE path = ?1");
+      try {
+        return unknown.filter((path) => isLeaving.values(path).length === 0);
+      } finally {
+        isLeaving.finalize();
+      }
+    });
   }
 
   #inOneRead<T>(run: () => T): T {

@@ -39,6 +39,15 @@ export const framesByTime: readonly string[] = [
   "CREATE INDEX frames_by_corrected ON frames (device, source, corrected) WHERE corrected IS NOT NULL",
 ];
 
+/**
+ * Of a receiver that removes frames: the oldest of a device, and what a device has. Made when one is started for the
+ * first time, so that others do not pay for them.
+ */
+export const keepingIndexes: readonly string[] = [
+  "CREATE INDEX IF NOT EXISTS frames_by_device ON frames (device, id, bytes)",
+  "CREATE INDEX IF NOT EXISTS gaps_by_device ON gaps (device, recorded)",
+];
+
 const gapsTable = `CREATE TABLE gaps (
     device TEXT NOT NULL,
     source TEXT NOT NULL,
@@ -91,13 +100,16 @@ export const tablesOf2: readonly string[] = [
     PRIMARY KEY (session_id, following)
   ) STRICT, WITHOUT ROWID`,
   `CREATE TABLE tombstones (
-    device TEXT NOT NULL,
-    source TEXT NOT NULL,
-    name_hash BLOB NOT NULL,
+    id INTEGER PRIMARY KEY,
+    frame BLOB NOT NULL,
     bytes INTEGER NOT NULL,
     crc32 INTEGER NOT NULL,
-    expired INTEGER NOT NULL,
-    PRIMARY KEY (device, source, name_hash, bytes, crc32)
+    captured INTEGER NOT NULL,
+    expired INTEGER NOT NULL
+  ) STRICT`,
+  "CREATE INDEX tombstones_by_frame ON tombstones (frame)",
+  `CREATE TABLE leaving (
+    path TEXT PRIMARY KEY
   ) STRICT, WITHOUT ROWID`,
 ];
 

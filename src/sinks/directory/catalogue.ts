@@ -1,6 +1,6 @@
 /** The receiver's record of what is stored, as a port. CATALOGUE.md says what is in it. */
 import type { DestinationEvent } from "../../events.ts";
-import type { Frame, Gap, Origin, SourceEnd, SourceTotals, Stretch } from "../../frame.ts";
+import type { Frame, FrameEntry, Gap, Origin, SourceEnd, SourceTotals, Stretch } from "../../frame.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import type { AccountOutcome } from "../../outcomes.ts";
 
@@ -44,6 +44,54 @@ export interface Account {
   readonly totals: SourceTotals;
   /** The highest of them; -1: there is none. */
   readonly last: number;
+}
+
+/** What a device has in a catalogue. */
+export interface DeviceHolding {
+  readonly device: string;
+  readonly frames: number;
+  /** Of the frames. */
+  readonly bytes: number;
+  readonly gaps: number;
+}
+
+export interface OldFrame {
+  /** Higher is stored later. */
+  readonly id: number;
+  readonly device: string;
+  readonly path: string;
+  readonly bytes: number;
+  readonly receivedMs: number;
+}
+
+/** One step of removing. */
+export interface Expiry {
+  readonly frames: readonly OldFrame[];
+  /** Of these devices, gaps that were recorded up to then go as well. */
+  readonly gapsUpTo: readonly { readonly device: string; readonly recordedMs: number }[];
+  /** Paths of earlier steps at which no file is any more, which would survive a power loss. */
+  readonly gone: readonly string[];
+}
+
+/** The side of a catalogue that removes: KEEPING.md. Each question is answered by an index. */
+export interface KeptRecords {
+  /** By reading an entry of an index for each frame. */
+  holdings(): DeviceHolding[];
+  /** The frame that was stored last. */
+  newest(): { readonly id: number; readonly receivedMs: number } | undefined;
+  /** In order of storing, of one device or of all; from `id` on. */
+  oldest(max: number, device?: string, id?: number): OldFrame[];
+  /**
+   * One transaction: rows of frames become tombstones, their numbers `expired`, and their paths `leaving`; gaps go, at
+   * most `gapsMax` of each device, whose numbers are given back by device.
+   */
+  expire(expiry: Expiry, nowNs: bigint): ReadonlyMap<string, number>;
+  /** Paths whose files have to go, but for those that have a row again. */
+  leaving(): string[];
+  /** Some tombstones of before `beforeMs`, and of those that are not among the newest `max`. Whether there were any. */
+  forgetTombstones(beforeMs: number | undefined, max: number | undefined): boolean;
+  /** Some sessions of which nothing is left and that were last heard of before `beforeMs`. */
+  forgetSessions(beforeMs: number): void;
 }
 
 /** What is recorded together. */
@@ -90,10 +138,14 @@ export interface Catalogue {
    */
   record(batch: CatalogueBatch): void;
   /**
-   * The files at these paths have been removed, to make room or for their age: rows become tombstones, in one
-   * transaction, and their numbers `expired`. A path without a row is passed over.
+   * The checksum of a frame of this name, size and capture time that was stored and has been removed; undefined: there
+   * is no tombstone of one.
    */
-  expire(paths: readonly string[], nowNs: bigint): void;
+  expiredLike(origin: Origin, entry: FrameEntry): number | undefined;
+  /** Whether a frame with these bytes was stored under its name and has been removed. */
+  hasExpired(frame: Frame, crc32: number): boolean;
+  /** What `--keep` and `--keep-size` ask for; nobody asks without them. */
+  readonly kept: KeptRecords;
   /** Releases the catalogue. */
   close(): void;
 }

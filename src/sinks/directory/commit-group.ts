@@ -15,7 +15,7 @@ import { freeNumber, numberedPath } from "../store/numbered-path.ts";
 import { sinkError } from "../store/storage-error.ts";
 import type { Result, StagedFrame, StagedItem } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import { type Catalogue, type FrameRow, type NumberOutcome } from "./catalogue.ts";
+import { type Catalogue, type CatalogueBatch, type FrameRow, type NumberOutcome } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
 import { isTwin } from "./name-twins.ts";
 import { type AccountOutcome, accountOutcomeOf } from "../../outcomes.ts";
@@ -34,6 +34,8 @@ export interface CommitGroupOptions {
   readonly directories: Directories;
   readonly catalogue: Catalogue;
   readonly wallNs: () => bigint;
+  /** Called with what has been recorded. */
+  readonly recorded: (batch: CatalogueBatch) => void;
 }
 
 export class CommitGroup {
@@ -133,6 +135,8 @@ export class CommitGroup {
       if (moved !== undefined) return moved;
     }
 
+    if (catalogue.hasExpired(frame, crc32)) return "expired";
+
     // Prepared when the frame was begun, but the folders may have been forgotten or removed since.
     const refused = directories.prepare(staged.draft.path);
     if (refused !== undefined) return refused;
@@ -227,7 +231,9 @@ export class CommitGroup {
     const stretches = this.#items.flatMap((item) => (item.kind === "stretch" ? [item.stretch] : []));
     const outcomes = this.#outcomes();
     const [frames, offered, nowNs] = [this.#rows, this.#offered, this.#options.wallNs()];
-    this.#options.catalogue.record({ frames, gaps, stretches, ends, outcomes, offered, nowNs });
+    const batch = { frames, gaps, stretches, ends, outcomes, offered, nowNs };
+    this.#options.catalogue.record(batch);
+    this.#options.recorded(batch);
   }
 
   /** What a sender says of its numbers is compared with what became of them, the group included. */

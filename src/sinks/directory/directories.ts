@@ -47,6 +47,13 @@ export class Directories {
     this.#preparedLast = "/";
   }
 
+  /** This folder, which is below the root and was empty, is removed: it has nothing to bring to the device. */
+  removed(folder: string): void {
+    this.doubt(`${folder}/`);
+    this.#unsynced.delete(join(this.#root, folder));
+    this.#changedLast = "/";
+  }
+
   #prepareFolder(folder: string): "symlink" | "name" | undefined {
     if (this.#known.has(folder)) return undefined;
     const refused = this.prepare(folder);

@@ -18,7 +18,7 @@ import { FreeSpace } from "../../system/free-space.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import type { Layout } from "../store/layout.ts";
 import { sinkError } from "../store/storage-error.ts";
-import type { Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
+import type { Expiry, Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
 import { type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.ts";
@@ -26,6 +26,7 @@ import { type StoredFrame, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { Directories } from "./directories.ts";
 import { GroupFolders } from "./group-folders.ts";
+import { Keeping, type KeepRules } from "./keeping.ts";
 import { OwnFiles, type OwnFilesOptions, type TakeLock } from "./own-files.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 
@@ -48,6 +49,8 @@ export interface DirectoryStoreOptions {
   /** What can be done about a catalogue that somebody has locked. */
   readonly lockedHint?: (directory: string) => string;
   readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+  /** Which frames are removed; undefined: none ever. */
+  readonly keep?: KeepRules | undefined;
   readonly onEvent?: (event: DestinationEvent) => void;
 }
 
@@ -63,6 +66,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
   #catalogue: Catalogue | undefined;
   /** Until then the archive may be begun. */
   #wasOpen = false;
+  readonly #keeping: Keeping | undefined;
   #temporaryCount = 0;
   /** What opening or using it failed with at the start. */
   #startFailure: unknown;
@@ -75,6 +79,8 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#disk = disk;
     this.#directories = new Directories(disk, directory);
     this.#ownFiles = new OwnFiles(options);
+    const { keep } = options;
+    if (keep !== undefined) this.#keeping = new Keeping({ ...options, rules: keep, directories: this.#directories });
     this.#space = new FreeSpace({ disk, directory, minFreeBytes, nowMs: () => clock.nowMs() });
     try {
       this.#open();
@@ -110,6 +116,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#ownFiles.lock();
     this.#catalogue = openCatalogue(directory, sync, onEvent);
     const isAnother = this.#ownFiles.remember();
+    this.#keeping?.opened(this.#catalogue, isAnother);
     // The temporary files there are our own, in use, unless it is another disk than before.
     if (!this.#wasOpen || isAnother) sweepTemporary(this.#disk, directory);
     if (isAnother) onEvent({ event: "destination", place: directory, what: "replaced", detail: replaced });
@@ -131,9 +138,10 @@ export class DirectoryStore implements Store<TemporaryFile> {
   /** Before the sender is told: it takes these numbers for done, and says nothing of them again. */
   #recordHeld(catalogue: Catalogue, origin: Origin, firstSequence: number, verdicts: readonly Verdict[]): void {
     const outcomes = verdicts.flatMap((verdict, index) => {
-      if (verdict.kind !== "have") return [];
+      if (verdict.kind !== "have" && verdict.kind !== "expired") return [];
       const number = firstSequence + index;
-      return { origin, first: number, last: number, outcome: accountOutcomeOf(verdict.outcome) };
+      const outcome = accountOutcomeOf(verdict.kind === "have" ? verdict.outcome : "expired");
+      return { origin, first: number, last: number, outcome };
     });
     if (outcomes.length === 0) return;
     catalogue.record({ frames: [], gaps: [], ends: [], outcomes, nowNs: this.#options.clock.wallNs() });
@@ -142,9 +150,15 @@ export class DirectoryStore implements Store<TemporaryFile> {
   #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry, sequence: number | undefined): Verdict {
     let have: Verdict = { kind: "want" };
     let [haveOwn, number] = [false, 0];
-    const rows = catalogue.find(origin, entry.name, entry.capturedNs);
+    const rows = catalogue
+      .find(origin, entry.name, entry.capturedNs)
+      .filter(({ sameCapture, bytes }) => sameCapture && bytes === entry.bytes);
+    if (rows.length === 0) {
+      const crc32 = catalogue.expiredLike(origin, entry);
+      return crc32 === undefined ? have : { kind: "expired", crc32 };
+    }
     for (const row of rows) {
-      if (!row.sameCapture || row.bytes !== entry.bytes || !this.#isThere(row)) continue;
+      if (!this.#isThere(row)) continue;
       const outcome = outcomeOf(row, { session: origin.session, sequence });
       // Of several, the one that this very session stored is the one it asks about; else the one that came last.
       const isOwn = outcome !== "duplicate";
@@ -208,7 +222,19 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#ownFiles.check();
     const { place: root } = this;
     const directories = this.#directories;
-    return new CommitGroup(items, { root, sync, disk, directories, catalogue, wallNs: () => clock.wallNs() }).run();
+    return new CommitGroup(items, {
+      root,
+      sync,
+      disk,
+      directories,
+      catalogue,
+      wallNs: () => clock.wallNs(),
+      recorded: (batch) => this.#keeping?.recorded(batch),
+    }).run();
+  }
+
+  get expiry(): Expiry | undefined {
+    return this.#catalogue === undefined ? undefined : this.#keeping;
   }
 
   /** Looks now and then whether the directory is still the one that was opened. */
@@ -300,6 +326,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
   }
 
   #closeCatalogue(): void {
+    this.#keeping?.close();
     this.#catalogue?.close();
     this.#catalogue = undefined;
   }

@@ -9,7 +9,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
-import type { Frame, Gap, Metadata, Origin } from "../../frame.ts";
+import type { Frame, FrameEntry, Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { noteWords } from "../../notes.ts";
 import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
@@ -24,6 +24,7 @@ import {
   type CatalogueBatch,
   catalogueFile,
   type FrameRow,
+  type KeptRecords,
   lockFile,
   type StoredFrame,
 } from "./catalogue.ts";
@@ -32,7 +33,9 @@ import { migrateTo2 } from "./migrate-catalogue.ts";
 import { type AccountOutcome, noOutcomes, totalsOf } from "../../outcomes.ts";
 import { directoryInUse } from "./own-files.ts";
 import { type SessionAccount, sessionAccountsOf } from "./session-accounts.ts";
+import { SqliteKept } from "./sqlite-kept.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
+import { SqliteTombstones } from "./sqlite-tombstones.ts";
 
 /** The log is cut back to this after a checkpoint; a checkpoint starts at 4 MiB, a slow reader can hold it up. */
 const journalBytesMax = 16 * MiB;
@@ -197,8 +200,9 @@ class SqliteCatalogue implements Catalogue {
   readonly #endSession: AnyStatement;
   readonly #addStretch: AnyStatement;
   readonly #outcomes: SqliteOutcomes;
-  /** Prepared when something expires for the first time: most receivers remove nothing. */
-  #expiry: { readonly find: AnyStatement; readonly remove: AnyStatement; readonly bury: AnyStatement } | undefined;
+  readonly #tombstones: SqliteTombstones;
+  /** Prepared when it is asked for: most receivers remove nothing. */
+  #kept: SqliteKept | undefined;
   /** Prepared when a file that was removed comes again for the first time. */
   #ownerOf: AnyStatement | undefined;
   /** Inside `reading`; and whether its transaction has begun, which waits for the first question. */
@@ -242,6 +246,7 @@ class SqliteCatalogue implements Catalogue {
     );
     this.#addStretch = this.#prepare("INSERT OR REPLACE INTO stretches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     this.#outcomes = new SqliteOutcomes(database);
+    this.#tombstones = new SqliteTombstones(database);
   }
 
   reading<T>(run: () => T): T {
@@ -373,27 +378,21 @@ class SqliteCatalogue implements Catalogue {
     this.#endSession.run(id, frames, stored, duplicates, conflicts, refused, skipped, expired, nowNs);
   }
 
-  expire(paths: readonly string[], nowNs: bigint): void {
-    this.#expiry ??= {
-      find: this.#prepare(
-        `SELECT frames.id, sessions.id, sequence, frames.device, frames.source, name, bytes, crc32
-         FROM frames LEFT JOIN sessions USING (device, source, session) WHERE path = ?1`,
-      ),
-      remove: this.#prepare("DELETE FROM frames WHERE id = ?1"),
-      bury: this.#prepare("INSERT OR REPLACE INTO tombstones VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
-    };
-    const { find, remove, bury } = this.#expiry;
-    this.#transaction(() => {
-      for (const path of paths) {
-        for (const row of find.values(path) as [number, number | null, number, ...Expired][]) {
-          const [id, sessionId, sequence, device, source, name, bytes, crc32] = row;
-          remove.run(id);
-          bury.run(device, source, nameHash(name), bytes, crc32, nowNs);
-          if (sessionId === null) continue;
-          this.#outcomes.enter(sessionId, [{ first: sequence, last: sequence, outcome: "expired" }]);
-        }
-      }
-    });
+  expiredLike(origin: Origin, entry: FrameEntry): number | undefined {
+    return this.#tombstones.like(origin, entry, (statement, ...values) => this.#ask(statement, ...values));
+  }
+
+  hasExpired(frame: Frame, crc32: number): boolean {
+    return this.#tombstones.has(frame, crc32, (statement, ...values) => this.#ask(statement, ...values));
+  }
+
+  get kept(): KeptRecords {
+    return (this.#kept ??= new SqliteKept({
+      database: this.#database,
+      outcomes: this.#outcomes,
+      tombstones: this.#tombstones,
+      transaction: (run) => this.#transaction(run),
+    }));
   }
 
   #transaction(run: () => void): void {
@@ -416,6 +415,8 @@ class SqliteCatalogue implements Catalogue {
     // An open statement would keep the database after `close`.
     for (const statement of this.#statements) statement.finalize();
     this.#outcomes.close();
+    this.#tombstones.close();
+    this.#kept?.close();
     try {
       // A receiver that ends in good order leaves one file.
       this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -439,15 +440,6 @@ function storedFrames(rows: unknown[][]): StoredFrame[] {
       return { session, sequence, path, number, bytes, crc32, sameCapture: same === 1 };
     },
   );
-}
-
-/** Device, source, name, bytes and checksum of a frame that expires. */
-type Expired = [string, string, string, number, number];
-
-const nameHashBytes = 16;
-
-function nameHash(name: string): Uint8Array {
-  return new Bun.CryptoHasher("sha256").update(name).digest().subarray(0, nameHashBytes);
 }
 
 /** The capture time by this machine's clock; null: not known to be another, or none of 64 bits. */

@@ -51,6 +51,11 @@ export class SqliteOutcomes {
     this.#enterAmong(sessionId, { first: number, last: number, outcome: "duplicate" }, put);
   }
 
+  /** What became of these numbers is removed. */
+  expire(sessionId: number, first: number, last: number): void {
+    this.#enterAmong(sessionId, { first, last, outcome: "expired" }, put);
+  }
+
   #enterAmong(sessionId: number, range: OutcomeRange, enter = enterRange): void {
     const known = rangesOf(this.#around.values(sessionId, range.first, range.last) as Row[]);
     const next = enter(known, range);

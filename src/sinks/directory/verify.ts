@@ -61,6 +61,8 @@ interface SessionSeen {
   readonly source: string;
   readonly session: string;
   lastMs: number;
+  /** Of its rows. */
+  lastId: number;
   frames: number;
   /** The numbers of its rows. */
   readonly numbers: OutcomeRanges;
@@ -137,14 +139,15 @@ class Verification {
     }
   }
 
-  #see({ device, source, session, sequence }: ReadFrame): SessionSeen {
+  #see({ id, device, source, session, sequence }: ReadFrame): SessionSeen {
     const key = `${device}\0${source}\0${session}`;
     let seen = this.#sessions.get(key);
     if (seen === undefined) {
-      seen = { device, source, session, lastMs: 0, frames: 0, numbers: new OutcomeRanges() };
+      seen = { device, source, session, lastMs: 0, lastId: 0, frames: 0, numbers: new OutcomeRanges() };
       this.#sessions.set(key, seen);
     }
     seen.frames += 1;
+    seen.lastId = id;
     seen.numbers.enter(sequence, sequence, "stored");
     return seen;
   }
@@ -239,8 +242,9 @@ class Verification {
   }
 
   async #checkAccounts(): Promise<void> {
-    for (const { device, source, session, frames } of this.#sessions.values()) {
-      if (this.#reader.hasSession(device, source, session)) continue;
+    for (const { device, source, session, frames, lastId } of this.#sessions.values()) {
+      // A session goes with the last of its frames.
+      if (this.#reader.hasSession(device, source, session) || !this.#reader.hasFrame(lastId)) continue;
       this.#sourceOf(device, source).unaccounted += frames;
       this.#options.found({ kind: "no-account", device, source, session, frames });
     }

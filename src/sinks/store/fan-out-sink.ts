@@ -3,9 +3,10 @@
  *
  * - Each piece of a frame is given to all before `write` returns; a frame that one cannot take is taken by none.
  * - The outcome is the most remarkable one: a failure (that of the frame first, then that of all), else a refusal, else
- *   `conflict` if any says so, else `stored` if any stored it now, else `already`. A frame that one refuses counts as
- *   refused, and is named at both ends: it is not stored everywhere. Refused for its name or size it is in none;
- *   refused for what is in it (`format`, which is only known when it is complete), it stays in the others.
+ *   `expired` if one has removed it, else `conflict` if any says so, else `stored` if any stored it, else `already`.
+ *   A frame that one refuses counts as refused, and is named at both ends: it is not stored everywhere. Refused for its
+ *   name or size it is in none; refused for what is in it (`format`, which is only known when it is complete), it stays
+ *   in the others.
  * - A frame is offered as held only if all hold the same bytes. One that some lack is sent to all, and is stored where
  *   it was lacking.
  * - While one cannot store, or not this source, all wait. A frame that was stored in one and failed in another is sent
@@ -72,6 +73,10 @@ export class FanOutSink implements Sink {
 
   get stagedBytes(): number {
     return this.#stagedBytes;
+  }
+
+  get expires(): boolean {
+    return this.#sinks.some(({ expires }) => expires === true);
   }
 
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] | Promise<Verdict[]> {
@@ -219,11 +224,13 @@ function abortAll(writers: readonly { abort(): void }[]): void {
 function combinedVerdict(verdicts: readonly Verdict[]): Verdict {
   const refused = verdicts.find(({ kind }) => kind === "refuse");
   if (refused !== undefined) return refused;
-  const held = verdicts.flatMap((verdict) => (verdict.kind === "have" ? [verdict] : []));
-  const [first] = held;
-  if (first === undefined || held.length < verdicts.length) return { kind: "want" };
+  const known = verdicts.flatMap((verdict) => (verdict.kind === "have" || verdict.kind === "expired" ? [verdict] : []));
+  const [first] = known;
+  if (first === undefined || known.length < verdicts.length) return { kind: "want" };
   const { crc32 } = first;
-  if (held.some((other) => other.crc32 !== crc32)) return { kind: "want" };
+  if (known.some((other) => other.crc32 !== crc32)) return { kind: "want" };
+  const held = known.flatMap((verdict) => (verdict.kind === "have" ? [verdict] : []));
+  if (held.length < known.length) return { kind: "expired", crc32 };
   return { kind: "have", outcome: combinedOutcome(held.map(({ outcome }) => outcome)), crc32 };
 }
 
@@ -236,6 +243,8 @@ function combinedResult(results: readonly Result[]): Result {
   const outcomes = results.filter(isOutcome);
   const refusal = results.find((result) => !isOutcome(result));
   if (refusal !== undefined) return refusal;
+  // It is not everywhere, so it is no reason to remove the sender's.
+  if (outcomes.includes("expired")) return "expired";
   return outcomes.includes("recorded") ? "recorded" : combinedOutcome(outcomes as StoredOutcome[]);
 }
 
@@ -250,6 +259,8 @@ function combinedOutcome(outcomes: readonly StoredOutcome[]): StoredOutcome {
   return outcomes.includes("stored") ? "stored" : "duplicate";
 }
 
+const outcomesKnown: ReadonlySet<string> = new Set<Outcome>(["stored", "duplicate", "conflict", "expired", "recorded"]);
+
 function isOutcome(result: Result): result is Outcome {
-  return result === "stored" || result === "duplicate" || result === "conflict" || result === "recorded";
+  return typeof result === "string" && outcomesKnown.has(result);
 }

@@ -188,7 +188,7 @@ export class StoreSink<D extends Draft> implements Sink {
     assert(!this.#committing, "one commit at a time");
     const staged = this.#staged;
     this.#staged = [];
-    if (staged.length === 0) return done(undefined);
+    if (staged.length === 0 && !this.expires) return done(undefined);
     this.#committing = true;
     void this.#commitAll(staged, done);
   }
@@ -204,9 +204,30 @@ export class StoreSink<D extends Draft> implements Sink {
       failure ??= results.find(concernsAll);
       this.#settle(group, results);
     }
+    failure ??= await this.#expire(roomOf(staged.map(({ item }) => item)));
     this.#committing = false;
     if (this.#disposed) this.#store.close();
     done(failure);
+  }
+
+  get expires(): boolean {
+    const { failure, due } = this.#recovery;
+    return !this.#disposed && (failure === undefined || due) && this.#store.expiry?.due === true;
+  }
+
+  /** Until as much has gone as has come, so that what is kept does not grow; else a step. */
+  async #expire(broughtBytes: number): Promise<SinkError | undefined> {
+    let goneBytes = 0;
+    try {
+      while (this.expires) {
+        const bytes = (await this.#store.expiry?.step()) ?? 0;
+        goneBytes += bytes;
+        if (bytes === 0 || goneBytes >= broughtBytes) break;
+      }
+    } catch (error) {
+      return this.#recovery.useFailed("remove old frames", error);
+    }
+    return undefined;
   }
 
   /** One result for each item. Does not reject, but for a bug. */

@@ -62,6 +62,17 @@ export interface StoreTraits extends SinkTraits {
   readonly oneByOne?: boolean;
 }
 
+/** Removes what is to be kept no longer, between commits. */
+export interface Expiry {
+  /** There may be something to remove. Asked often. */
+  readonly due: boolean;
+  /**
+   * Removes a little, and says how many bytes have gone; 0: nothing more has to go now. Rejects with what shows that
+   * the destination has failed.
+   */
+  step(): Promise<number>;
+}
+
 /**
  * A destination, used by one `StoreSink`. Names and sizes of frames that are begun have been checked. What it throws,
  * or rejects with, is what the system said, or a SinkError if it says more than that.
@@ -101,6 +112,8 @@ export interface Store<D extends Draft = Draft> {
   placeOf?(frame: Frame): string;
   /** What a person can do about a failure of the store, beside what can be done about such failures anywhere. */
   hintsFor?(error: unknown): readonly string[];
+  /** Absent or undefined: nothing is ever removed. */
+  readonly expiry?: Expiry | undefined;
   /** Once, after the last commit. */
   close(): void;
 }

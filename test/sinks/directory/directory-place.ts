@@ -121,7 +121,11 @@ export class DirectoryPlace implements SinkPlace {
         if (this.#broken) throw Object.assign(new Error("broken for a test"), { code: "SQLITE_FULL" });
         catalogue.record(batch);
       },
-      expire: (paths, nowNs) => catalogue.expire(paths, nowNs),
+      expiredLike: (origin, entry) => catalogue.expiredLike(origin, entry),
+      hasExpired: (frame, crc32) => catalogue.hasExpired(frame, crc32),
+      get kept() {
+        return catalogue.kept;
+      },
       close: () => catalogue.close(),
     };
   }

@@ -382,7 +382,9 @@ describe("directory sink: files", () => {
           findEqual: (...args) => catalogue.findEqual(...args),
           accountOf: (of) => catalogue.accountOf(of),
           holds: (path) => catalogue.holds(path),
-          expire: (paths, nowNs) => catalogue.expire(paths, nowNs),
+          expiredLike: (...args) => catalogue.expiredLike(...args),
+          hasExpired: (...args) => catalogue.hasExpired(...args),
+          kept: catalogue.kept,
           close: () => catalogue.close(),
           record: (batch) => {
             records += 1;

@@ -121,7 +121,8 @@ describe("frames of a catalogue", () => {
     const reading = query.framesOf(query.sources(), { ...everything, lastId: 1200 })[Symbol.iterator]();
     const paths = Array.from({ length: 600 }, () => reading.next().value?.path);
     record(rowAt("rig/a", 700n), rowAt("rig/a", 10n));
-    catalogue.expire(["rig/a/1101", "rig/a/3"], 5n);
+    const frames = catalogue.kept.oldest(2000).filter(({ path }) => path === "rig/a/1101" || path === "rig/a/3");
+    catalogue.kept.expire({ frames, gapsUpTo: [], gone: [] }, 5n);
     for (let next = reading.next(); next.done !== true; next = reading.next()) paths.push(next.value.path);
     const expected = Array.from({ length: 1200 }, (_, at) => `rig/a/${at + 1}`).filter((path) => path !== "rig/a/1101");
     expect(paths).toEqual(expected);

@@ -15,6 +15,8 @@ import {
 } from "../../../src/sinks/directory/catalogue.ts";
 import { type AccountOutcome, isOwn } from "../../../src/outcomes.ts";
 import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
+import { keptQueries } from "../../../src/sinks/directory/sqlite-kept.ts";
+import { tombstoneQueries } from "../../../src/sinks/directory/sqlite-tombstones.ts";
 import { SqliteOutcomes } from "../../../src/sinks/directory/sqlite-outcomes.ts";
 import { Random } from "../../support/random.ts";
 import { frameOf, otherSession, session } from "../suite.ts";
@@ -180,46 +182,155 @@ describe("the catalogue in SQLite", () => {
     ]);
   });
 
-  test("what expires leaves a tombstone and its outcome, all of a call or nothing", () => {
-    recordFrames(
-      rowOf("1.jpg"),
-      rowOf("2.jpg", { sequence: 1 }),
-      rowOf("2.jpg", { sequence: 2, origin: other }, 2),
-      rowOf("3.jpg", { sequence: 3 }),
-    );
-    catalogue.expire(["rig/visible/2.jpg", "rig/visible/2.jpg~2", "rig/visible/unknown"], 77n);
-    expect(ask("SELECT path FROM frames")).toEqual([["rig/visible/1.jpg"], ["rig/visible/3.jpg"]]);
-    expect([outcomesOf(origin), outcomesOf(other)]).toEqual([
-      [
-        [0, 0, "stored"],
-        [1, 1, "expired"],
-        [3, 3, "stored"],
-      ],
-      [[2, 2, "expired"]],
-    ]);
-    const hash = createHash("sha256").update("2.jpg").digest("hex").slice(0, 32);
-    expect(ask("SELECT device, source, lower(hex(name_hash)), bytes, crc32, expired FROM tombstones")).toEqual([
-      ["rig", "visible", hash, 3, 9, 77],
-    ]);
-    expect(catalogue.find(origin, "2.jpg", 5n)).toEqual([]);
-
-    // The second of two fails: the first is as it was.
-    const { enter } = SqliteOutcomes.prototype;
-    let calls = 0;
-    SqliteOutcomes.prototype.enter = function (this: SqliteOutcomes, ...words): void {
-      calls += 1;
-      if (calls === 2) throw new Error("no room");
-      enter.apply(this, words);
-    };
-    try {
-      expect(() => catalogue.expire(["rig/visible/1.jpg", "rig/visible/3.jpg"], 78n)).toThrow("no room");
-    } finally {
-      SqliteOutcomes.prototype.enter = enter;
+  describe("what expires", () => {
+    function expire(...paths: string[]): ReadonlyMap<string, number> {
+      const frames = catalogue.kept.oldest(100).filter(({ path }) => paths.includes(path));
+      return catalogue.kept.expire({ frames, gapsUpTo: [], gone: [] }, 77n);
     }
-    expect(ask("SELECT path FROM frames")).toEqual([["rig/visible/1.jpg"], ["rig/visible/3.jpg"]]);
-    expect(outcomesOf(origin)[0]).toEqual([0, 0, "stored"]);
-    catalogue.expire(["rig/visible/1.jpg"], 78n);
-    expect(outcomesOf(origin)[0]).toEqual([0, 1, "expired"]);
+
+    test("leaves a tombstone, a path that leaves, and its outcome; all of a step or nothing", () => {
+      recordFrames(
+        rowOf("1.jpg"),
+        rowOf("2.jpg", { sequence: 1 }),
+        rowOf("2.jpg", { sequence: 2, origin: other }, 2),
+        rowOf("3.jpg", { sequence: 3 }),
+      );
+      expire("rig/visible/2.jpg", "rig/visible/2.jpg~2");
+      expect(ask("SELECT path FROM frames")).toEqual([["rig/visible/1.jpg"], ["rig/visible/3.jpg"]]);
+      expect([outcomesOf(origin), outcomesOf(other)]).toEqual([
+        [
+          [0, 0, "stored"],
+          [1, 1, "expired"],
+          [3, 3, "stored"],
+        ],
+        [[2, 2, "expired"]],
+      ]);
+      const hash = createHash("sha256").update("rig\0visible\x002.jpg").digest("hex").slice(0, 32);
+      const stone = [hash, 3, 9, Number(frameOf("2.jpg", "abc").capturedNs), 77];
+      expect(ask("SELECT lower(hex(frame)), bytes, crc32, captured, expired FROM tombstones")).toEqual([stone, stone]);
+      expect(catalogue.find(origin, "2.jpg", 5n)).toEqual([]);
+      expect(catalogue.kept.leaving()).toEqual(["rig/visible/2.jpg", "rig/visible/2.jpg~2"]);
+      catalogue.kept.expire({ frames: [], gapsUpTo: [], gone: ["rig/visible/2.jpg"] }, 78n);
+      expect(catalogue.kept.leaving()).toEqual(["rig/visible/2.jpg~2"]);
+
+      // The second of two fails: the first is as it was.
+      const { expire: enter } = SqliteOutcomes.prototype;
+      let calls = 0;
+      SqliteOutcomes.prototype.expire = function (this: SqliteOutcomes, ...words): void {
+        calls += 1;
+        if (calls === 2) throw new Error("no room");
+        enter.apply(this, words);
+      };
+      try {
+        expect(() => expire("rig/visible/1.jpg", "rig/visible/3.jpg")).toThrow("no room");
+      } finally {
+        SqliteOutcomes.prototype.expire = enter;
+      }
+      expect(ask("SELECT path FROM frames")).toEqual([["rig/visible/1.jpg"], ["rig/visible/3.jpg"]]);
+      expect(outcomesOf(origin)[0]).toEqual([0, 0, "stored"]);
+      expire("rig/visible/1.jpg");
+      expect(outcomesOf(origin)[0]).toEqual([0, 1, "expired"]);
+    });
+
+    test("is known again by name, size and time, or by its bytes, and by nothing else", () => {
+      recordFrames(rowOf("1.jpg"));
+      const { frame } = rowOf("1.jpg");
+      expect(catalogue.expiredLike(origin, frame)).toBeUndefined();
+      record({ offered: [{ path: "rig/visible/1.jpg", capturedNs: 55n }] });
+      expire("rig/visible/1.jpg");
+      // The time with which it was offered last.
+      expect(catalogue.expiredLike(origin, { ...frame, capturedNs: 55n })).toBe(9);
+      expect(catalogue.expiredLike(origin, frame)).toBeUndefined();
+      expect(catalogue.expiredLike(origin, { ...frame, capturedNs: 55n, bytes: 4 })).toBeUndefined();
+      expect(catalogue.expiredLike({ ...origin, source: "infrared" }, { ...frame, capturedNs: 55n })).toBeUndefined();
+      expect(catalogue.hasExpired(frame, 9)).toBe(true);
+      expect(catalogue.hasExpired(frame, 8)).toBe(false);
+      expect(catalogue.hasExpired({ ...frame, name: "2.jpg" }, 9)).toBe(false);
+    });
+
+    test("takes with it gaps and stretches of its time, whose numbers join its own", () => {
+      const gap = { origin, count: 1, reason: "dropped", name: "", detail: "" } as const;
+      recordFrames(rowOf("0.jpg"), rowOf("2.jpg", { sequence: 2 }));
+      record({
+        gaps: [{ ...gap, firstSequence: 1 }],
+        stretches: [{ origin, sequence: 1, class: "loss", count: 1, bytes: 5, text: "" }],
+        outcomes: [{ origin, first: 1, last: 1, outcome: "gap" }],
+        nowNs: 5_000_000n,
+      });
+      record({
+        gaps: [{ ...gap, firstSequence: 3 }],
+        outcomes: [{ origin, first: 3, last: 3, outcome: "gap" }],
+        nowNs: 7_000_000n,
+      });
+      const frames = catalogue.kept.oldest(2);
+      const gone = catalogue.kept.expire({ frames, gapsUpTo: [{ device: "rig", recordedMs: 6 }], gone: [] }, 8n);
+      expect(gone).toEqual(new Map([["rig", 1]]));
+      expect(ask("SELECT first_sequence FROM gaps")).toEqual([[3]]);
+      expect(ask("SELECT * FROM stretches")).toEqual([]);
+      expect(outcomesOf(origin)).toEqual([
+        [0, 2, "expired"],
+        [3, 3, "gap"],
+      ]);
+    });
+
+    test("is forgotten: the oldest tombstones beyond a number, and those of before a time", () => {
+      const rows = Array.from({ length: 10 }, (_, sequence) => rowOf(`${sequence}.jpg`, { sequence }));
+      recordFrames(...rows);
+      for (const { id, path, ...rest } of catalogue.kept.oldest(10)) {
+        const frames = [{ id, path, ...rest }];
+        catalogue.kept.expire({ frames, gapsUpTo: [], gone: [] }, BigInt(id) * 1_000_000n);
+      }
+      const known = (): string =>
+        rows.flatMap(({ frame }) => (catalogue.hasExpired(frame, 9) ? frame.name[0] : [])).join("");
+      expect(known()).toBe("0123456789");
+      expect(catalogue.kept.forgetTombstones(undefined, 6)).toBe(true);
+      expect(known()).toBe("456789");
+      expect(catalogue.kept.forgetTombstones(undefined, 6)).toBe(false);
+      expect(catalogue.kept.forgetTombstones(7, undefined)).toBe(true);
+      expect(known()).toBe("6789");
+    });
+
+    test("leaves no session of which nothing is there, unless it may go on", () => {
+      const third = { ...origin, session: "c".repeat(32) };
+      recordFrames(rowOf("0.jpg"), rowOf("1.jpg", { origin: other }));
+      record({ outcomes: [{ origin: third, first: 0, last: 0, outcome: "duplicate" }] });
+      const sessions = (): unknown[] => ask("SELECT session FROM sessions ORDER BY id").flat();
+      catalogue.kept.forgetSessions(1);
+      expect(sessions()).toHaveLength(3);
+      expire("rig/visible/0.jpg");
+      // Seen too late.
+      catalogue.kept.forgetSessions(0);
+      expect(sessions()).toHaveLength(3);
+      // The second has a frame, and the last one of its source has not ended.
+      catalogue.kept.forgetSessions(1);
+      expect(sessions()).toEqual([otherSession, third.session]);
+      expect(ask("SELECT DISTINCT session_id FROM outcomes")).toHaveLength(2);
+      const totals = { frames: 1, stored: 0, duplicates: 1, conflicts: 0, refused: 0, skipped: 0 };
+      record({ ends: [{ origin: third, totals }] });
+      catalogue.kept.forgetSessions(1);
+      expect(sessions()).toEqual([otherSession]);
+    });
+
+    test("is found by an index, whatever is asked", () => {
+      recordFrames(rowOf("0.jpg"));
+      expect(catalogue.kept.holdings()).toEqual([{ device: "rig", frames: 1, bytes: 3, gaps: 0 }]);
+      const questions = [
+        ...Object.values(keptQueries),
+        ...Object.values(tombstoneQueries),
+        "SELECT 1 FROM leaving WHERE path = ?1",
+      ];
+      for (const sql of questions) {
+        const plan = ask(`EXPLAIN QUERY PLAN ${sql}`).map(([, , , line]) => String(line));
+        // `SCAN x` is a whole table, unless it goes along an index or stops after the first rows of one.
+        const scans = plan.filter((line) => line.startsWith("SCAN") && !/USING (?:COVERING )?INDEX/.test(line));
+        const bounded = /ORDER BY id (?:DESC )?LIMIT|^SELECT \(SELECT min/.test(sql);
+        expect({ sql, scans: bounded ? [] : scans, sorts: plan.filter((line) => /TEMP B-TREE/.test(line)) }).toEqual({
+          sql,
+          scans: [],
+          sorts: [],
+        });
+      }
+    });
   });
 
   test("outcomes are what a plain map says, whatever is entered in whatever order", () => {
