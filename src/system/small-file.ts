@@ -5,11 +5,13 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fchownSync,
   fstatSync,
   fsyncSync,
   openSync,
+  readdirSync,
   readSync,
   realpathSync,
   renameSync,
@@ -91,6 +93,30 @@ export function replacePrivateFile(path: string, text: string): void {
   });
 }
 
+/** What is older was left, by a process that was killed. */
+const leftoverMs = 60_000;
+
+function temporaryStart(path: string): string {
+  return `.${basename(path).slice(0, 100)}.`;
+}
+
+/** Removes what was left of writing `path`, or the file that the link there leads to. It holds all that was written. */
+export function removeLeftovers(path: string): void {
+  try {
+    // What was moved elsewhere left its copies here.
+    const place = existsSync(path) ? realpathSync(path) : path;
+    const [folder, start] = [dirname(place), temporaryStart(place)];
+    for (const name of readdirSync(folder)) {
+      if (!name.startsWith(start) || !/^[0-9a-f]{12}\.tmp$/.test(name.slice(start.length))) continue;
+      const leftover = join(folder, name);
+      // Either way: clocks are set back, too.
+      if (Math.abs(Date.now() - statSync(leftover).mtimeMs) > leftoverMs) removeQuietly(leftover);
+    }
+  } catch {
+    // Not ours to look at, or another process was faster.
+  }
+}
+
 function viaTemporary(
   path: string,
   text: string,
@@ -98,7 +124,7 @@ function viaTemporary(
   putInPlace: (temporary: string) => boolean,
 ): boolean {
   const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path).slice(0, 100)}.${randomBytes(6).toHex()}.tmp`);
+  const temporary = join(folder, `${temporaryStart(path)}${randomBytes(6).toHex()}.tmp`);
   let placed: boolean;
   try {
     writeFlushed(temporary, new TextEncoder().encode(text), owner);

@@ -10,7 +10,7 @@ import { FormatError } from "../security/format-error.ts";
 import { formatKeyFile, type KeyFile, parseKeyFile } from "../security/key-file.ts";
 import { type KeyPair, keyPairFromSeed, seedBytes } from "../security/key-pair.ts";
 import { describe, errorCode } from "../system/errno.ts";
-import { createPrivateFile, readSmallFile, replacePrivateFile } from "../system/small-file.ts";
+import { createPrivateFile, readSmallFile, removeLeftovers, replacePrivateFile } from "../system/small-file.ts";
 
 /** Four lines of some hundred characters, and room for remarks. */
 const keyFileBytesMax = 64 * KiB;
@@ -69,7 +69,10 @@ function nothingAt(path: string): undefined {
 export function readOrMakeKey(path: string): OpenedKey & { readonly made: boolean } {
   for (;;) {
     const found = readKey(path);
-    if (found !== undefined) return { ...found, made: false };
+    if (found !== undefined) {
+      removeLeftovers(path);
+      return { ...found, made: false };
+    }
     const file: KeyFile = { seed: Uint8Array.from(randomBytes(seedBytes)) };
     try {
       // If another process was faster, its key is the key.
@@ -114,6 +117,7 @@ export function readOrMakeReceiverKey(path: string): ReceiverKey {
   const opened = readOrMakeKey(path);
   const own = opened.pair.fingerprint;
   const { spare: named } = opened.file;
+  removeLeftovers(sparePath(path));
   if (named !== undefined) return { ...opened, madeSpare: undefined, pins: [own, named] };
   let spare = readOrMakeKey(sparePath(path));
   if (spare.pair.fingerprint === own) {

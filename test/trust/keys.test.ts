@@ -12,6 +12,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { parseKeyFile } from "../../src/security/key-file.ts";
@@ -75,6 +76,30 @@ test("what is no key is refused without showing it", () => {
   expect(() => readOrMakeKey(path)).toThrow("it is no ordinary file");
   expect(() => readOrMakeKey(place.path("no", "key"))).toThrow("its directory is not there");
   expect(existsSync(place.path("no"))).toBe(false);
+});
+
+test("copies of a key that a killed process left are removed, and nothing that is being written", () => {
+  using place = new TrustPlace();
+  const path = place.path("recorder.key");
+  const { file } = readOrMakeReceiverKey(path);
+  const old = (...names: string[]): void => {
+    for (const name of names) {
+      writeFileSync(place.path(name), "");
+      utimesSync(place.path(name), 1_700_000_000, 1_700_000_000);
+    }
+  };
+  old(".recorder.key.0123456789ab.tmp", ".recorder.key.spare.0123456789ab.tmp");
+  old(".other.key.0123456789ab.tmp", ".recorder.key.mine.tmp");
+  writeFileSync(place.path(".recorder.key.ba9876543210.tmp"), "");
+  renameSync(place.path("recorder.key.spare"), place.path("kept-elsewhere"));
+  expect(readOrMakeReceiverKey(path).file).toMatchObject({ seed: file.seed });
+  expect(readdirSync(place.root).toSorted()).toEqual([
+    ".other.key.0123456789ab.tmp",
+    ".recorder.key.ba9876543210.tmp",
+    ".recorder.key.mine.tmp",
+    "kept-elsewhere",
+    "recorder.key",
+  ]);
 });
 
 test.skipIf(isWindows)("a link that leads to nothing is refused, whoever looks for a key there", () => {
