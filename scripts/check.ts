@@ -33,6 +33,7 @@ const tools: readonly Tool[] = [
   { debianPackage: "iperf3", probe: "iperf3" },
   { debianPackage: "socat", probe: "socat" },
   { debianPackage: "openssl", probe: "openssl" },
+  { debianPackage: "nats-server", probe: "nats-server" },
 ];
 /** To run the linux-arm64 executable on another processor. */
 const arm64Tools: readonly Tool[] = [

@@ -202,8 +202,8 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       takes: ["DEST", plainText],
       repeatable: true,
       help:
-        "required: a directory, a .tar or .mcap file, s3://BUCKET/PREFIX, - for standard output, or /dev/null to " +
-        "count and discard. " +
+        "required: a directory, a .tar or .mcap file, s3://BUCKET/PREFIX, nats://HOST/STREAM, - for standard " +
+        "output, or /dev/null to count and discard. " +
         "With several, a frame is acknowledged when every one has stored it; only - beside another is not waited for",
     },
     layout: {
@@ -275,7 +275,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
   ...only(["verify"], {
     verify: {
       takes: ["DEST", plainText],
-      help: "of a directory, or s3://BUCKET/PREFIX: name the frames that are missing, changed, unknown or never came",
+      help: "of a directory, s3://… or nats://…: name the frames that are missing, changed, unknown or never came",
     },
     sha256: {
       takes: ["FILE", plainText],

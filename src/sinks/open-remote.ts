@@ -19,8 +19,15 @@ export async function openRemote(address: string, env: Environment): Promise<Rem
     const [{ bucketOf }, { S3Remote }] = await Promise.all([import("./s3/bucket.ts"), import("./s3/s3-remote.ts")]);
     return new S3Remote(bucketOf(address, env));
   }
+  if (/^nats:/i.test(address)) {
+    const [{ streamAddressOf }, { JetStreamRemote }] = await Promise.all([
+      import("./jetstream/stream-address.ts"),
+      import("./jetstream/jetstream-remote.ts"),
+    ]);
+    return new JetStreamRemote(streamAddressOf(address, env));
+  }
   throw new UserError(`${address}: there is no destination of this kind`, [
-    "s3://BUCKET/PREFIX is one; a directory has no :// in its name",
+    "s3://BUCKET/PREFIX and nats://HOST/STREAM are; a directory has no :// in its name",
   ]);
 }
 

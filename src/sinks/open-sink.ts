@@ -67,6 +67,7 @@ export async function openSinks(destinations: readonly string[], options: OpenSi
         const onClosed = (): void => views[0]?.end("its reader has closed it");
         views.push(new View(openSink(destination, { ...options, onClosed }, destinations.length), options.onEvent));
       } else if (isAddress(destination)) {
+        refuseKeeping(destination, options);
         const memoryBytesMax = gatheredBytesMax / destinations.length;
         const store = await openRemoteStore(destination, { ...options, memoryBytesMax });
         sinks.push(new StoreSink(store, { ...options, clock }));
@@ -97,16 +98,20 @@ function identityOf(destination: string): string {
   }
 }
 
+/** Throws UserError where frames were to be removed and cannot be. */
+function refuseKeeping(destination: string, { keep }: OpenSinkOptions): void {
+  if (keep === undefined || !(isAddress(destination) || /\.(?:tar|mcap)$/i.test(destination))) return;
+  throw new UserError(`--out ${destination}: only from a directory can frames be removed`, [
+    "leave out --keep and --keep-size, or give a directory",
+  ]);
+}
+
 /**
  * One of `sinkCount` sinks, which share the memory that a receiver may take. Throws UserError for a destination that
  * cannot be, or cannot be used.
  */
 export function openSink(destination: string, options: OpenSinkOptions, sinkCount = 1): Sink {
-  if (options.keep !== undefined && /^[a-z0-9+.-]+:\/\/|\.(?:tar|mcap)$/i.test(destination)) {
-    throw new UserError(`--out ${destination}: only from a directory can frames be removed`, [
-      "leave out --keep and --keep-size, or give a directory",
-    ]);
-  }
+  refuseKeeping(destination, options);
   // A layout that cannot work is said whatever the destination.
   const layout = new Layout(options.layout ?? layoutDefault);
   return new StoreSink(openStore(destination, layout, options, sinkCount), { ...options, clock });

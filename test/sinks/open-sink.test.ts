@@ -42,6 +42,17 @@ test("an address of a kind that is not there is a usage error, never a directory
     }
   }));
 
+test("where frames cannot be removed, --keep is refused, and so is a layout in a store", async () => {
+  const keep = { keepMs: 1000, keepBytes: undefined, quotaOf: () => undefined };
+  for (const destination of ["s3://bucket/x", "nats://host/x", "day.tar"]) {
+    await expect(openSinks([destination], { ...options, keep })).rejects.toThrow("only from a directory");
+  }
+  for (const destination of ["s3://bucket/x", "nats://host/x"]) {
+    const opening = openSinks([destination], { ...options, layout: "{source}/{name}" });
+    await expect(opening).rejects.toThrow("--layout cannot be used");
+  }
+});
+
 test("a directory is made with those above it, and a layout is used", () =>
   inTemporaryFolder(async (parent) => {
     const sink = openSink(join(parent, "a/b/captures"), { ...options, layout: "{source}/{name}" });

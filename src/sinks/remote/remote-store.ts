@@ -34,10 +34,10 @@ import { Ledgers } from "./ledgers.ts";
 import { Lanes, persist } from "./persistence.ts";
 import type { Remote } from "./remote.ts";
 
-/** Frames on their way at a time: what stores of this kind need to be busy. Looks have lanes of their own. */
+/** Frames on their way at a time: more made no store faster, and took memory. Looks have lanes of their own. */
 const putsMax = 32;
 const looksMax = 32;
-/** Bytes of them that are in memory as a whole; a frame that is larger goes alone. */
+/** Bytes of frames on their way that are in memory as a whole; a frame that is larger goes alone. */
 const putBytesMax: number = 32 * MiB;
 /** A free path that is taken before it is reached, again and again: somebody removes what we put. */
 const placesMax = 10_000;
@@ -169,7 +169,10 @@ export class RemoteStore implements Store<GatheredFrame> {
 
   begin(frame: Frame): GatheredFrame | RefusalReason {
     this.#requireUsable();
-    return this.hasPathFor(frame.origin, frame, frame.sequence) ? this.#gatherer.begin(frame.bytes) : "name";
+    if (!this.hasPathFor(frame.origin, frame, frame.sequence)) return "name";
+    const refusal = this.#remote.refusal(frame.bytes);
+    if (refusal !== undefined) throw refusal;
+    return this.#gatherer.begin(frame.bytes);
   }
 
   async commit(items: readonly StagedItem<GatheredFrame>[]): Promise<readonly Result[]> {

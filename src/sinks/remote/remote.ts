@@ -3,6 +3,7 @@
  * `verifyRemote` looks it through. It holds frames, each put once and never changed, and *records*: small texts that
  * are changed only by who knows what they were.
  */
+import type { SinkError } from "../../errors.ts";
 import type { Origin } from "../../frame.ts";
 import type { FrameRecord } from "./frame-record.ts";
 
@@ -48,6 +49,8 @@ export interface Remote {
   hasPath(path: string): boolean;
   /** Whether the ledgers of a source have a key. */
   hasLedger(origin: Origin): boolean;
+  /** Why it takes no frame of so many bytes, as a fault of the frame. */
+  refusal(bytes: number): SinkError | undefined;
   /** Puts a frame where nothing is. `taken`: something is, perhaps what an earlier call has put. */
   put(path: string, record: FrameRecord, bytes: Uint8Array): Promise<"stored" | "taken">;
   /** What is at a path. `foreign`: something that no framepipe has put there. Undefined: nothing. */

@@ -273,7 +273,7 @@ function nameKey(origin: Origin, name: string): string {
 function nothingThere(place: string): UserError {
   return new UserError(
     `${place} has neither frames nor ledgers of framepipe`,
-    ["compare it with --out of the receiver: bucket, prefix, and AWS_ENDPOINT_URL"],
+    ["compare it with --out of the receiver, and with the variables it was started with"],
     ExitStatus.failure,
   );
 }

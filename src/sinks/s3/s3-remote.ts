@@ -6,7 +6,7 @@
 import { crc32 } from "../../bytes/checksum.ts";
 import { SinkError } from "../../errors.ts";
 import type { Frame, Origin } from "../../frame.ts";
-import { frameBytesCeiling, KiB, MiB } from "../../limits.ts";
+import { frameBytesCeiling, GiB, KiB, MiB } from "../../limits.ts";
 import { decodeRecord, encodeRecord, type FrameRecord, type RecordTexts } from "../remote/frame-record.ts";
 import { ledgerFolder, ledgerKeyBytes, ownFolder } from "../remote/ledgers.ts";
 import { type Page, type ReadFrame, type Remote, type StoredRecord, TryAgain } from "../remote/remote.ts";
@@ -15,6 +15,7 @@ import { answerMsDefault, S3Client } from "./s3-client.ts";
 import { encodeValue } from "./signature.ts";
 
 const keyBytesMax = 1024;
+const objectBytesMax: number = 5 * GiB;
 /** For the number of a conflict, and of a part of a ledger. */
 const numberBytes = 16;
 /** All names and values of an object's metadata. */
@@ -60,11 +61,15 @@ export class S3Remote implements Remote {
     }
     const wrong = await put({ "if-match": this.#tagged("00000000000000000000000000000000") });
     if (wrong.kind !== "taken") throw this.#refused("If-Match", "receivers would overwrite each other's ledgers");
+    const version = requireTag(found.headers);
     for (const quotes of [true, false]) {
       this.#quotes = quotes;
-      const right = await put({ "if-match": this.#tagged(requireTag(found.headers)) });
+      const right = await put({ "if-match": this.#tagged(version) });
       if (right.kind === "stored") return;
     }
+    // Another receiver that starts at the same moment may have been first.
+    const now = await this.#client.send({ method: "HEAD", key: proofKey, expected: [200, 404] });
+    if (tagOf(now.headers) !== version) throw new TryAgain("another receiver starts");
     throw this.#refused("If-Match", "no receiver could change a ledger");
   }
 
@@ -82,6 +87,12 @@ export class S3Remote implements Remote {
   hasLedger(origin: Origin): boolean {
     const { prefix } = this.#client.bucket;
     return Buffer.byteLength(prefix) + ledgerKeyBytes(origin) + numberBytes <= keyBytesMax;
+  }
+
+  refusal(bytes: number): SinkError | undefined {
+    if (bytes <= objectBytesMax) return undefined;
+    const message = `${this.place}: a frame of ${bytes} bytes, and an object that is put at once has ${objectBytesMax}`;
+    return new SinkError(message, { scope: "frame", retryable: false });
   }
 
   async put(path: string, record: FrameRecord, bytes: Uint8Array): Promise<"stored" | "taken"> {

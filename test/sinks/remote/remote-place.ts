@@ -21,9 +21,9 @@ export async function namesOf(list: Remote["listFrames"]): Promise<string[]> {
 }
 
 /** Pauses are as short as can be: how long they are in earnest is no matter of these tests. */
-export function storeOf(remote: Remote): RemoteStore {
+export function storeOf(remote: Remote, mustExist = false): RemoteStore {
   const sleep = (): Promise<void> => Bun.sleep(1);
-  return new RemoteStore({ remote, mustExist: false, memoryBytesMax: gatheredBytesMax, sleep, random: () => 0.5 });
+  return new RemoteStore({ remote, mustExist, memoryBytesMax: gatheredBytesMax, sleep, random: () => 0.5 });
 }
 
 export interface RemotePlaceOptions {
