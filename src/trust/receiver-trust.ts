@@ -131,7 +131,9 @@ class FolderTrust implements ReceiverTrust {
       return own;
     }
     if (typeof invitation === "string") return { refused: invitation };
-    const { grants } = this.#folder;
+    const { grants, trouble } = this.#folder;
+    // The key might be revoked, and its grant would not count: the invitation stays as it is.
+    if (trouble !== undefined) return { refused: "the invitation cannot be taken up now: who may send is not known" };
     if (grants.isRevoked(fingerprint)) return own;
     const name = deviceFileName(invitation.device, fingerprint);
     if (nodeDisk.look(join(this.#path, name)) !== "absent") {

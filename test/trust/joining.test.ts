@@ -4,6 +4,7 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -100,6 +101,20 @@ test("a device that is in and was invited again uses the invitation up", async (
   // Another device's invitation is left for that device.
   expect(await trust.join(place.proof(trust, other.line, one))).toMatchObject({ device: "rig-7" });
   expect(await trust.join(place.proof(trust, other.line, two))).toMatchObject({ device: "rig-8" });
+});
+
+test("while it is not known who may send nobody joins, and the invitation stays", async () => {
+  using place = new TrustPlace();
+  const trust = place.open();
+  const { line } = place.invite("rig-7");
+  const revoked = join(place.devices, "revoked");
+  mkdirSync(revoked);
+  place.clock.pass(2_000);
+  expect(trust.trouble).toBeDefined();
+  expect((await trust.join(place.proof(trust, line, one))).refused).toContain("cannot be taken up now");
+  rmSync(revoked, { recursive: true });
+  place.clock.pass(2_000);
+  expect(await trust.join(place.proof(trust, line, one))).toMatchObject({ device: "rig-7" });
 });
 
 test("a revoked key does not join, and does not use the invitation up", async () => {
