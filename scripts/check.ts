@@ -27,6 +27,8 @@ interface Tool {
 
 const tools: readonly Tool[] = [
   { debianPackage: "ffmpeg", probe: "ffmpeg" },
+  { debianPackage: "libjpeg-turbo-progs", probe: "djpeg" },
+  { debianPackage: "netpbm", probe: "pngtopnm" },
   { debianPackage: "sqlite3", probe: "sqlite3" },
   { debianPackage: "strace", probe: "strace" },
   { debianPackage: "tmux", probe: "tmux" },

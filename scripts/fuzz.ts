@@ -1,7 +1,9 @@
 /**
- * `bun run fuzz [--seeds N] [--from SEED] [--only wire|streams]`: the fuzzers of test/fuzz, longer than in the tests.
+ * `bun run fuzz [--seeds N] [--from SEED] [--only wire|streams|decoders]`: the fuzzers of test/fuzz, longer than in the
+ * tests. Decoders are asked only with `--only decoders`: that is a process for each picture.
  */
 import { parseArgs } from "node:util";
+import { compareWithDecoders } from "../test/fuzz/decoder-fuzz.ts";
 import { describeStream, fuzzStream } from "../test/fuzz/stream-fuzz.ts";
 import { fuzzWire } from "../test/fuzz/wire-fuzz.ts";
 
@@ -14,7 +16,16 @@ const { values } = parseArgs({
 });
 const from = Number(values.from);
 const until = from + Number(values.seeds);
-for (let seed = from; seed < until; seed++) {
+/** So many files are there at once. */
+const batch = 500;
+if (values.only === "decoders") {
+  for (let seed = from; seed < until; seed += batch) {
+    const findings = compareWithDecoders(seed, Math.min(batch, until - seed));
+    if (findings.length > 0) throw new Error(findings.join("\n"));
+    console.log(`${Math.min(seed + batch, until) - from} pictures of each format`);
+  }
+}
+for (let seed = from; seed < until && values.only !== "decoders"; seed++) {
   if (values.only !== "streams") fuzzWire(seed);
   if (values.only !== "wire") {
     try {

@@ -28,6 +28,8 @@ export const Note = {
   noEndMarker: 4,
   /** A part of it has a checksum that does not hold, and decoders show it. */
   wrongChecksum: 8,
+  /** Its header says how long it is, and nothing else does: what follows is no picture. */
+  unprovenLength: 16,
 } as const;
 
 export type Metadata = ReadonlyMap<string, string>;

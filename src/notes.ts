@@ -5,6 +5,7 @@ const notes: readonly (readonly [word: string, text: string])[] = [
   ["damaged-header", "a damaged header"],
   ["no-end-marker", "no end marker"],
   ["wrong-checksum", "a wrong checksum"],
+  ["unproven-length", "a length that only its header tells"],
 ];
 
 /** A bit that has no word here, of a newer sender, is told by its position. */

@@ -8,7 +8,9 @@ import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
 
 /** Up to and with the compression. */
 const headerBytes = 34;
-const infoSizes: ReadonlySet<number> = new Set([40, 52, 56, 64, 108, 124]);
+/** That of OS/2, with sizes of 16 bits. */
+const coreInfoBytes = 12;
+const infoSizes: ReadonlySet<number> = new Set([coreInfoBytes, 40, 52, 56, 64, 108, 124]);
 const depths: ReadonlySet<number> = new Set([1, 4, 8, 16, 24, 32]);
 /** BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS: rows of samples. */
 const uncompressed: ReadonlySet<number> = new Set([0, 3, 6]);
@@ -19,12 +21,15 @@ export class BmpWalk extends BasicWalk {
   readonly extension = "bmp";
   readonly patterns: readonly Pattern[] = [{ bytes: new TextEncoder().encode("BM"), offset: 0 }];
 
+  /** The size that the header gives; 0: none. */
+  #said = 0;
+
   another(): BmpWalk {
     return new BmpWalk();
   }
 
   glance(bytes: PieceQueue, at: number, to: number, final: boolean): Glance {
-    const read = readLengths(bytes, at, to);
+    const read = readHeader(bytes, at, to);
     if (read === "more") return final ? "no" : "more";
     return read === "no" ? "no" : "yes";
   }
@@ -32,44 +37,60 @@ export class BmpWalk extends BasicWalk {
   advance(bytes: PieceQueue, to: number, final: boolean): Step {
     if (!this.began) {
       const start = this.at;
-      const lengths = readLengths(bytes, start, to);
-      if (lengths === "no") {
+      const read = readHeader(bytes, start, to);
+      if (read === "no") {
         this.resumeAt = start + 1;
         return this.none("no header of a BMP");
       }
-      if (lengths === "more") return this.wait(final);
+      if (read === "more") return this.wait(final);
       this.began = true;
       this.resumeAt = start + headerBytes;
-      this.openLengths = lengths.map((length) => length - headerBytes);
-      this.at = start + (lengths[0] as number);
+      this.openLengths = read.lengths.map((length) => length - headerBytes);
+      this.certain = read.lengths.length === 1;
+      this.#said = read.said;
+      this.#take(read.lengths[0] as number);
+      this.at = start + (read.lengths[0] as number);
     }
-    return this.at <= to ? "claimed" : this.wait(final);
+    return this.at <= to || final ? "claimed" : "more";
   }
 
-  override learn(): void {
-    this.notes |= Note.damagedHeader;
+  override learn(length: number): void {
+    this.#take(length + headerBytes);
+  }
+
+  #take(length: number): void {
+    this.notes = this.#said === 0 || this.#said === length ? 0 : Note.damagedHeader;
   }
 }
 
-/** The lengths that it may have, the likeliest first. */
-function readLengths(bytes: PieceQueue, at: number, to: number): readonly number[] | "no" | "more" {
+interface Read {
+  /** Lengths that it may have, the shortest first. */
+  readonly lengths: readonly number[];
+  /** The one that the header gives; 0: none. */
+  readonly said: number;
+}
+
+function readHeader(bytes: PieceQueue, at: number, to: number): Read | "no" | "more" {
   const here = to - at;
   if ((here > 0 && bytes.byteAt(at) !== 0x42) || (here > 1 && bytes.byteAt(at + 1) !== 0x4d)) return "no";
-  // Reserved, and mostly zeros: a start that is none is seen at once.
-  if (here >= 10 && bytes.u32LowFirstAt(at + 6) !== 0) return "no";
+  // A start that is none is mostly seen at once.
+  if (here >= 18 && !infoSizes.has(bytes.u32LowFirstAt(at + 14))) return "no";
   if (here < headerBytes) return "more";
-  const [fileBytes, dataAt, infoBytes] = [2, 10, 14].map((offset) => bytes.u32LowFirstAt(at + offset)) as Three;
-  const [width, signedHeight] = [18, 22].map((offset) => bytes.u32LowFirstAt(at + offset) | 0) as [number, number];
-  const [planes, depth] = [bytes.byteAt(at + 26), bytes.byteAt(at + 28)];
-  const compression = bytes.u32LowFirstAt(at + 30);
-  const height = Math.abs(signedHeight);
-  const possible = infoSizes.has(infoBytes) && planes === 1 && depths.has(depth) && compression <= compressions;
-  const small = bytes.byteAt(at + 27) === 0 && bytes.byteAt(at + 29) === 0 && dataAt < 65_536;
-  if (!possible || !small || width <= 0 || height === 0 || dataAt < 14 + infoBytes) return "no";
-  const computed = dataAt + Math.ceil((width * depth) / 32) * 4 * height;
+  const [said, dataAt, infoBytes] = [2, 10, 14].map((offset) => bytes.u32LowFirstAt(at + offset)) as Three;
+  const small = infoBytes === coreInfoBytes;
+  const [width, height] = small
+    ? ([18, 20].map((offset) => bytes.u16LowFirstAt(at + offset)) as Two)
+    : ([18, 22].map((offset) => bytes.u32LowFirstAt(at + offset) | 0) as Two);
+  const [planes, depth] = (small ? [22, 24] : [26, 28]).map((offset) => bytes.u16LowFirstAt(at + offset)) as Two;
+  const compression = small ? 0 : bytes.u32LowFirstAt(at + 30);
+  if (planes !== 1 || !depths.has(depth) || compression > compressions || width <= 0 || height === 0) return "no";
+  if (dataAt < 14 + infoBytes || dataAt >= 65_536) return "no";
+  // A negative height only means that the first row is on top.
+  const computed = dataAt + Math.ceil((width * depth) / 32) * 4 * Math.abs(height);
   const lengths = uncompressed.has(compression) ? [computed] : [];
-  if (fileBytes > dataAt) lengths.unshift(fileBytes);
-  return lengths.length === 0 ? "no" : [...new Set(lengths)];
+  if (said > dataAt && said !== computed) lengths.push(said);
+  return lengths.length === 0 ? "no" : { lengths: lengths.toSorted((a, b) => a - b), said };
 }
 
+type Two = [number, number];
 type Three = [number, number, number];

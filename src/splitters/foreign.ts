@@ -34,6 +34,7 @@ const signatures: readonly Signature[] = [
   { name: "DPX", text: "XPDS\0?" },
   { name: "FITS", text: "SIMPLE  =" },
   { name: "QOI", text: "qoif" },
+  ...["P1\n", "P2\n", "P3\n", "P4\n"].map((text) => ({ name: "PNM of another kind", text })),
   { name: "PAM", text: "P7\nWIDTH" },
   { name: "PFM", text: "PF\n" },
   { name: "PFM", text: "Pf\n" },

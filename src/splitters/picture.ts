@@ -2,6 +2,7 @@
  * The picture at hand, from its start to the verdict: it is walked, and its end proven or found to be false. STREAMS.md
  * section 4 has the states. One object for all pictures of a stream, one after the other.
  */
+import { Note } from "../frame.ts";
 import { beforeLastSeparator, type PartHead, partHeadBefore, partHeadBytesMax } from "./part-head.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { silenceMs, whatFollows } from "./proof.ts";
@@ -15,6 +16,8 @@ import type { Step, Walk } from "./walk.ts";
 const pauseMs = 10;
 /** Claims of up to this size are always searched for a start: it costs less than the frame does. */
 const searchedBytesMax = 65_536;
+
+const junkFollows = "what follows is no start of a picture";
 
 /**
  * - `more`: what is here does not tell
@@ -46,6 +49,8 @@ export class Picture {
   walk!: Walk;
   startAt = 0;
   part: PartHead | undefined;
+  /** Bits of `Note`, beside those of its walk. */
+  notes = 0;
   /** When silence may prove its end. */
   dueMs: number | undefined;
 
@@ -90,6 +95,7 @@ export class Picture {
     this.walk = walk;
     this.startAt = at;
     this.part = part;
+    this.notes = 0;
     this.dueMs = undefined;
     this.#doubted = doubted;
     this.#partEnd = part?.contentBytes === undefined ? undefined : at + part.contentBytes;
@@ -197,7 +203,8 @@ export class Picture {
 
   /** Whether a start, a separator, the end or silence follows. Undefined: it is not known yet. */
   #following(at: number, padded: boolean): boolean | undefined {
-    const following = whatFollows(this.#queue, this.#search, { at, padded, part: this.part });
+    const between = padded ? "padding" : "line break";
+    const following = whatFollows(this.#queue, this.#search, { at, between, part: this.part });
     if (following === "proof") return true;
     if (following === "other") return false;
     if (following === "more") return undefined;
@@ -216,7 +223,8 @@ export class Picture {
 
   #proveClaim(): Verdict {
     const { walk } = this;
-    const following = this.#following(walk.at, false);
+    // There will be no more, so the claim is false.
+    const following = walk.at > this.#end ? false : this.#following(walk.at, false);
     if (following === undefined) return "more";
     if (following && !this.#holdsStart()) return this.#frame(walk.at);
     this.#resolvedTo = walk.resumeAt;
@@ -230,23 +238,36 @@ export class Picture {
     return "walk" in this.#search.findSure(this.#queue, resumeAt, at, true);
   }
 
-  /** The claim is false. What lies up to the next start tells whether another length is true. */
+  /** Nothing behind it is its own. */
+  get #end(): number {
+    return this.#partProven ? (this.#partEnd as number) : this.#queue.end;
+  }
+
+  /** The claim is false, or not proven. What lies up to the next start tells whether another length is true. */
   #resolve(resolvedTo: number): Verdict {
     const { walk } = this;
-    const { end, ended } = this.#queue;
+    const end = this.#end;
     const from = walk.resumeAt;
-    const farthest = from + Math.max(...walk.openLengths);
+    const farthest = Math.min(from + Math.max(...walk.openLengths), this.startAt + this.#frameBytesMax);
     const to = Math.min(end, farthest + partHeadBytesMax);
-    const final = ended && to === end;
+    const final = to === end && (this.#partProven || this.#queue.ended);
     const found = this.#search.findSure(this.#queue, resolvedTo, to, final);
+    if (walk.certain && !this.#doubted && found.at >= walk.at) {
+      this.notes = Note.unprovenLength;
+      return this.#frame(walk.at);
+    }
     const at = "walk" in found ? found.at : final ? end : undefined;
     if (at !== undefined && walk.openLengths.includes(at - from) && at - from !== walk.at - from) {
       walk.learn(at - from);
       return this.#frame(at);
     }
-    if ("walk" in found) return this.#none("cut", "the next picture begins before its end", found.at, 0);
+    if ("walk" in found) {
+      const detail = found.at < walk.at ? "the next picture begins before its end" : junkFollows;
+      return this.#none("cut", detail, found.at, 0);
+    }
+    if (final && walk.at > end) return this.#none("cut", "the stream ends before its end", end, 0);
     if (final || to > farthest + partHeadBytesMax - 1) {
-      return this.#none("cut", "what follows is no start of a picture", Math.min(walk.at, end), 0);
+      return this.#none("cut", junkFollows, Math.min(walk.at, end), 0);
     }
     this.#resolvedTo = found.at;
     return "more";

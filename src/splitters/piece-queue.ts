@@ -133,6 +133,10 @@ export class PieceQueue {
     return index === pattern.length;
   }
 
+  u16LowFirstAt(at: number): number {
+    return this.byteAt(at) | (this.byteAt(at + 1) << 8);
+  }
+
   /** Four bytes as a number, the lowest first, as BMP has them. */
   u32LowFirstAt(at: number): number {
     return (

@@ -107,7 +107,6 @@ export class PngWalk extends BasicWalk {
     const detail = `the checksum of the chunk at byte ${chunkAt} does not hold`;
     if (bytes.find(pngStart, chunkAt, end) < end) return this.none(detail);
     if (type === iend) return this.#closeWrong(bytes, chunkAt, to, final);
-    if (!knownTypes.has(type) && type !== ihdr) return this.none(detail);
     if (end + 8 > to) return final ? this.none(detail) : "more";
     return isChunkHead(bytes.u32At(end), bytes.u32At(end + 4)) && knownTypes.has(bytes.u32At(end + 4))
       ? "next"

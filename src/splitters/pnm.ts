@@ -3,11 +3,13 @@ import { markedBytes } from "./byte-kinds.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
 
-/** Comments (`# …`) may stand in a header. */
+/** Comments may stand in a header. */
 const headerBytesMax = 1024;
-const header = /^P([56])\s(?:\s|#.*[\n\r])*(\d{1,9})\s(?:\s|#.*[\n\r])*(\d{1,9})\s(?:\s|#.*[\n\r])*(\d{1,5})\s/;
+const blank = String.raw`[\t\n\v\f\r ]`;
+const gap = String.raw`(?:${blank}|#.*[\n\r])+`;
+const header = new RegExp(String.raw`^P([56])${gap}(\d{1,9})${gap}(\d{1,9})${gap}(\d{1,5})${blank}`);
 /** What may still become one. */
-const beginning = /^(?:P?$|P[56]$|P[56]\s(?:\s|#.*(?:[\n\r]|$)|\d{1,9}(?:\s|$)){0,64}$)/;
+const beginning = new RegExp(String.raw`^(?:P|P[56](?:${blank}|#.*(?:[\n\r]|$)|\d{1,9}(?=${blank}|#|$))*)?$`);
 const endsWord = markedBytes(0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x23);
 const encoder = new TextEncoder();
 
@@ -45,8 +47,9 @@ export class PnmWalk extends BasicWalk {
       this.resumeAt = this.at + read.headerBytes;
       this.at = this.resumeAt + read.dataBytes;
       this.openLengths = [read.dataBytes];
+      this.certain = true;
     }
-    return this.at <= to ? "claimed" : this.wait(final);
+    return this.at <= to || final ? "claimed" : "more";
   }
 }
 

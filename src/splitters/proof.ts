@@ -14,26 +14,33 @@ export type Following = "proof" | "other" | "silence" | "more";
 
 export interface Place {
   readonly at: number;
-  /** Padding may lie in between. Not behind pictures without an end of their own: black is zeros. */
-  readonly padded: boolean;
+  /** What may lie in between. Not padding behind pictures without an end of their own: black is zeros. */
+  readonly between: "nothing" | "line break" | "padding";
   /** Of the part that the frame is in. */
   readonly part: PartHead | undefined;
 }
 
-export function whatFollows(bytes: PieceQueue, search: StartSearch, { at, padded, part }: Place): Following {
+export function whatFollows(bytes: PieceQueue, search: StartSearch, { at, between, part }: Place): Following {
   const { end, ended } = bytes;
   if (at === end) return ended ? "proof" : "silence";
   const glance = search.glance(bytes, at, end, ended);
   if (glance === "yes" || (ended && search.isCutStart(bytes, at))) return "proof";
   const separator = part === undefined ? "no" : followsSeparator(bytes, at, part);
   if (separator === "yes") return "proof";
-  const next = padded ? paddingEnd(bytes, at, Math.min(end, at + paddingBytesMax)) : at;
+  const next = behind(bytes, at, between);
   if (next === end) return ended ? "proof" : "silence";
   if (next > at) {
-    const behind = whatFollows(bytes, search, { at: next, padded: false, part });
-    if (behind !== "other") return behind;
+    const following = whatFollows(bytes, search, { at: next, between: "nothing", part });
+    if (following !== "other") return following;
   }
   return glance === "more" || separator === "more" ? "more" : "other";
+}
+
+function behind(bytes: PieceQueue, at: number, between: Place["between"]): number {
+  if (between === "nothing") return at;
+  if (between === "padding") return paddingEnd(bytes, at, Math.min(bytes.end, at + paddingBytesMax));
+  const lineAt = bytes.byteAt(at) === 0x0d ? at + 1 : at;
+  return lineAt < bytes.end && bytes.byteAt(lineAt) === 0x0a ? lineAt + 1 : at;
 }
 
 /** A line break, or none, and the separator that the part had before it. */

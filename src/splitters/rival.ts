@@ -38,7 +38,7 @@ export class Rivals {
       // Without an end it may be a thumbnail that was cut with its picture.
       if (step === "open") this.#from = walk.at;
       else if (step !== "none" && step !== "foreign") {
-        const following = whatFollows(bytes, this.#search, { at: walk.at, padded: false, part: undefined });
+        const following = whatFollows(bytes, this.#search, { at: walk.at, between: "line break", part: undefined });
         if (following === "proof") return { winnerAt: this.#startAt, firstAt: this.#firstAt ?? this.#startAt };
         this.#ended = true;
         if (following !== "other") return this.#afford(walk, bytes);

@@ -130,11 +130,11 @@ export class StreamSplitter implements Splitter {
     return true;
   }
 
-  #handOut({ walk, startAt, end, part }: Picture): void {
+  #handOut({ walk, startAt, end, part, notes }: Picture): void {
     const queue = this.#queue;
     this.#walking = false;
     this.#doubtTo = 0;
-    const { prefix, extension, notes } = walk;
+    const { prefix, extension } = walk;
     const pieces = queue.views(startAt, end);
     if (prefix !== undefined) pieces.unshift(prefix);
     const bytes = end - startAt + (prefix?.length ?? 0);
@@ -146,7 +146,7 @@ export class StreamSplitter implements Splitter {
         pieces,
         bytes,
         extension,
-        notes,
+        notes: notes | walk.notes,
         arrivedMs,
         headerTimeNs: part?.timeNs,
         headerFields: part?.fields ?? noFields,

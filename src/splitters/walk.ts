@@ -5,7 +5,7 @@ import type { Extension, LossKind } from "./split.ts";
 /**
  * - `more`: what is here does not tell
  * - `whole`: the frame ends before `at`, as its own end marker says
- * - `claimed`: it ends before `at`, as its header says
+ * - `claimed`: it ends before `at`, as its header says; or there is not so much, and never will be
  * - `open`: it ends before `at` without an end marker, if a start follows, or nothing
  * - `none`: it is no frame; `detail` says why, and `began` whether one is lost
  * - `foreign`: a picture begins that cannot be split
@@ -51,6 +51,8 @@ export interface Walk {
   readonly doubtful: boolean;
   /** Lengths from `resumeAt` that the header leaves open, if its claim is false. */
   readonly openLengths: readonly number[];
+  /** Every decoder shows the picture that the header claims, whatever follows it. */
+  readonly certain: boolean;
   /** A good look at a place where a pattern was found, or could be. */
   glance(bytes: PieceQueue, at: number, to: number, final: boolean): Glance;
   /** A pattern was found for this position. */
@@ -81,6 +83,7 @@ export abstract class BasicWalk implements Walk {
   suspect = false;
   doubtful = false;
   openLengths: readonly number[] = [];
+  certain = false;
 
   begin(at: number): void {
     this.at = at;
@@ -93,6 +96,7 @@ export abstract class BasicWalk implements Walk {
     this.suspect = false;
     this.doubtful = false;
     this.openLengths = [];
+    this.certain = false;
   }
 
   abstract glance(bytes: PieceQueue, at: number, to: number, final: boolean): Glance;

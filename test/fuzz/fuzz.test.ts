@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { compareWithDecoders, hasDecoders } from "./decoder-fuzz.ts";
 import { fuzzStream } from "./stream-fuzz.ts";
 import { fuzzWire } from "./wire-fuzz.ts";
 
@@ -12,4 +13,8 @@ test("1,000 damaged streams of pictures", () => {
   expect(() => {
     for (let seed = 0; seed < 1000; seed++) fuzzStream(seed);
   }).not.toThrow();
+});
+
+test.skipIf(!hasDecoders)("whatever decoders show of 40 damaged pictures of each format is a frame", () => {
+  expect(compareWithDecoders(0, 40)).toEqual([]);
 });

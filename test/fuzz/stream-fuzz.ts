@@ -12,13 +12,13 @@ import { Random } from "../support/random.ts";
 const folder = join(import.meta.dir, "..", "corpus", "streams");
 
 /** One picture as it may stand in a stream. */
-interface Picture {
+export interface Picture {
   readonly format: string;
   readonly bytes: Buffer;
 }
 
 /** Pictures in files of their own. Of a y4m file each frame is a picture with its header. */
-const pictures: readonly Picture[] = readdirSync(folder)
+export const pictures: readonly Picture[] = readdirSync(folder)
   .filter((name) => /^picture-.*\.(?:jpg|png|y4m|pgm|ppm|bmp)$/.test(name))
   .toSorted()
   .map((name) => ({ format: name.slice(name.lastIndexOf(".") + 1), bytes: readFileSync(join(folder, name)) }));
@@ -41,12 +41,13 @@ function own(random: Random, { format, bytes }: Picture): Picture {
   return { format, bytes: copy };
 }
 
-function damage(random: Random, picture: Picture): Piece {
+/** Not before `header`. */
+export function damage(random: Random, picture: Picture, header = 1): Piece {
   const { bytes } = picture;
-  const at = 1 + random.int(bytes.length - 1);
-  const early = 1 + random.int(Math.min(700, bytes.length - 1));
+  const at = header + random.int(bytes.length - header);
+  const early = header + random.int(Math.min(700, bytes.length - header));
   const place = random.chance(0.5) ? at : early;
-  switch (random.int(6)) {
+  switch (random.int(8)) {
     case 0:
       return { bytes: bytes.subarray(0, place), whole: undefined, cutFrom: picture };
     case 1:
@@ -65,9 +66,20 @@ function damage(random: Random, picture: Picture): Piece {
       copy.writeUInt16BE(random.int(random.chance(0.5) ? 65_536 : 300), Math.min(place, copy.length - 2));
       return { bytes: copy, whole: undefined };
     }
+    case 5: {
+      const copy = Buffer.from(bytes);
+      copy[place] = (copy[place] as number) ^ (1 << random.int(8));
+      return { bytes: copy, whole: undefined };
+    }
+    case 6: {
+      const copy = Buffer.from(bytes);
+      copy.set(random.bytes(Math.min(1 + random.int(40), copy.length - place)), place);
+      return { bytes: copy, whole: undefined };
+    }
     default: {
-      // Doubled: the beginning, and then all of it.
-      return { bytes: Buffer.concat([bytes.subarray(0, place), bytes]), whole: undefined };
+      // Doubled: the beginning, and then all of it; or some bytes of it.
+      const again = random.chance(0.5) ? 0 : Math.max(0, place - 1 - random.int(60));
+      return { bytes: Buffer.concat([bytes.subarray(0, place), bytes.subarray(again)]), whole: undefined };
     }
   }
 }

@@ -54,6 +54,19 @@ const wrongPng = (type: string): Uint8Array => {
   return insert(png, 33, wrong);
 };
 
+/** The size in the header of the BMP is another. */
+function sized(size: number): Uint8Array {
+  const copy = Buffer.from(bmp);
+  copy.writeUInt32LE(size, 2);
+  return new Uint8Array(copy);
+}
+/** Eight pixels in two rows of 24 bits. */
+const osBmp = concat(
+  text("BM"),
+  bytes(50, 0, 0, 0, 0, 0, 0, 0, 26, 0, 0, 0, 12, 0, 0, 0, 4, 0, 2, 0, 1, 0, 24, 0),
+  noise(24),
+);
+
 /** As in most pictures of another format: markers of a JPEG, its end among them. */
 const pngWithEoi = insert(png, 33, chunk("tEXt", concat(text("k\0"), bytes(0xff, 0xe7, 0, 0xff, 0xd9), noise(20))));
 
@@ -130,6 +143,7 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
   ["a cut JPEG, and a PNG", "J!PJ", jpeg.subarray(0, 1500), png, jpeg],
   ["PNG with a wrong checksum in tEXt", "P!P", wrongPng("tEXt"), png],
   ["PNG with a wrong checksum in IDAT", "P!P", wrongPng("IDAT"), png],
+  ["PNG with a wrong checksum in a chunk that nobody knows", "P!P", wrongPng("abCd"), png],
   ["PNG cut in the middle, and the next", "-PP", png.subarray(0, 700), png, png],
   ["PNG cut at the end of the stream", "P-", png, png.subarray(0, 700)],
   ["PNG without IEND", "P!P", png.subarray(0, -12), png],
@@ -167,6 +181,17 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     bmp.map((byte, at) => (at === 3 ? byte + 4 : byte)),
     bmp,
   ],
+  ["BMP of OS/2", "BB", osBmp, osBmp],
+  ["BMP whose size is absurd, and the last one's a little", "B!BB!", sized(0x7fff_fff0), bmp, sized(bmp.length + 7)],
+  ["BMP with something in its reserved fields", "BB", bmp.map((byte, at) => (at === 7 ? 9 : byte)), bmp],
+  ["PNM and BMP with a trailer of the camera behind each", "G!.G!.B!.", pgm, noise(16), pgm, noise(16), bmp, noise(5)],
+  ["PNM into which bytes came", "G!.C", insert(pgm, 300, noise(7)), ppm],
+  ["y4m with junk behind a frame: nobody can say where it ended", "Y-Y", y4m, y4mData, noise(40), y4mData],
+  ["a line break behind each", "G.Y.B.", pgm, text("\n"), y4m, text("\r\n"), bmp, text("\n")],
+  ["y4m: the only frame is grey, and the header silent", "Y!", silent, frameOf(1, 200)],
+  ["PNM in what nobody can split, and no start behind it", "-J", tiff, pgm, noise(90), jpeg],
+  ["PNM that is no PGM or PPM", "-G", text("P4\n8 2\n\x01\x02"), pgm],
+  ["PNM with comments everywhere", "GG", text("P5# one\n#two\r4# three\n 2\t#\n255\n12345678"), pgm],
   ["BMP cut, and the next", "-BB", bmp.subarray(0, 900), bmp, bmp],
   [
     "a blob behind each, then a cut JPEG and the first PNG",
