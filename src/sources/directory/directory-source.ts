@@ -22,7 +22,8 @@ import { FolderWalk } from "../files/folder-walk.ts";
 import { type Found, type FoundFrame, FrameFiles, type FrameFilesOptions } from "../files/frame-files.ts";
 import { Heap } from "../../heap.ts";
 import { LinkTargets } from "../files/link-targets.ts";
-import { evidenceOf, inspectFile, lookIfFinished, patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
+import { contentIfClosed, evidenceOf, type FileContent, inspectFile, isWhole } from "../files/quiet-file.ts";
+import { patienceMs, QuietFile, stateOf } from "../files/quiet-file.ts";
 import { RestingFiles } from "../files/resting-files.ts";
 import { SentFiles } from "../files/sent-files.ts";
 
@@ -200,15 +201,15 @@ export class DirectorySource implements Source {
     const name = folder.prefix + baseName;
     const isFile = !folder.others.has(baseName);
     const found = this.#find(name, baseName, isFile);
-    const finished = found.kind === "frame" ? lookIfFinished(found) : undefined;
-    if (found.kind === "frame" && finished !== undefined) {
-      this.#list(found, this.#times.listed(found.entry, finished.exif), listed);
+    const content = found.kind === "frame" ? contentIfClosed(found) : undefined;
+    if (found.kind === "frame" && content !== undefined && isWhole(content)) {
+      this.#list(found, this.#times.listed(found.entry, content.exif), listed);
       return true;
     }
     const nowMs = this.#clock.nowMs();
     this.#serial += 1;
     const file = new QuietFile(nowMs);
-    this.#take(walk, { name, baseName, isFile, file, serial: this.#serial, dueMs: nowMs }, found, listed);
+    this.#take(walk, { name, baseName, isFile, file, serial: this.#serial, dueMs: nowMs }, found, listed, content);
     return true;
   }
 
@@ -217,9 +218,9 @@ export class DirectorySource implements Source {
   }
 
   /** A folder is entered; a frame or a failure is listed, or waits. */
-  #take(walk: FolderWalk<Folder>, waiting: Waiting, found: Found, listed: Listed[]): void {
+  #take(walk: FolderWalk<Folder>, waiting: Waiting, found: Found, listed: Listed[], content?: FileContent): void {
     const { name } = waiting;
-    if (found.kind === "frame") return this.#judge(waiting, found, listed);
+    if (found.kind === "frame") return this.#judge(waiting, found, listed, content);
     if (found.kind === "failure") {
       // What goes before it was finished was no frame: a program's temporary file, under a name that nobody knows.
       if (!found.gone || !waiting.file.isSeen) this.#add(found.failure, listed);
@@ -227,7 +228,7 @@ export class DirectorySource implements Source {
     else if (found.kind === "folder") this.#enter(walk, `${name}/`);
   }
 
-  #judge(waiting: Waiting, found: FoundFrame, listed: Listed[]): void {
+  #judge(waiting: Waiting, found: FoundFrame, listed: Listed[], content?: FileContent): void {
     const { name, file } = waiting;
     const { entry, stats, asked } = found;
     const nowMs = this.#clock.nowMs();
@@ -235,7 +236,7 @@ export class DirectorySource implements Source {
     try {
       file.see(stateOf(stats), nowMs);
       waitMs = file.judge("unknown", nowMs, (end) =>
-        asked === undefined ? inspectFile(this.#files.path(name), end) : evidenceOf(asked, stats, name, end),
+        asked === undefined ? inspectFile(this.#files.path(name), end) : evidenceOf(asked, stats, name, end, content),
       );
     } catch {
       // It is for the session to find that it cannot be read, and to say so.

@@ -174,17 +174,22 @@ export function openAndAsk(path: FilePath): AskedFile {
   return { fd, writers: fileWriters(fd) };
 }
 
-/** What a look says of a file that can be sent at once, which nearly every one can. Undefined: it cannot. */
-export function lookIfFinished({ entry, asked }: LookedAt): Pick<FileEvidence, "exif"> | undefined {
+/** What stands in a file. */
+export type FileContent = Pick<FileEvidence, "end" | "exif">;
+
+/** What stands in a file that nobody writes to. Undefined: somebody may, or it cannot be read. */
+export function contentIfClosed({ entry, asked }: LookedAt): FileContent | undefined {
   if (asked === undefined || asked.writers !== "none") return undefined;
   try {
-    const file = new FileBytes(asked.fd, entry.bytes);
-    const exif = exifTimeOf(file);
-    const end = pictureEnd(file, entry.name);
-    return quietMs({ writers: asked.writers, end }, "unknown") === 0 ? withExif(exif) : undefined;
+    return contentOf(asked.fd, entry.bytes, entry.name);
   } catch {
     return undefined;
   }
+}
+
+/** Whether a file with this in it, that nobody writes to, is sent at once; nearly every one is. */
+export function isWhole({ end }: FileContent): boolean {
+  return quietMs({ writers: "none", end }, "unknown") === 0;
 }
 
 interface LookedAt {
@@ -192,24 +197,32 @@ interface LookedAt {
   readonly asked: AskedFile | undefined;
 }
 
-/** Most files have none, and are many. */
-function withExif(exif: ExifTime | undefined): Pick<FileEvidence, "exif"> {
-  return exif === undefined ? noExif : { exif };
-}
-const noExif: Pick<FileEvidence, "exif"> = {};
-
 /** `stats` come after the question: when nobody writes any more, what is read then is what was written last. */
 export function evidenceOf(
   { fd, writers }: AskedFile,
   stats: BigIntStats,
   name: string,
   end?: PictureEnd,
+  content?: FileContent,
 ): FileEvidence {
   const state = stateOf(stats);
   if (writers === "open") return { writers, end: "unknown", state };
   if (end !== undefined) return { writers, end, state };
-  const file = new FileBytes(fd, Number(stats.size));
-  // The beginning is looked at first: it is what the walk reads, too.
-  const exif = exifTimeOf(file);
-  return { writers, end: pictureEnd(file, name), state, exif };
+  const { end: found, exif } = content ?? contentOf(fd, Number(stats.size), name);
+  return { writers, end: found, state, exif };
 }
+
+/** The beginning is looked at first: it is what the walk reads, too. */
+function contentOf(fd: number, bytes: number, name: string): FileContent {
+  const file = new FileBytes(fd, bytes);
+  const exif = exifTimeOf(file);
+  const end = pictureEnd(file, name);
+  return exif === undefined ? without[end] : { end, exif };
+}
+
+/** Most files have no EXIF data, and are many. */
+const without: Readonly<Record<PictureEnd, FileContent>> = {
+  complete: { end: "complete" },
+  incomplete: { end: "incomplete" },
+  unknown: { end: "unknown" },
+};

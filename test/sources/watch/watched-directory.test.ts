@@ -672,21 +672,22 @@ describe("order newest", () => {
     const random = new Random(7);
     const ages = Array.from({ length: 500 }, (_, index) => 100 + index);
     const shuffled = ages.map((seconds) => ({ seconds, key: random.next() })).toSorted((a, b) => a.key - b.key);
-    for (const { seconds } of shuffled) age(put(`${random.int(1e9)}-${seconds}`, "x"), seconds);
-    const watched = new Watched({ order: "newest", paused: true, clock: hurried(20) });
+    for (const { seconds } of shuffled) age(put(`${random.int(1e9)}-${seconds}-.jpg`), seconds);
+    const watched = new Watched({ order: "newest", paused: true });
     // Not before everything has been looked at.
     expect(watched.source.list(1)).toEqual([]);
-    await Bun.sleep(200);
-    const first = watched.source.list(10).map(({ name }) => name.split("-")[1]);
-    expect(first).toEqual(ages.slice(0, 10).map(String));
+    let first: Listed[] = [];
+    await until(() => (first = watched.source.list(10)).length > 0);
+    expect(first.map(({ name }) => name.split("-")[1])).toEqual(ages.slice(0, 10).map(String));
+    const left = (count: number): Promise<void> => until(() => watched.source.unlistedFrames === count);
     hand("live-1");
-    await Bun.sleep(50);
+    await left(491);
     hand("live-2");
     // A camera that has lost its clock.
     const lost = put(".lost-3");
     age(lost, 1e9);
     renameSync(lost, join(root, "lost-3"));
-    await Bun.sleep(50);
+    await left(493);
     expect(watched.source.list(100, true).map(({ name }) => name)).toEqual(["live-2", "live-1", "lost-3"]);
     expect(watched.source.list(100, true)).toEqual([]);
     expect(watched.source.list(1000).map(({ name }) => name.split("-")[1])).toEqual(ages.slice(10).map(String));
