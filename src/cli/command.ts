@@ -81,6 +81,7 @@ function sendCommand(options: ParsedOptions): SendCommand {
   assert(send !== undefined, "the mode is chosen by its option");
   const { host, port } = send;
   requireKeyFor(options, "join", "peer");
+  checkHttp(options);
   if (!isLoopback(host) && !insecure && key === undefined) {
     throw new UserError(`the connection to ${host} leaves this machine, and would not be encrypted`, [
       "--key FILE proves and encrypts it; framepipe --invite at the receiver prints what to --join with",
@@ -101,6 +102,19 @@ function sendCommand(options: ParsedOptions): SendCommand {
     throw new UserError(`${label("unchangedFor")} is for --delete-sent`, ["add --delete-sent, or leave it out"]);
   }
   return { mode: "send", values, host, port, inputs, streams: streamOptions(options) };
+}
+
+/** Figures and their token go over it in the clear. */
+function checkHttp({ values: { http, insecure, key }, label }: ParsedOptions): void {
+  if (http?.host === undefined || isLoopback(http.host) || insecure) return;
+  const hints =
+    key === undefined
+      ? ["--insecure answers there all the same: for a network you trust, or inside a tunnel"]
+      : ["from another machine it is reached through a tunnel, or a proxy on this one"];
+  throw new UserError(`${label("http")} ${http.host} can be reached from other machines, and is not encrypted`, [
+    ...hints,
+    `on this machine only: --http ${http.port}`,
+  ]);
 }
 
 function requireKeyFor({ values, label }: ParsedOptions, ...keys: readonly OptionKey[]): void {
@@ -154,6 +168,7 @@ function receiveCommand(options: ParsedOptions): ReceiveCommand {
   const { inputs, values, label } = options;
   const { out, key, layout } = values;
   requireKeyFor(options, "perAddress");
+  checkHttp(options);
   const { host, port } = listenAddress(options);
   if (inputs.length > 0) {
     const hint = out.length === 0 ? `the destination is an option: --out ${inputs[0]}` : "inputs are for --send";

@@ -27,6 +27,7 @@ const partsMax = 64;
 const saidOnce: ReadonlySet<string> = new Set([
   "error",
   "listening",
+  "http",
   "stopping",
   "summary",
   "sent",

@@ -52,6 +52,7 @@ export type OptionValues = Readonly<
     Record<"from" | "to", bigint | undefined> & {
       send: Peer | undefined;
       receive: Address | undefined;
+      http: Address | undefined;
       invite: Invitee | undefined;
       format: StreamInputOptions["formats"];
       captured: Captured;
@@ -247,6 +248,12 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     maxFrame: {
       ...size(1, frameBytesCeiling, frameBytesMaxDefault),
       help: "largest frame that is sent or accepted; a larger one is named and left out",
+    },
+    http: {
+      takes: ["[HOST:]PORT", listenAddress],
+      help:
+        "metrics for Prometheus and health checks over HTTP: /metrics, for who shows the token that is said at the " +
+        "start, and /healthz. Without HOST: 127.0.0.1; elsewhere only with --insecure",
     },
     insecure: { help: "allow plain TCP to or from other machines" },
   }),

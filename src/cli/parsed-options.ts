@@ -25,17 +25,11 @@ export interface ParsedOptions {
 /** Inputs are no option, but a service without a wrapper has them, too. */
 export const inputVariable = "FRAMEPIPE_INPUT";
 
-/** Planned. They are refused as variables as well: to pass over what was asked for would be worse than to stop. */
-export const laterOptions: readonly string[] = ["--http"];
-
 /** Throws UserError for whatever cannot be meant. */
 export function parseOptions(words: readonly string[], env: Environment): ParsedOptions {
   const mode = chooseMode(words, env);
   const line = commandLine(optionKeys.filter((key) => entryOf(key).modes.includes(mode)));
   const operands = split(line, words, mode);
-  for (const flag of laterOptions) {
-    if (isSet(env, variableOf(flag))) throw notYet(variableOf(flag), "unset it");
-  }
   readEnvironment(line, env);
   const label = (key: OptionKey): string | undefined => {
     const source = line.getOptionValueSource(key);
@@ -71,7 +65,6 @@ function split(line: CommandLine, words: readonly string[], mode: Mode | undefin
 
 function unknownOption(word: string, mode: Mode | undefined): UserError {
   const flag = word.split("=", 1)[0] ?? "";
-  if (laterOptions.includes(flag)) return notYet(flag, "leave it out");
   const key = optionKeys.find((known) => flagOf(known) === flag);
   if (key === undefined) {
     const similar = similarFlags(flag);
@@ -105,10 +98,6 @@ function similarFlags(flag: string): string | undefined {
     return similar?.replace(/, ([^,]*)$/, " or $1");
   }
   return undefined;
-}
-
-function notYet(label: string, remedy: string): UserError {
-  return new UserError(`${label} is not in this version yet`, [`${remedy}; ${helpHint}`]);
 }
 
 /** The command line chooses; only if it does not, the environment does. */

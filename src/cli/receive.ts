@@ -1,8 +1,9 @@
 /** `--receive`: opens the destination, runs the receiver, and says how it goes and how it went. */
 import { networkInterfaces } from "node:os";
-import { formatAddress, isLoopback } from "../address.ts";
+import { type Address, formatAddress, isLoopback } from "../address.ts";
 import { type ExitStatus, UserError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
+import type { Metric } from "../live/metrics.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
 import type { ReceiverTrust } from "../ports.ts";
 import { openSinks } from "../sinks/open-sink.ts";
@@ -27,6 +28,8 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   Bun.unsafe.setJITPolicy(1);
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
+  const gapFrames = new Map<string, number>();
+  let announceHttp: (() => void) | undefined;
   const tell = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
   const begun: ReceiverEvent[] = [];
   const sink = await openSinks(out, {
@@ -51,6 +54,9 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   let trust: ReceiverTrust | undefined;
   try {
     if (key !== undefined) trust = await openTrust(key, port, terminal);
+    if (values.http !== undefined) {
+      announceHttp = await watchOverHttp(values.http, key, () => started, gapFrames, terminal);
+    }
     started = runReceiver({
       hostname: command.host ?? everyInterface(),
       port,
@@ -64,6 +70,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       once: values.once,
       eachFrame: values.json && values.verbose,
       onEvent: (event) => {
+        if (event.event === "gap") gapFrames.set(event.reason, (gapFrames.get(event.reason) ?? 0) + event.count);
         const hints = event.event === "listening" ? reachHints(command, event.address) : undefined;
         const report = describeReceiverEvent(event);
         terminal.report(hints === undefined ? report : { ...report, hints });
@@ -77,6 +84,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     throw error;
   }
   const run = started;
+  announceHttp?.();
   for (const event of begun) tell(event);
   const progress = new Progress({ terminal, nowMs, standings: () => [...run.progress.values()].map(standingOfOrigin) });
   let result: ReceiverResult;
@@ -92,6 +100,20 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   if (result.error instanceof UserError) terminal.error(result.error.message, result.error.hints);
   else if (result.error !== undefined) terminal.error(result.error.message);
   return result.status;
+}
+
+/** Loaded only where it is asked for. Throws UserError. */
+async function watchOverHttp(
+  address: Address,
+  key: string | undefined,
+  run: () => ReceiverRun | undefined,
+  gapFrames: ReadonlyMap<string, number>,
+  terminal: Terminal,
+): Promise<() => void> {
+  const [{ startHttp }, { receiverMetrics }] = await Promise.all([import("./http.ts"), import("../live/metrics.ts")]);
+  const trouble = (): string | undefined => (run() === undefined ? "starting" : run()?.trouble());
+  const metrics = (): Metric[] => receiverMetrics(run()?.progress.values() ?? [], gapFrames, run()?.connections() ?? 0);
+  return startHttp({ address, key, terminal, trouble, metrics });
 }
 
 /** Loaded only where there is a key. Throws UserError. */

@@ -1,10 +1,9 @@
 /** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { restMsDefault } from "../limits.ts";
 import type { SenderTrust } from "../ports.ts";
-import { runSender, type SenderResult } from "../pipeline/send.ts";
+import { runSender, type SenderResult, type SenderRun } from "../pipeline/send.ts";
 import { ChecksumMemory } from "../sources/files/checksum-memory.ts";
 import { openSources } from "../sources/open-source.ts";
 import { isTerminal } from "../system/standard-streams.ts";
@@ -14,8 +13,10 @@ import { deviceNameOf } from "./device-name.ts";
 import { describeSenderEvent, describeSourceProblem, isLoss, refusalHints } from "./messages.ts";
 import { Progress, standingOfSource } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
+import { stateFile } from "./state-folder.ts";
 import { describeSent } from "./summary.ts";
-import { formatAddress } from "../address.ts";
+import { type Address, formatAddress } from "../address.ts";
+import type { Terminal } from "./terminal.ts";
 import { describeTrustEvent } from "./trust.ts";
 import { programName } from "./version.ts";
 
@@ -58,7 +59,10 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   if (sources.length === 0) return ExitStatus.incomplete;
 
   const startedMs = nowMs();
-  const run = runSender({
+  let started: SenderRun | undefined;
+  const announceHttp =
+    values.http === undefined ? undefined : await watchOverHttp(values.http, key, () => started, terminal);
+  const run = (started = runSender({
     host,
     port,
     device,
@@ -74,11 +78,12 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     retryForMs: values.retryFor,
     eachFrame: values.json && values.verbose,
     onEvent: (event) => terminal.report(describeSenderEvent(event)),
-  });
+  }));
   const progress = new Progress({ terminal, nowMs, standings: () => run.progress.map(standingOfSource) });
   const ignoreSignals = onStopSignals(shell, () => run.stop());
   let result: SenderResult;
   try {
+    announceHttp?.();
     progress.start();
     result = await run.done;
   } finally {
@@ -108,6 +113,18 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   return result.status === ExitStatus.ok && incomplete ? ExitStatus.incomplete : result.status;
 }
 
+/** Loaded only where it is asked for. Throws UserError. */
+async function watchOverHttp(
+  address: Address,
+  key: string | undefined,
+  run: () => SenderRun | undefined,
+  terminal: Terminal,
+): Promise<() => void> {
+  const [{ startHttp }, { senderMetrics }] = await Promise.all([import("./http.ts"), import("../live/metrics.ts")]);
+  const trouble = (): string | undefined => (run() === undefined ? "starting" : run()?.trouble());
+  return startHttp({ address, key, terminal, trouble, metrics: () => senderMetrics(run()?.progress ?? []) });
+}
+
 /** Loaded only where there is a key. Throws UserError. */
 async function openTrust(keyPath: string, { values, host, port }: SendCommand, shell: Shell): Promise<SenderTrust> {
   const [{ openSenderTrust }, { hideMemory }] = await Promise.all([
@@ -134,7 +151,5 @@ function reportEnd({ error }: SenderResult, { host, port }: SendCommand, { termi
 
 /** Beside the spool, which is this sender's own place, or with what else programs keep of their state for the user. */
 function checksumFile(spool: string | undefined): string {
-  if (spool !== undefined) return join(spool, ".checksums.db");
-  const { XDG_STATE_HOME: given = "" } = process.env;
-  return join(isAbsolute(given) ? given : join(homedir(), ".local", "state"), "framepipe", "checksums.db");
+  return spool === undefined ? stateFile("checksums.db") : join(spool, ".checksums.db");
 }

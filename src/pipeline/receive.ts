@@ -43,6 +43,10 @@ export interface ReceiverRun {
   readonly address: string;
   /** Per device and source, updated in place. */
   readonly progress: ReadonlyMap<string, OriginProgress>;
+  /** What keeps it from taking frames, as a word for health checks; undefined: nothing. */
+  trouble(): "held" | "grants-unknown" | undefined;
+  /** Connections of senders that were let in. */
+  connections(): number;
   /** Commits and acknowledges what is complete, then ends. */
   stop(): void;
   readonly done: Promise<ReceiverResult>;
@@ -103,7 +107,17 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
   const meaning = ackMeans === undefined ? {} : { ackMeans };
   onEvent({ event: "listening", address: listener.address, out, keepsNothing, ...meaning });
   hub.watch();
-  return { address: listener.address, progress: hub.tally.origins, stop: () => end(ExitStatus.ok), done };
+  return {
+    address: listener.address,
+    progress: hub.tally.origins,
+    trouble: () => {
+      if (hub.heldFor !== undefined) return "held";
+      return trust?.trouble === undefined ? undefined : "grants-unknown";
+    },
+    connections: () => hub.sendingCount,
+    stop: () => end(ExitStatus.ok),
+    done,
+  };
 }
 
 /** Whoever is shown frames may see the last of them, if that does not take long. */

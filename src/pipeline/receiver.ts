@@ -119,9 +119,14 @@ export class ReceiverHub implements ConnectionHub {
 
   /** As many send as may. */
   get busy(): boolean {
+    return this.sendingCount >= this.options.connectionsMax;
+  }
+
+  /** Connections of senders that were let in. */
+  get sendingCount(): number {
     let sending = 0;
     for (const { session } of this.#connections) if (session !== undefined) sending++;
-    return sending >= this.options.connectionsMax;
+    return sending;
   }
 
   /** Frames of any connection may be taken now. */

@@ -60,6 +60,11 @@ export class Reconnecting {
     return this.#link;
   }
 
+  /** The receiver has answered, and the connection is not known to be gone. */
+  get isConnected(): boolean {
+    return this.#welcomedAtMs !== undefined;
+  }
+
   /** Connects now. */
   connect(): void {
     const { clock, dial, handlers } = this.#options;

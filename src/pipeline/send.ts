@@ -8,7 +8,7 @@ import type { SendingOrder } from "../protocols/source-ledger.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { dialer } from "../transport/connect.ts";
 import { LockstepSending } from "./sending-lockstep.ts";
-import { Sending, type SenderResult } from "./sending.ts";
+import { Sending, type SenderResult, type SenderTrouble } from "./sending.ts";
 
 export type { SenderResult } from "./sending.ts";
 
@@ -43,6 +43,8 @@ export interface SenderRunOptions {
 
 export interface SenderRun {
   readonly progress: readonly SourceProgress[];
+  /** What keeps frames from being stored, as a word for health checks; undefined: nothing. */
+  trouble(): SenderTrouble | undefined;
   /** Finish what is in hand, say what is left. */
   stop(): void;
   readonly done: Promise<SenderResult>;
@@ -94,5 +96,5 @@ export function runSender(options: SenderRunOptions): SenderRun {
         agent,
       });
   sending.start();
-  return { progress: sending.progress, stop: () => sending.stop(), done };
+  return { progress: sending.progress, trouble: () => sending.trouble, stop: () => sending.stop(), done };
 }

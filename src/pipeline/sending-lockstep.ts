@@ -13,7 +13,7 @@ import { LockstepSender, type LockstepStep } from "../protocols/lockstep/sender.
 import { type FrameRecord, SourceLedger } from "../protocols/source-ledger.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
-import { framesHeld, type SenderResult, sizeProblem } from "./sending.ts";
+import { framesHeld, type SenderResult, type SenderTrouble, sizeProblem } from "./sending.ts";
 
 export interface LockstepSendingOptions {
   /** For messages: `host:port`. */
@@ -91,6 +91,10 @@ export class LockstepSending {
     this.#options.onEvent({ event: "connecting", peer: this.#options.peer });
     if (this.#ledgers.length === 0) this.#finish(undefined);
     else this.#connection.connect();
+  }
+
+  get trouble(): SenderTrouble | undefined {
+    return this.#connection.link !== undefined && this.#welcomed ? undefined : "unconnected";
   }
 
   /** Finishes the frame in hand, says `over`. */

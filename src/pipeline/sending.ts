@@ -52,6 +52,9 @@ export interface SendingOptions {
   readonly onDone: (result: SenderResult) => void;
 }
 
+/** What keeps frames from being stored, as a word. */
+export type SenderTrouble = "unconnected" | "held";
+
 export interface SenderResult {
   readonly status: ExitStatus;
   readonly totals: readonly { readonly source: string; readonly totals: SourceTotals }[];
@@ -150,6 +153,11 @@ export class Sending {
   start(): void {
     this.#options.onEvent({ event: "connecting", peer: this.#options.peer });
     this.#connection.connect();
+  }
+
+  get trouble(): SenderTrouble | undefined {
+    if (!this.#connection.isConnected) return "unconnected";
+    return this.#holds.get(undefined) === "held" ? "held" : undefined;
   }
 
   /** Finishes the frames in hand, waits for their acks for a while, says BYE. */

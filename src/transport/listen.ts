@@ -24,6 +24,8 @@ export interface ListenOptions {
   /** 0 lets the system choose. */
   readonly port: number;
   readonly accept: () => LinkHandlers;
+  /** Where the address was given, for a hint; `--receive` unless it is said. */
+  readonly option?: string;
 }
 
 /** Connections whose peers have proven nothing, and what is done about them. */
@@ -38,12 +40,12 @@ export interface DoorOptions {
 
 /** Throws UserError when the port cannot be had. With `door` connections are encrypted and keys proven. */
 export function listen(options: ListenOptions, door?: DoorOptions): Listener {
-  const { hostname, port } = options;
+  const { hostname, port, option = "--receive" } = options;
   try {
     const server = door === undefined ? listenPlainly(options) : listenBehindDoor(options, door);
     return { address: formatAddress(hostname, server.port), stop: () => server.stop(false) };
   } catch (error) {
-    throw listenError(error, formatAddress(hostname, port));
+    throw listenError(error, formatAddress(hostname, port), option);
   }
 }
 
@@ -104,7 +106,7 @@ function listenBehindDoor(
   });
 }
 
-function listenError(error: unknown, address: string): UserError {
+function listenError(error: unknown, address: string, option: string): UserError {
   const code = errorCode(error);
   const message = `cannot listen on ${address}`;
   if (code === "EADDRINUSE") {
@@ -127,7 +129,7 @@ function listenError(error: unknown, address: string): UserError {
   }
   return new UserError(
     `${message}: ${describeNetwork(error)}`,
-    ["check the host and the port behind --receive"],
+    [`check the host and the port behind ${option}`],
     ExitStatus.failure,
   );
 }

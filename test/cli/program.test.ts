@@ -97,7 +97,7 @@ describe("without a peer", () => {
     for (const [words, env] of [[["--json", "--http"], {}] as const, [["--http"], { FRAMEPIPE_JSON: "1" }] as const]) {
       const { status, stderr } = await run(words, env);
       expect(status).toBe(2);
-      expect(JSON.parse(stderr)).toMatchObject({ event: "error", message: "--http is not in this version yet" });
+      expect(JSON.parse(stderr)).toMatchObject({ event: "error", message: "--http needs a value" });
     }
   });
 
