@@ -171,15 +171,25 @@ export class StreamCamera extends Maker {
   /** Where the backlog is, if it is kept on disk. */
   readonly #spool: string | undefined;
   readonly #pipe: number;
+  /** Where its frames are at the receiver. */
+  readonly #stored: string;
   #rest: Uint8Array = new Uint8Array(0);
   #quietTicks = 0;
   /** Nothing is made for a while, so that all there is has been read. */
   paused = false;
 
-  constructor(options: CameraOptions & { readonly pipe: string; readonly spool?: string; readonly program: Program }) {
+  constructor(
+    options: CameraOptions & {
+      readonly pipe: string;
+      readonly spool?: string;
+      readonly stored: string;
+      readonly program: Program;
+    },
+  ) {
     super(options);
     this.programs = [options.program];
     this.#spool = options.spool;
+    this.#stored = options.stored;
     if (!Bun.spawnSync(["mkfifo", options.pipe]).success) throw new Error("no mkfifo");
     // Held open, so that what is in the pipe outlives a sender.
     this.#pipe = openSync(options.pipe, constants.O_RDWR | constants.O_NONBLOCK);
@@ -219,7 +229,9 @@ export class StreamCamera extends Maker {
 
   get settled(): boolean {
     if (this.#quietTicks < 20) return false;
-    return this.#spool === undefined || spooledFiles(this.#spool).length === 0;
+    if (this.#spool !== undefined) return filesIn(this.#spool).length === 0;
+    // What only the sender's memory has cannot be seen here.
+    return filesIn(this.#stored).length >= this.made.length;
   }
 
   close(): void {
@@ -227,9 +239,9 @@ export class StreamCamera extends Maker {
   }
 }
 
-/** Frames that are kept in a spool, and anything else of ours that is not its checksums. */
-export function spooledFiles(spool: string): string[] {
-  if (!existsSync(spool)) return [];
-  const all = readdirSync(spool, { recursive: true, withFileTypes: true, encoding: "utf8" });
+/** Frames that are kept there, and anything else that is not a hidden file of ours. */
+function filesIn(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  const all = readdirSync(folder, { recursive: true, withFileTypes: true, encoding: "utf8" });
   return all.filter((entry) => entry.isFile() && !entry.name.startsWith(".")).map((entry) => entry.name);
 }

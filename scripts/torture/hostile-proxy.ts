@@ -89,6 +89,8 @@ export class HostileProxy {
   }
 
   calm(): void {
+    if (performance.now() < this.#blackUntilMs) this.cut();
+    this.#blackUntilMs = 0;
     this.#stalledUntilMs = this.#splitUntilMs = this.#delayUntilMs = this.#throttledUntilMs = this.#damage = 0;
   }
 

@@ -15,7 +15,10 @@ const { values } = parseArgs({
 const [seed, minutes] = [Number(values.seed), Number(values.minutes)];
 console.log(`seed ${seed}, ${minutes} minutes`);
 const executable = await freshExecutable();
-const report = await torture({ seed, minutes, executable, log: (line) => console.log(line) });
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stop.abort());
+const log = (line: string): void => console.log(line);
+const report = await torture({ seed, minutes, executable, log, signal: stop.signal });
 console.log(`\n${report.made} made, ${report.stored} stored`);
 console.log(
   Object.entries(report.events)

@@ -83,6 +83,12 @@ export class Program {
     if (this.running) this.#process?.kill(signal);
   }
 
+  /** Tells this run to end, and waits for it. */
+  end(): Promise<number | undefined> {
+    this.signal("SIGTERM");
+    return this.ended();
+  }
+
   /** The exit status of this run, when it has ended; another may have begun by then. */
   async ended(): Promise<number | undefined> {
     const run = this.#process;

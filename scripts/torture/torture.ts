@@ -32,6 +32,8 @@ export interface TortureOptions {
   readonly executable: string;
   /** A line for each event. */
   readonly log: (line: string) => void;
+  /** Ends it before its time; processes, mounts and files are gone then. */
+  readonly signal?: AbortSignal;
 }
 
 export interface TortureReport {
@@ -57,8 +59,11 @@ interface Receiver {
 
 export async function torture(options: TortureOptions): Promise<TortureReport> {
   const run = new Torture(options);
+  const { signal } = options;
+  const aborted = Promise.withResolvers<never>();
+  signal?.addEventListener("abort", () => aborted.reject(new Error("stopped")));
   try {
-    return await run.run();
+    return await Promise.race([run.run(), aborted.promise]);
   } finally {
     await run.close();
   }
@@ -140,7 +145,8 @@ class Torture {
       const kept = spool === undefined ? [] : ["--spool", spool];
       const words = ["--watch", "--format", "pnm", ...kept, `live=${pipe}`];
       const program = this.#sender(receiver, device, device, words);
-      const camera = new StreamCamera({ ...common(device, 0.5), pipe, program, ...(spool && { spool }) });
+      const stored = join(receiver.out[0] ?? "", device);
+      const camera = new StreamCamera({ ...common(device, 0.5), pipe, program, stored, ...(spool && { spool }) });
       this.#streams.push(camera);
       receiver.cameras.push(camera);
     }
@@ -166,9 +172,8 @@ class Torture {
     }
     await this.#calm();
     await this.#settle();
-    for (const { program } of this.#receivers) program.signal("SIGTERM");
     for (const { program } of this.#receivers) {
-      const status = await program.ended();
+      const status = await program.end();
       if (status !== 0)
         this.#problem(`${program.name} ended with ${status}: ${program.lastLines.slice(-5).join(" | ")}`);
     }
@@ -365,8 +370,8 @@ class Torture {
     // What three damages in a row made a gap is sent by the next run.
     for (const camera of this.#cameras) {
       if (!(camera instanceof WatchedCamera)) continue;
-      for (const program of camera.programs) program.signal("SIGTERM");
-      for (const program of camera.programs) await program.ended();
+      // Each is started again as soon as it has ended, so this run of it is asked for at once.
+      await Promise.all(camera.programs.map((program) => program.end()));
     }
   }
 
@@ -384,12 +389,7 @@ class Torture {
       await Bun.sleep(tickMs);
     }
     clearInterval(this.#ticker);
-    for (const camera of this.#cameras) {
-      for (const program of camera.programs) {
-        program.signal("SIGTERM");
-        await program.ended();
-      }
-    }
+    await Promise.all(this.#cameras.flatMap(({ programs }) => programs.map((program) => program.end())));
   }
 
   /** What is nobody's picture: temporary files of ours. */
