@@ -3,7 +3,6 @@
  * key of this program, as machine-id(5) wants it. On a board with a serial number that is in it as well, because
  * cameras are made by copying one card, machine-id and all.
  */
-import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 /** This program's own; `systemd-id128 machine-id --app-specific=` with it gives the same digits without a serial. */
@@ -24,9 +23,9 @@ interface Identity {
 
 export function hashedId({ id, serial = "" }: Identity): string | undefined {
   if (id === undefined && serial === "") return undefined;
-  const key = Buffer.from(id ?? "", "hex");
-  const digest = createHmac("sha256", key).update(Buffer.from(applicationId, "hex")).update(serial).digest("hex");
-  return digest.slice(0, shownDigits);
+  // Not from node:crypto, which would be loaded at each start.
+  const hasher = new Bun.CryptoHasher("sha256", Buffer.from(id ?? "", "hex"));
+  return hasher.update(Buffer.from(applicationId, "hex")).update(serial).digest("hex").slice(0, shownDigits);
 }
 
 function linuxIdentity(): Identity {
