@@ -80,6 +80,11 @@ test("a head that is too large is refused before it is kept", () => {
     say(head);
     expect(seen.text).toStartWith("HTTP/1.1 431 ");
   }
+  const { seen, say } = connection();
+  say(`GET /healthz HTTP/1.1\r\nHost: localhost:1\r\nX: ${"a".repeat(8000)}`);
+  expect(seen.text).toBe("");
+  say(`${"a".repeat(200)}\r\n\r\n`);
+  expect(seen.text).toStartWith("HTTP/1.1 431 ");
 });
 
 test("a peer that reads slowly gets all of it, one that reads nothing is left", () => {
