@@ -189,7 +189,7 @@ export const keyConnectionsMax = 4;
 export const keySourcesMax = 64;
 /** What has not arrived in full of all frames of a key: temporary files. Four of the largest frames. */
 export const keyOpenBytesMax: number = GiB;
-/** What a row of the catalogue costs against a device's rate, beside the frame's bytes. */
+/** What a row of the catalogue costs against a device's rate and quota, beside the frame's bytes. */
 export const rowBytes: number = 4 * KiB;
 /** Gaps and stretches of a key, per millisecond: a row each. Frames have files, which take their time. */
 export const keyRowsPerMs = 1;

@@ -108,6 +108,8 @@ export interface ReceiverTrust {
   grantOf(fingerprint: string): Grant | undefined;
   /** Whether a proven key may write as `device`; an empty name asks for its own. */
   admit(fingerprint: string, device: string): Admission;
+  /** What a device may have at the destination, in bytes. Undefined: as much as there is room. */
+  quotaOf(device: string): number | undefined;
   /**
    * Takes up an invitation for the key `fingerprint`, which was proven on the connection that exported `exporter`, or
    * refuses it. It is durable when the promise resolves, and `grantOf` knows the key. Of a key that has a grant already
@@ -137,6 +139,8 @@ export interface Grant {
   readonly sources?: readonly string[] | undefined;
   /** Bytes per millisecond. */
   readonly maxRate?: number | undefined;
+  /** Bytes at the destination. */
+  readonly quota?: number | undefined;
   /** It hands on for other devices: those that match one of these, with `*` for any characters. */
   readonly gateway?: readonly string[] | undefined;
 }
@@ -294,6 +298,11 @@ export interface Sink {
    * as that can be tried without its bytes. `undefined`: yes; then frames of its source are taken again.
    */
   retry(frame: Frame): SinkError | undefined;
+  /**
+   * Why a device that may have `quota` bytes in all may not have `bytes` more. `undefined`: it may, or its oldest
+   * frames go. Absent: nothing is kept.
+   */
+  overQuota?(device: string, quota: number, bytes: number): SinkError | undefined;
   /** After the last commit: `done` is called when whoever is shown frames has been shown them. Absent: nobody is. */
   drain?(done: () => void): void;
   /** Waits for nothing: call after the last commit is done. Open writers are aborted. */
@@ -308,6 +317,8 @@ export interface SinkTraits {
   readonly remote?: string;
   /** It knows what it was given only until it is closed. */
   readonly forgets?: boolean;
+  /** It knows what each device has. */
+  readonly countsDevices?: boolean;
   /** Frames are handed on or discarded: an ack does not mean that anything is kept. */
   readonly keepsNothing?: boolean;
 }

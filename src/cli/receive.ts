@@ -30,6 +30,8 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   let started: ReceiverRun | undefined;
   const gapFrames = new Map<string, number>();
   let announceHttp: (() => void) | undefined;
+  let trust: ReceiverTrust | undefined;
+  const quotaOf = (device: string): number | undefined => trust?.quotaOf(device);
   const tell = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
   const begun: ReceiverEvent[] = [];
   const sink = await openSinks(out, {
@@ -39,7 +41,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     frameBytesMax,
     minFreeBytes,
     mustExist: values.noCreate,
-    keep: keepMs === undefined && keepBytes === undefined ? undefined : { keepMs, keepBytes, quotaOf: () => undefined },
+    keep: keepMs === undefined && keepBytes === undefined ? undefined : { keepMs, keepBytes, quotaOf },
     outputIsTerminal: isTerminal(1),
     // What the reader was given is acknowledged, and nobody is left to complain to.
     onClosed: () => started?.stop(),
@@ -51,7 +53,6 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   });
   // Before anybody is told that it listens: whoever waits for that may stop it at once.
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
-  let trust: ReceiverTrust | undefined;
   try {
     if (key !== undefined) trust = await openTrust(key, port, terminal);
     if (values.http !== undefined) {

@@ -58,6 +58,11 @@ export class KeyDesk {
     });
   }
 
+  /** What a device may have at the destination, in bytes. Undefined: as much as there is room. */
+  quotaOf(device: string): number | undefined {
+    return this.#options.trust.quotaOf(device);
+  }
+
   /** The connection is one of its key's from now on, until it leaves the account. Throws ProtocolError. */
   enter(
     connection: KeyedConnection,

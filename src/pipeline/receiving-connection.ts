@@ -135,7 +135,10 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
     const { sink } = hub.options;
     this.#loneHold = new LoneHold({
       clock,
-      hasRoom: () => hub.heldFor === undefined && sink.ready(this.waitingBytes) === undefined,
+      hasRoom: () =>
+        hub.heldFor === undefined &&
+        sink.ready(this.waitingBytes) === undefined &&
+        this.#overQuota(this.waitingBytes) === undefined,
       released: () => this.#releaseAlone(),
     });
     this.#answers = new AnswerQueue({
@@ -332,6 +335,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
         return;
       case "gap": {
         const { sourceIndex, gap } = event;
+        this.#requireQuota(0);
         this.#account?.spendRow();
         this.#hub.cutFrames.drop(gap.origin, gap.firstSequence);
         sink.gap(gap, (result) => {
@@ -476,7 +480,21 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
     // It may be its own frames that take the room.
     this.#hub.cutFrames.clear({ device, session });
     this.#receiving?.hold(lacking.message);
-    this.#hub.options.onEvent({ event: "held", reason: lacking.message, device });
+    const hints = lacking.hints.length === 0 ? {} : { hints: lacking.hints };
+    this.#hub.options.onEvent({ event: "held", reason: lacking.message, device, ...hints });
+  }
+
+  #overQuota(bytes: number): SinkError | undefined {
+    const quota = this.#hub.desk?.quotaOf(this.device);
+    return quota === undefined ? undefined : this.#hub.options.sink.overQuota?.(this.device, quota, bytes);
+  }
+
+  /** Throws SinkError when the device has as much as it may have: then this connection waits, and nobody else. */
+  #requireQuota(bytes: number): void {
+    const over = this.#overQuota(bytes);
+    if (over === undefined) return;
+    this.#holdAlone(over);
+    throw over;
   }
 
   #releaseAlone(): void {
@@ -528,6 +546,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
       return;
     }
     if (incoming.offset > 0) return receiving.reject(incoming, "storage", "what was here of it is gone", true);
+    this.#requireQuota(incoming.frame.bytes);
     let writer: FrameWriter | RefusalReason;
     try {
       writer = sink.open(incoming.frame);

@@ -2,7 +2,7 @@
  * The receiver's line for one key, in a file whose name ends with the key: `rig-7.fp1….device`. It is written by
  * joining or by hand, and is what the key may do (KEYS.md section 4):
  *
- *     device=rig-7 sources=visible,infrared max-rate=20Mbit
+ *     device=rig-7 sources=visible,infrared max-rate=20Mbit quota=200G
  *     device=north gateway devices=rig-*,cam-1
  *
  * Only `device=` must be there; it stands in the file's name as well, so that a list of the folder says who is who. An
@@ -11,7 +11,7 @@
  */
 import { nameProblem } from "../names.ts";
 import type { Grant } from "../ports.ts";
-import { parseRate } from "../quantities.ts";
+import { parseRate, parseSize } from "../quantities.ts";
 import { FormatError } from "./format-error.ts";
 import { hashOfFingerprint } from "./fingerprint.ts";
 
@@ -23,6 +23,7 @@ const words: ReadonlySet<string> = new Set([
   "device",
   "sources",
   "max-rate",
+  "quota",
   "gateway",
   "devices",
   // What is left of an invitation that was taken up.
@@ -69,6 +70,7 @@ export function parseDeviceFile(text: string, fingerprint: string): Grant {
     device,
     sources: listOf(found, "sources")?.map((source) => checkedSource(decodeWord(source))),
     maxRate: rateOf(found.get("max-rate")),
+    quota: quotaOf(found.get("quota")),
     gateway: isGateway ? (listOf(found, "devices") ?? []).map(checkedPattern) : undefined,
   };
 }
@@ -143,4 +145,12 @@ function rateOf(text: string | undefined): number | undefined {
   const bitsPerSecond = parseRate(text);
   if (bitsPerSecond === undefined || bitsPerSecond < 1000) throw new FormatError("max-rate= needs a rate: 20Mbit");
   return bitsPerSecond / 8 / 1000;
+}
+
+/** Bytes. */
+function quotaOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const bytes = parseSize(text);
+  if (bytes === undefined || bytes === 0) throw new FormatError("quota= needs a size: 200G");
+  return bytes;
 }

@@ -73,6 +73,12 @@ export class Grants {
     return this.#keys.get(device) ?? [];
   }
 
+  /** What the device may have at the destination; of several lines the least. Undefined: as much as there is room. */
+  quotaOf(device: string): number | undefined {
+    const quotas = this.keysOf(device).flatMap((key) => this.#grants.get(key)?.quota ?? []);
+    return quotas.length === 0 ? undefined : Math.min(...quotas);
+  }
+
   /** Whether the key may write as `device`; an empty name asks for the key's own. */
   admit(fingerprint: string, device: string): Admission {
     const grant = this.#grants.get(fingerprint);

@@ -93,6 +93,10 @@ class FolderTrust implements ReceiverTrust {
     return this.#grantsFor(fingerprint).admit(fingerprint, device);
   }
 
+  quotaOf(device: string): number | undefined {
+    return this.#folder.grants.quotaOf(device);
+  }
+
   watch(lost: (fingerprint: string) => void): void {
     this.#onLost = lost;
   }

@@ -357,3 +357,41 @@ test.skipIf(!coresAreFiles)("a process with a key leaves no core, whatever the l
   await receiver.status();
   expect(readdirSync(place.path("here"))).toEqual([]);
 });
+
+test("a quota: without --keep the device waits and others go on, with it the oldest frames go", async () => {
+  await using place = await openPlace();
+  const frames = makeFrames(place, 6);
+  const before = await receive(place);
+  const invitation = await invite(place, "rig-7", before.port);
+  expect(await send(place, before.port, "rig", frames, "--join", invitation).status()).toBe(0);
+  before.signal("SIGTERM");
+  await before.status();
+  const file = readdirSync(devicesOf(place)).find((name) => name.endsWith(".device")) ?? "";
+  // What it has, and room for two more.
+  const bytes = statSync(join(place.path("vis"), "0.pgm")).size + 4096;
+  writeFileSync(join(devicesOf(place), file), `device=rig-7 quota=${8 * bytes}\n`);
+  const receiver = await receive(place, before.port);
+  const more = place.path("more");
+  mkdirSync(more);
+  for (let index = 0; index < 4; index += 1) {
+    writeFileSync(join(more, `${index}.pgm`), `P5 10 10 255\n${"y".repeat(100)}`);
+    utimesSync(join(more, `${index}.pgm`), 1_600_000_000 + index, 1_600_000_000 + index);
+  }
+  const sender = send(place, receiver.port, "rig", `more=${more}`);
+  const held = await receiver.waitFor("held");
+  expect(held).toMatchObject({ device: "rig-7", reason: expect.stringContaining("rig-7 has a quota of") });
+  await sender.waitFor("held");
+  receiver.signal("SIGTERM");
+  await receiver.status();
+  expect(filesBelow(place.path("captures", "rig-7", "more"))).toHaveLength(2);
+  const keeping = await place.receive(place.path("captures"), {
+    port: receiver.port,
+    words: ["--key", keyOf(place), "--keep", "30d"],
+  });
+  expect(await sender.status()).toBe(0);
+  expect(filesBelow(place.path("captures", "rig-7", "more"))).toHaveLength(4);
+  expect((await place.run(["--verify", place.path("captures")])).status).toBe(0);
+  keeping.signal("SIGTERM");
+  await keeping.status();
+  expect(filesBelow(place.path("captures", "rig-7", "visible"))).toHaveLength(4);
+});

@@ -38,6 +38,10 @@ export class FakeTrust implements ReceiverTrust {
     this.joins.push({ key, end: resolve });
     return promise;
   }
+  quotaOf(device: string): number | undefined {
+    return this.grants.quotaOf(device);
+  }
+
   watch(lost: (fingerprint: string) => void): void {
     this.#lost = lost;
   }

@@ -356,6 +356,77 @@ describe("one device cannot fill or hold the others", () => {
   });
 });
 
+describe("a quota", () => {
+  const rowBytes = 4096;
+
+  test("holds its device alone, at once and to the byte, until it is larger", () => {
+    const { greet, sink, pass, said, trust } = open();
+    const grant = (quota: number): void =>
+      trust.grant([rig, `device=rig-7 quota=${quota}`], [other, "device=rig-8 sources=visible,infrared"]);
+    grant(2 * (rowBytes + 100));
+    const full = greet(rig);
+    const free = greet(other);
+    full.say(visible);
+    free.say(visible);
+    // In one go: what is not stored yet counts as well.
+    full.say((w, o) => [0, 1, 2].forEach((at) => frame(at, `${at}.jpg`, 100)(w, o)));
+    free.say((w, o) => [0, 1, 2].forEach((at) => frame(at, `${at}.jpg`, 100)(w, o)));
+    pass(3 * holdProbeMs);
+    expect([...sink.frames.keys()].filter((path) => path.startsWith("rig-7"))).toEqual([
+      "rig-7/visible/0.jpg",
+      "rig-7/visible/1.jpg",
+    ]);
+    expect([...sink.frames.keys()].filter((path) => path.startsWith("rig-8"))).toHaveLength(3);
+    expect(full.link.kinds()).toContain(Kind.hold);
+    expect(free.link.kinds()).not.toContain(Kind.hold);
+    expect(said("held")).toMatchObject([{ device: "rig-7", reason: expect.stringContaining("rig-7 has a quota of") }]);
+    expect(said("held")[0]).toHaveProperty("hints");
+    grant(3 * (rowBytes + 100));
+    const again = greet(rig);
+    again.say(visible);
+    again.say(frame(2, "2.jpg", 100));
+    pass(2 * holdProbeMs);
+    expect([...sink.frames.keys()]).toContain("rig-7/visible/2.jpg");
+  });
+
+  test("counts gaps, which have rows", () => {
+    const { greet, sink, pass, trust } = open();
+    trust.grant([rig, `device=rig-7 quota=${3 * rowBytes}`]);
+    const peer = greet(rig);
+    peer.say(visible);
+    const gap = (firstSequence: number): Parameters<typeof encoded>[0] => {
+      return (w) => w.gap({ sourceIndex: 0, reason: "dropped", firstSequence, count: 1, name: "", detail: "" });
+    };
+    peer.say((w, o) => [0, 1, 2, 3, 4].forEach((at) => gap(at)(w, o)));
+    pass(3 * holdProbeMs);
+    expect(sink.store.gaps.length).toBe(3);
+    expect(peer.link.kinds()).toContain(Kind.hold);
+  });
+
+  test("that nobody can count holds its device: a limit that does not hold is worse than none", () => {
+    const { greet, sink, pass, said, trust } = open();
+    Object.defineProperty(sink.store, "holdingOf", { value: undefined });
+    trust.grant([rig, "device=rig-7 quota=1G"]);
+    const peer = greet(rig);
+    peer.say(visible);
+    peer.say(frame(0, "0.jpg"));
+    pass(2 * holdProbeMs);
+    expect(sink.frames.size).toBe(0);
+    expect(said("held")).toMatchObject([{ reason: expect.stringContaining("not known what a device has") }]);
+  });
+
+  test("of a device whose oldest frames go holds nobody", () => {
+    const { greet, sink, pass, trust } = open();
+    Object.defineProperty(sink.store, "expiry", { value: { due: false, step: () => Promise.resolve(0) } });
+    trust.grant([rig, "device=rig-7 quota=1"]);
+    const peer = greet(rig);
+    peer.say(visible);
+    peer.say(frame(0, "0.jpg"));
+    pass(2 * holdProbeMs);
+    expect(sink.frames.size).toBe(1);
+  });
+});
+
 describe("joining", () => {
   const proof = new Uint8Array(97).fill(1);
 

@@ -26,17 +26,18 @@ const file = (device: string, key: string, words = ""): DeviceFileText & { text:
 
 describe("a device file", () => {
   test("says what a key may do", () => {
-    const text = "# the rig in hall 3\n\ndevice=rig-7 sources=visible,infra%20red max-rate=20Mbit\n";
+    const text = "# the rig in hall 3\n\ndevice=rig-7 sources=visible,infra%20red max-rate=20Mbit quota=200G\n";
     expect(parseDeviceFile(text, one)).toEqual({
       fingerprint: one,
       device: "rig-7",
       sources: ["visible", "infra red"],
       maxRate: 2500,
+      quota: 200e9,
       gateway: undefined,
     });
     expect(parseDeviceFile("device=north gateway devices=rig-*,cam-1", one).gateway).toEqual(["rig-*", "cam-1"]);
     expect(parseDeviceFile("device=north gateway", one).gateway).toEqual([]);
-    expect(parseDeviceFile("device=a max-rate=1kbit", one)).toMatchObject({ maxRate: 0.125 });
+    expect(parseDeviceFile("device=a max-rate=1kbit quota=1", one)).toMatchObject({ maxRate: 0.125, quota: 1 });
     expect(parseDeviceFile(`device=${"x".repeat(180)}`, one).device).toHaveLength(180);
   });
 
@@ -61,14 +62,19 @@ describe("a device file", () => {
     ["device=a sources=../b", "segment in sources="],
     ["device=a max-rate=20", "max-rate= needs a rate"],
     ["device=a max-rate=0kbit", "max-rate= needs a rate"],
-    // Not kept by this version: a limit that is written down and does not hold would be worse than none.
-    ["device=a quota=200G", 'an unknown word: "quota"'],
+    ["device=a quota=much", "quota= needs a size"],
+    ["device=a quota=0", "quota= needs a size"],
     ["device=a devices=*", "for a gateway"],
     ["device=a gateway=yes", "gateway takes no value"],
     ["device=a gateway devices=../*", "segment in devices="],
   ])("that is %j says what is wrong", (text, problem) => {
     expect(() => parseDeviceFile(text, one)).toThrow(problem);
     expect(() => parseDeviceFile(text, one)).toThrow(FormatError);
+  });
+
+  test("of a device with several keys: the least quota is that of the device", () => {
+    const grants = new Grants([file("rig", one, "quota=2k"), file("rig", two, "quota=1k"), file("free", three)]);
+    expect(["rig", "free", "nobody"].map((device) => grants.quotaOf(device))).toEqual([1000, undefined, undefined]);
   });
 
   test("carries any name that a device can have", () => {

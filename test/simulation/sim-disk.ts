@@ -634,6 +634,8 @@ export class SimCatalogue implements Catalogue {
         return { device, frames: rows.length, bytes, gaps: 0 };
       });
     },
+    holdingOf: (device) =>
+      this.kept.holdings().find((each) => each.device === device) ?? { device, frames: 0, bytes: 0, gaps: 0 },
     newest: () => this.kept.oldest(Number.POSITIVE_INFINITY).at(-1),
     oldest: (max, device, from = 0) => {
       const { frames, ids } = this.#disk.visibleRows();

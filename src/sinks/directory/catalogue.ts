@@ -77,6 +77,8 @@ export interface Expiry {
 export interface KeptRecords {
   /** By reading an entry of an index for each frame. */
   holdings(): DeviceHolding[];
+  /** The same of one device. */
+  holdingOf(device: string): DeviceHolding;
   /** The frame that was stored last. */
   newest(): { readonly id: number; readonly receivedMs: number } | undefined;
   /** In order of storing, of one device or of all; from `id` on. */

@@ -24,6 +24,7 @@ import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./a
 import { type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.ts";
 import { type StoredFrame, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
+import { DeviceSizes } from "./device-sizes.ts";
 import { Directories } from "./directories.ts";
 import { GroupFolders } from "./group-folders.ts";
 import { Keeping, type KeepRules } from "./keeping.ts";
@@ -56,7 +57,7 @@ export interface DirectoryStoreOptions {
 
 export class DirectoryStore implements Store<TemporaryFile> {
   readonly place: string;
-  readonly traits = {};
+  readonly traits = { countsDevices: true };
   readonly #options: DirectoryStoreOptions;
   readonly #disk: Disk;
   readonly #directories: Directories;
@@ -67,6 +68,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
   /** Until then the archive may be begun. */
   #wasOpen = false;
   readonly #keeping: Keeping | undefined;
+  readonly #devices = new DeviceSizes();
   #temporaryCount = 0;
   /** What opening or using it failed with at the start. */
   #startFailure: unknown;
@@ -229,8 +231,15 @@ export class DirectoryStore implements Store<TemporaryFile> {
       directories,
       catalogue,
       wallNs: () => clock.wallNs(),
-      recorded: (batch) => this.#keeping?.recorded(batch),
+      recorded: (batch) => {
+        this.#keeping?.recorded(batch);
+        this.#devices.recorded(batch);
+      },
     }).run();
+  }
+
+  holdingOf(device: string): number {
+    return this.#devices.bytesOf(device, this.#usableCatalogue());
   }
 
   get expiry(): Expiry | undefined {
@@ -327,6 +336,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   #closeCatalogue(): void {
     this.#keeping?.close();
+    this.#devices.forget();
     this.#catalogue?.close();
     this.#catalogue = undefined;
   }

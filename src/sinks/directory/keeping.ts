@@ -3,7 +3,7 @@
  * steps, so that a crash between any two of them leaves an account that holds.
  */
 import type { DestinationEvent } from "../../events.ts";
-import { KiB } from "../../limits.ts";
+import { rowBytes } from "../../limits.ts";
 import type { Clock } from "../../ports.ts";
 import type { Expiry } from "../store/store.ts";
 import type { Catalogue, CatalogueBatch, OldFrame } from "./catalogue.ts";
@@ -11,8 +11,6 @@ import { ClockBelief, countBefore, isCredible } from "./clock-belief.ts";
 import { LeavingFiles, type LeavingFilesOptions } from "./leaving-files.ts";
 import { type Giver, nextGiver } from "./shares.ts";
 
-/** What a frame or a gap takes beside its bytes. */
-const rowBytes: number = 4 * KiB;
 const stepFramesMax = 256;
 /** A tombstone with its part of the index. */
 const tombstoneBytes = 96;

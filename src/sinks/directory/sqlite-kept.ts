@@ -22,12 +22,24 @@ export interface SqliteKeptOptions {
 const oldColumns = "id, device, path, bytes, received / 1000000 FROM frames";
 
 type QueryName =
-  "holdings" | "gaps" | "newest" | "oldest" | "oldestOf" | "find" | "oldGaps" | "sessions" | "removeStretches";
+  | "holdings"
+  | "gaps"
+  | "holdingOf"
+  | "gapsOf"
+  | "newest"
+  | "oldest"
+  | "oldestOf"
+  | "find"
+  | "oldGaps"
+  | "sessions"
+  | "removeStretches";
 
 /** What is asked while frames are removed, so that a test can see that none of it reads a whole table. */
 export const keptQueries: Readonly<Record<QueryName, string>> = {
   holdings: "SELECT device, count(*), sum(bytes) FROM frames GROUP BY device",
   gaps: "SELECT device, count(*) FROM gaps GROUP BY device",
+  holdingOf: "SELECT count(*), coalesce(sum(bytes), 0) FROM frames WHERE device = ?1",
+  gapsOf: "SELECT count(*) FROM gaps WHERE device = ?1",
   newest: "SELECT id, received / 1000000 FROM frames ORDER BY id DESC LIMIT 1",
   oldest: `SELECT ${oldColumns} WHERE id >= ?1 ORDER BY id LIMIT ?2`,
   oldestOf: `SELECT ${oldColumns} WHERE device = ?3 AND id >= ?1 ORDER BY id LIMIT ?2`,
@@ -68,6 +80,12 @@ export class SqliteKept implements KeptRecords {
     return [...new Set([...frames.keys(), ...gaps.keys()])].map((device) => {
       return { device, ...(frames.get(device) ?? { frames: 0, bytes: 0 }), gaps: gaps.get(device) ?? 0 };
     });
+  }
+
+  holdingOf(device: string): DeviceHolding {
+    const [[frames, bytes] = [0, 0]] = this.#ask(keptQueries.holdingOf, device) as [number, number][];
+    const [[gaps] = [0]] = this.#ask(keptQueries.gapsOf, device) as [number][];
+    return { device, frames, bytes, gaps };
   }
 
   newest(): { id: number; receivedMs: number } | undefined {

@@ -59,6 +59,7 @@ export class FanOutSink implements Sink {
       ...(remotes.length === 0 ? {} : { remote: remotes.join("; ") }),
       appendOnly: sinks.some(({ traits }) => traits.appendOnly === true),
       forgets: sinks.some(({ traits }) => traits.forgets === true),
+      countsDevices: sinks.some(({ traits }) => traits.countsDevices === true),
       keepsNothing: sinks.every(({ traits }) => traits.keepsNothing === true),
     };
   }
@@ -192,6 +193,13 @@ export class FanOutSink implements Sink {
     // All are asked, because asking makes each usable again.
     const lacks = this.#sinks.flatMap((sink) => sink.ready(bytes) ?? []);
     return lacks.find(({ retryable }) => !retryable) ?? lacks[0];
+  }
+
+  overQuota(device: string, quota: number, bytes: number): SinkError | undefined {
+    // The same frames are in all: one that knows what a device has is enough.
+    const counting = this.#sinks.filter(({ traits }) => traits.countsDevices === true);
+    const asked = counting.length > 0 ? counting : this.#sinks;
+    return asked.flatMap((sink) => sink.overQuota?.(device, quota, bytes) ?? [])[0];
   }
 
   retry(frame: Frame): SinkError | undefined {

@@ -14,6 +14,7 @@ import type { Frame, FrameEntry, Gap, Origin, RefusalReason, SourceEnd, Stretch,
 import { KiB } from "../../limits.ts";
 import { nameProblem } from "../../names.ts";
 import type { Clock, FrameWriter, Settle, Sink } from "../../ports.ts";
+import { sizeText } from "../../size-text.ts";
 import { describe, isExhaustion } from "../../system/errno.ts";
 import { Faults } from "./faults.ts";
 import { Recovery } from "./recovery.ts";
@@ -45,6 +46,8 @@ export class StoreSink<D extends Draft> implements Sink {
   /** What the last group that failed needs: there must be room for it before anything is taken again. */
   #failedBytes = 0;
   #committing = false;
+  /** What the commit that runs has to make durable. */
+  #inCommit: readonly Staged<D>[] = [];
   #disposed = false;
   /** The last origin whose names were found to be safe. */
   #safeOrigin: Origin | undefined;
@@ -190,6 +193,7 @@ export class StoreSink<D extends Draft> implements Sink {
     this.#staged = [];
     if (staged.length === 0 && !this.expires) return done(undefined);
     this.#committing = true;
+    this.#inCommit = staged;
     void this.#commitAll(staged, done);
   }
 
@@ -202,6 +206,8 @@ export class StoreSink<D extends Draft> implements Sink {
       const committed = failure === undefined ? this.#commitGroup(items) : withFailure(items, failure);
       const results = committed instanceof Promise ? await committed : committed;
       failure ??= results.find(concernsAll);
+      // From here on the store counts them, or they are gone.
+      this.#inCommit = this.#inCommit.slice(group.length);
       this.#settle(group, results);
     }
     failure ??= await this.#expire(roomOf(staged.map(({ item }) => item)));
@@ -341,6 +347,32 @@ export class StoreSink<D extends Draft> implements Sink {
       this.#failedBytes = 0;
       // Room that somebody makes is used at once.
     } else this.#recovery.lookFailed("use it", lack, true);
+  }
+
+  overQuota(device: string, quota: number, bytes: number): SinkError | undefined {
+    const store = this.#usable();
+    if (store.traits.keepsNothing === true || store.expiry !== undefined) return undefined;
+    const told = `${store.place}: ${device} has a quota of ${sizeText(quota)}`;
+    if (store.holdingOf === undefined) {
+      const hints = ["keep its frames in a directory, or take the word quota= out of its device file"];
+      return new SinkError(`${told}, and here it is not known what a device has`, { retryable: true, hints });
+    }
+    let held = store.holdingOf(device);
+    for (const { frame } of this.#writers) if (frame.origin.device === device) held += frame.bytes + itemBytes;
+    for (const { item } of this.#staged) held += this.#bytesFor(device, item);
+    for (const { item } of this.#inCommit) held += this.#bytesFor(device, item);
+    if (held + bytes + itemBytes <= quota) return undefined;
+    const hints = [
+      "let it have more by the word quota= in its device file",
+      "or start the receiver with --keep or --keep-size: then its oldest frames go",
+    ];
+    return new SinkError(`${told}, and ${sizeText(held)}`, { retryable: true, hints });
+  }
+
+  /** What an item takes of the quota of `device`. */
+  #bytesFor(device: string, item: StagedItem<D>): number {
+    if (item.kind === "frame") return item.frame.origin.device === device ? item.frame.bytes + itemBytes : 0;
+    return item.kind === "gap" && item.gap.origin.device === device ? itemBytes : 0;
   }
 
   retry(frame: Frame): SinkError | undefined {

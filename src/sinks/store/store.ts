@@ -112,6 +112,8 @@ export interface Store<D extends Draft = Draft> {
   placeOf?(frame: Frame): string;
   /** What a person can do about a failure of the store, beside what can be done about such failures anywhere. */
   hintsFor?(error: unknown): readonly string[];
+  /** Bytes of a device's frames, and 4 KiB for each frame and gap. Absent: it does not know. */
+  holdingOf?(device: string): number;
   /** Absent or undefined: nothing is ever removed. */
   readonly expiry?: Expiry | undefined;
   /** Once, after the last commit. */

@@ -1,6 +1,7 @@
 /** Keeps frames in memory, by the same rules as a directory. For tests: what it does is plain to see. */
 import type { SinkError } from "../../errors.ts";
 import type { Frame, FrameEntry, Gap, Origin, SourceEnd, StoredOutcome, Stretch, Verdict } from "../../frame.ts";
+import { rowBytes } from "../../limits.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import { Layout, layoutDefault } from "../store/layout.ts";
 import { numberedPath } from "../store/numbered-path.ts";
@@ -114,6 +115,12 @@ export class MemoryStore implements Store<Pieces> {
     return [...this.frames.values()].filter(
       ({ frame }) => frame.origin.device === device && frame.origin.source === source && frame.name === name,
     );
+  }
+
+  holdingOf(device: string): number {
+    const own = [...this.frames.values()].filter(({ frame }) => frame.origin.device === device);
+    const gaps = this.gaps.filter(({ origin }) => origin.device === device).length;
+    return own.reduce((sum, { bytes }) => sum + bytes.length, 0) + (own.length + gaps) * rowBytes;
   }
 
   check(): SinkError | undefined {

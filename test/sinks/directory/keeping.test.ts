@@ -6,6 +6,7 @@ import type { DestinationEvent } from "../../../src/events.ts";
 import type { Frame } from "../../../src/frame.ts";
 import type { Sink } from "../../../src/ports.ts";
 import type { KeepRules } from "../../../src/sinks/directory/keeping.ts";
+import { openSqliteCatalogue } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { verify } from "../../../src/sinks/directory/verify.ts";
 import { nodeDisk } from "../../../src/system/file-system.ts";
 import { commit, frameOf, lookupNow, otherSession, session, stage, store } from "../suite.ts";
@@ -22,6 +23,8 @@ const noRules: KeepRules = { keepMs: undefined, keepBytes: undefined, quotaOf: (
 class Machine {
   readonly place = new DirectoryPlace();
   readonly events: DestinationEvent[] = [];
+  /** How often a catalogue was opened: again, if something had failed. */
+  opened = 0;
   nowMs = 0;
   wallMs: number = startMs;
   disk = nodeDisk;
@@ -30,7 +33,18 @@ class Machine {
     const keep = rules === "none" ? undefined : { ...noRules, ...rules };
     const clock = { nowMs: () => this.nowMs, wallNs: () => BigInt(this.wallMs) * 1_000_000n };
     const { disk } = this;
-    return this.place.open({ keep, clock, disk, onEvent: (event) => void this.events.push(event) });
+    const openCatalogue: typeof openSqliteCatalogue = (...words) => {
+      this.opened += 1;
+      return openSqliteCatalogue(...words);
+    };
+    return this.place.open({
+      openCatalogue,
+      frameBytesMax: 3_000_000,
+      keep,
+      clock,
+      disk,
+      onEvent: (event) => void this.events.push(event),
+    });
   }
 
   pass(ms: number): void {
@@ -104,9 +118,25 @@ test("an archive that has too much at the start is made smaller in steps, and fo
   await store(sink, frameOf("new.jpg", "abc", { sequence: 601 }), "abc");
   expect(machine.names).toEqual(["new.jpg"]);
   expect(existsSync(join(machine.place.directory, "rig/visible/old"))).toBe(false);
-  // Folders that were removed are made again.
+  // Folders that were removed are made again, without a failure.
   expect(await store(sink, frameOf("old/deep/2.jpg", "abc", { sequence: 602 }), "abc")).toBe("stored");
+  expect(await store(sink, frameOf("newer.jpg", "abc", { sequence: 603 }), "abc")).toBe("stored");
+  expect(machine.names).toEqual(["newer.jpg"]);
+  expect(await store(sink, frameOf("old/deep/3.jpg", "abc", { sequence: 604 }), "abc")).toBe("stored");
+  expect(machine.opened).toBe(2);
   expect(await isClean()).toBe(true);
+  sink.dispose();
+});
+
+test("as much goes as a commit brings, in several steps if need be", async () => {
+  const sink = machine.open({ keepBytes: 600 * each });
+  for (let first = 0; first < 600; first += 200) {
+    for (let number = first; number < first + 200; number += 1) stage(sink, numbered(number), "abc");
+    await commit(sink);
+  }
+  const large = "x".repeat(2_000_000);
+  expect(await store(sink, frameOf("large.jpg", large, { sequence: 600 }), large)).toBe("stored");
+  expect(machine.names).toHaveLength(600 - Math.ceil((2_000_000 + 4096) / each) + 1);
   sink.dispose();
 });
 
@@ -233,7 +263,7 @@ describe("age", () => {
       const origin = { device, source: "visible", session };
       await storeEach(sink, [2], { origin, clockOffsetNs: 0n });
     }
-    machine.pass(1000);
+    machine.pass(100_000);
     await settle(sink);
     expect([...machine.place.stored().keys()]).toContain("rig/visible/1.jpg");
     machine.pass(10 * dayMs);

@@ -271,6 +271,10 @@ describe("the catalogue in SQLite", () => {
         [0, 2, "expired"],
         [3, 3, "gap"],
       ]);
+      record({ stretches: [{ origin, sequence: 3, class: "loss", count: 1, bytes: 5, text: "" }] });
+      catalogue.kept.expire({ frames: [], gapsUpTo: [{ device: "rig", recordedMs: 7 }], gone: [] }, 9n);
+      expect(ask("SELECT * FROM stretches")).toEqual([]);
+      expect(outcomesOf(origin)).toEqual([[0, 3, "expired"]]);
     });
 
     test("is forgotten: the oldest tombstones beyond a number, and those of before a time", () => {

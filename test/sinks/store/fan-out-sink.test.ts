@@ -231,3 +231,85 @@ describe("fan-out", () => {
     expect(sink.place).toBe("memory, /dev/null");
   });
 });
+
+describe("where one of several removes frames", () => {
+  const frame = frameOf("1.jpg", "one");
+  const expired: Verdict = { kind: "expired", crc32: crc32(Buffer.from("one")) };
+
+  /** What the second says of a frame that the first has. */
+  async function withSecond(verdict: Verdict): Promise<{ first: MemorySink; sink: FanOutSink }> {
+    const [first, second] = [new MemorySink({ frameBytesMax }), new MemorySink({ frameBytesMax })];
+    await store(first, frame, "one");
+    second.store.lookup = () => [verdict];
+    second.store.commit = (items) => items.map(() => "expired");
+    return { first, sink: new FanOutSink([first, second]) };
+  }
+
+  test("what it has removed is expired, whatever the others have of it", async () => {
+    const { sink } = await withSecond(expired);
+    expect(lookupNow(sink, frame.origin, [frame])).toEqual([expired]);
+    expect(await store(sink, frame, "one")).toBe("expired");
+    expect(await store(sink, frameOf("2.jpg", "two"), "two")).toBe("expired");
+  });
+
+  test("it is sent if another lacks it, or has other bytes", async () => {
+    const { sink } = await withSecond({ ...expired, crc32: 1 });
+    expect(lookupNow(sink, frame.origin, [frame])).toEqual([{ kind: "want" }]);
+    const lacking = new FanOutSink([sink, new MemorySink({ frameBytesMax })]);
+    expect(lookupNow(lacking, frame.origin, [frame])).toEqual([{ kind: "want" }]);
+  });
+
+  test("a commit with nothing staged removes, and one is due as long as one of them has something", async () => {
+    let due = 2;
+    const first = new MemorySink({ frameBytesMax });
+    const step = (): Promise<number> => Promise.resolve(due-- > 0 ? 1 : 0);
+    Object.defineProperty(first.store, "expiry", {
+      value: {
+        get due() {
+          return due > 0;
+        },
+        step,
+      },
+    });
+    const sink = new FanOutSink([first, new MemorySink({ frameBytesMax })]);
+    expect(sink.expires).toBe(true);
+    for (let left = 1; left >= 0; left -= 1) {
+      expect(await commit(sink)).toBeUndefined();
+      expect(due).toBe(left);
+    }
+    expect(sink.expires).toBe(false);
+  });
+
+  test("a step that fails holds the destination, and is tried again after a pause", async () => {
+    const memory = new MemorySink({ frameBytesMax });
+    const full = Object.assign(new Error("full"), { code: "SQLITE_FULL" });
+    Object.defineProperty(memory.store, "expiry", { value: { due: true, step: () => Promise.reject(full) } });
+    const failure = await commit(memory);
+    expect(failure).toBeInstanceOf(SinkError);
+    expect(failure?.message).toContain("cannot remove old frames");
+  });
+
+  test("a quota is asked of one that counts, and of none that keeps nothing", async () => {
+    const counting = new DirectoryPlace();
+    const tar = new TarPlace();
+    const sink = new FanOutSink([tar.open(), counting.open()]);
+    await store(sink, frame, "one");
+    expect(sink.overQuota("rig", 2 * 4096 + 6, 3)).toBeUndefined();
+    expect(sink.overQuota("rig", 2 * 4096 + 5, 3)?.message).toContain("rig has a quota");
+    expect(sink.overQuota("other", 4096 + 3, 3)).toBeUndefined();
+    // What is being committed counts as well.
+    stage(sink, frameOf("2.jpg", "two", { sequence: 1 }), "two");
+    const committed = commit(sink);
+    expect(sink.overQuota("rig", 3 * 4096 + 9, 3)).toBeUndefined();
+    expect(sink.overQuota("rig", 3 * 4096 + 8, 3)).toBeDefined();
+    await committed;
+    expect(sink.overQuota("rig", 3 * 4096 + 9, 3)).toBeUndefined();
+    sink.dispose();
+    const archive = tar.open();
+    expect(archive.overQuota?.("rig", 1e9, 3)?.message).toContain("not known what a device has");
+    archive.dispose();
+    expect(sinkOf(new NullStore()).overQuota("rig", 1, 3)).toBeUndefined();
+    tar.remove();
+    counting.remove();
+  });
+});
