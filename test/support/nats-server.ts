@@ -9,6 +9,7 @@ export const hasNatsServer: boolean = Bun.which("nats-server") !== null;
 
 export class NatsServer {
   readonly port: number = freePort();
+  readonly monitorPort: number = freePort();
   readonly #dir = mkdtempSync(join(tmpdir(), "framepipe-nats-"));
   #process: Bun.Subprocess | undefined;
 
@@ -16,10 +17,13 @@ export class NatsServer {
   async start(configuration = ""): Promise<this> {
     const file = join(this.#dir, "server.conf");
     const store = join(this.#dir, "data");
-    writeFileSync(
-      file,
-      `listen: "127.0.0.1:${this.port}"\njetstream { store_dir: "${store}", max_file: 4G }\n${configuration}\n`,
-    );
+    const lines = [
+      `listen: "127.0.0.1:${this.port}"`,
+      `http: "127.0.0.1:${this.monitorPort}"`,
+      `jetstream { store_dir: "${store}", max_file: 4G }`,
+      configuration,
+    ];
+    writeFileSync(file, `${lines.join("\n")}\n`);
     this.#process = Bun.spawn(["nats-server", "-c", file], { stdio: ["ignore", "ignore", "ignore"] });
     for (let left = 200; !(await canConnect(this.port)); left -= 1) {
       if (left === 0 || this.#process.exitCode !== null) throw new Error("nats-server did not start");

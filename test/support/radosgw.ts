@@ -44,7 +44,18 @@ export class Radosgw {
     };
   }
 
+  /** If it cannot be started, nothing of it is left. */
   async start(): Promise<this> {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    return this;
+  }
+
+  async #start(): Promise<void> {
     for (const folder of ["mon", "osd", "rgw", "log"]) mkdirSync(join(this.#dir, folder));
     writeFileSync(this.#conf, this.#configuration());
     const monmap = join(this.#dir, "monmap");
@@ -63,7 +74,6 @@ export class Radosgw {
     await this.startGateway();
     const client = new S3Client(this.bucket("x"), 20_000);
     await this.#again(() => client.send({ method: "PUT", key: "", expected: [200, 409] }));
-    return this;
   }
 
   /** It cannot bind while connections of an earlier one linger, so it is started until it listens. */

@@ -25,14 +25,21 @@ const notNow: ReadonlySet<number> = new Set([10_008, 10_009]);
 export class NatsLink {
   readonly #address: StreamAddress;
   #connection: NatsConnection | undefined;
+  #connecting: Promise<NatsConnection> | undefined;
   #closed = false;
 
   constructor(address: StreamAddress) {
     this.#address = address;
   }
 
+  /** There is one, however many ask for it. */
   async open(): Promise<NatsConnection> {
     if (this.#connection?.isClosed() === false) return this.#connection;
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
+    return this.#connecting;
+  }
+
+  async #connect(): Promise<NatsConnection> {
     const { server, credentials } = this.#address;
     const connection = await connect({
       servers: server,

@@ -11,10 +11,10 @@ import { KiB, MiB } from "../../limits.ts";
 import { decodeLedger, Ledger } from "./ledger.ts";
 import type { Remote } from "./remote.ts";
 
-/** A part that is larger is left as it is, and a next one is begun. */
-const partBytesMax: number = 256 * KiB;
+/** A part that is larger is left as it is, and a next one is begun: each group writes the last one anew. */
+const partBytesMax: number = 64 * KiB;
 /** Text of the parts that are remembered, of all sessions: what is not is read again before it is written. */
-const rememberedBytesMax: number = 16 * MiB;
+const rememberedBytesMax: number = 4 * MiB;
 /** Other receivers write between our reading and our writing; each time one of them gets on. */
 const racesMax = 100;
 

@@ -39,8 +39,8 @@ const putsMax = 32;
 const looksMax = 32;
 /** Bytes of frames on their way that are in memory as a whole; a frame that is larger goes alone. */
 const putBytesMax: number = 32 * MiB;
-/** A free path that is taken before it is reached, again and again: somebody removes what we put. */
-const placesMax = 10_000;
+/** Versions of one name that are looked at. */
+const triesMax = 10_000;
 
 export interface RemoteStoreOptions {
   readonly remote: Remote;
@@ -222,20 +222,19 @@ export class RemoteStore implements Store<GatheredFrame> {
     return this.#puts.run(staged.frame.bytes, async () => {
       const { frame, crc32, receivedNs } = staged;
       const bytes = await bytesOf(staged.draft);
-      for (let number = 1, tries = 0; tries < placesMax; tries += 1) {
+      for (let number = 1, tries = 0; tries < triesMax; tries += 1) {
         const path = numberedPath(own, number);
-        const record: FrameRecord = { frame, number, crc32, receivedNs };
-        const put = await this.#persist(() => this.#remote.put(path, record, bytes));
-        if (put === "stored") return number === 1 ? "stored" : "conflict";
-        const found = await this.#look(() => this.#remote.look(path));
-        // Somebody has removed it since.
-        if (found === undefined) continue;
-        if (found !== "foreign" && isSameFrame(found, frame, crc32)) {
+        // Most names are new, so the first is not asked for. A frame of many versions is not sent once for each.
+        const found = tries === 0 ? undefined : await this.#look(() => this.#remote.look(path));
+        if (found === undefined) {
+          const record: FrameRecord = { frame, number, crc32, receivedNs };
+          const put = await this.#persist(() => this.#remote.put(path, record, bytes));
+          if (put === "stored") return number === 1 ? "stored" : "conflict";
+        } else if (found !== "foreign" && isSameFrame(found, frame, crc32)) {
           return outcomeFor(found, frame.origin.session, frame.sequence);
-        }
-        number += 1;
+        } else number += 1;
       }
-      throw new SinkError(`${this.place}: no place for ${own}`, { retryable: true });
+      throw new SinkError(`${this.place}: ${own} has too many versions`, { scope: "frame", retryable: false });
     });
   }
 

@@ -173,6 +173,22 @@ describe.if(hasNatsServer)("JetStream", () => {
     expect(await store(sink, frameOf("after.jpg", "x", { sequence: 20 }), "x")).toBe("stored");
   });
 
+  test("however many ask at once, there is one connection", async () => {
+    const name = newStream();
+    await open(name);
+    const monitor = async (): Promise<number> => {
+      const { connections } = (await (await fetch(`http://127.0.0.1:${server.monitorPort}/connz`)).json()) as {
+        connections: unknown[];
+      };
+      return connections.length;
+    };
+    const before = await monitor();
+    const remote = remoteOf(name);
+    await Promise.all(Array.from({ length: 20 }, (_, index) => remote.look(`${index}`)));
+    expect((await monitor()) - before).toBe(1);
+    remote.close();
+  });
+
   test("a frame larger than the server takes is refused alone, with a hint", async () => {
     const sink = await open(newStream());
     const large = { frame: frameOf("large.jpg", "", { bytes: 2_000_000, sequence: 1 }) };

@@ -242,6 +242,15 @@ describe("what is stored", () => {
     expect(framesThere()).toEqual(["rig/visible/1.jpg", "rig/visible/1~2.jpg"]);
   });
 
+  test("a frame whose name has many versions is not sent once for each", async () => {
+    const sink = await open();
+    for (const content of ["one", "two", "three", "four"]) await store(sink, frameOf("1.jpg", content), content);
+    const asked = double.requests.length;
+    expect(await store(sink, frameOf("1.jpg", "five"), "five")).toBe("conflict");
+    const puts = double.requests.slice(asked).filter(isFrame);
+    expect(puts.map(({ key }) => key)).toEqual(["rig/visible/1.jpg", "rig/visible/1~5.jpg"]);
+  });
+
   test("sixteen receivers race to store the same frames: each is stored once", async () => {
     const all = await Promise.all(Array.from({ length: 16 }, open));
     const names = Array.from({ length: 20 }, (_, index) => `${index}.jpg`);
