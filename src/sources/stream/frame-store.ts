@@ -15,7 +15,10 @@ export interface Leftovers {
 export interface FrameStore {
   /** What an earlier run left. */
   readonly leftovers: Leftovers;
-  /** Keeps a frame; or there is no room for it, which older ones could make. Throws SourceError: it cannot be kept. */
+  /**
+   * Keeps a frame, and then its pieces are the store's alone; or there is no room for it, which older ones could make.
+   * Throws SourceError: it cannot be kept.
+   */
   put(entry: FrameEntry, pieces: readonly Uint8Array[]): "kept" | "full";
   /** Throws SourceError. */
   open(entry: FrameEntry): OpenedFrame;

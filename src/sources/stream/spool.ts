@@ -32,6 +32,7 @@ import { errorCode, isFull } from "../../system/errno.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import { OpenedFile } from "../files/opened-file.ts";
 import type { FrameStore, Leftovers } from "./frame-store.ts";
+import { giveBack } from "./pieces.ts";
 
 const lockFile = ".framepipe-spool";
 const unfinished = ".unfinished";
@@ -91,6 +92,7 @@ export class Spool implements FrameStore {
         mkdirSync(this.#folder, { recursive: true });
         this.#write(entry, pieces);
       }
+      giveBack(pieces);
       return "kept";
     } catch (error) {
       if (isFull(error)) return "full";

@@ -15,7 +15,7 @@ import { assert, SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
 import { describeNotes } from "../../notes.ts";
 import type { Clock, Listed, ListedFrame, ListedGap, ListedStretch, OpenedFrame, Source } from "../../ports.ts";
-import type { SplitFrame, Splitter, SplitStretch } from "../../splitters/splitter.ts";
+import type { Split, SplitFrame, Splitter, SplitStretch } from "../../splitters/splitter.ts";
 import type { Captured } from "../captured.ts";
 import { errorText } from "../files/file-errors.ts";
 import type { SourceProblem } from "../files/frame-files.ts";
@@ -29,6 +29,8 @@ export interface StreamReader {
   /** Without a value: the stream has ended. */
   read(): Promise<{ readonly value?: Uint8Array | undefined }>;
   cancel(): Promise<void>;
+  /** Only of a stream without an end, and only before `cancel`: nothing waits to be read. */
+  isIdle?(): boolean;
 }
 
 export interface StreamSourceOptions {
@@ -152,11 +154,23 @@ export class StreamSource implements Source {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    const { reader } = this.#options;
+    if (reader.isIdle?.() === true) this.#endHere();
     this.#wake?.();
     this.#cancelTimer?.();
     this.#remarks.end();
     // Whoever writes the stream learns of it by a closed pipe.
-    this.#options.reader.cancel().catch(() => undefined);
+    reader.cancel().catch(() => undefined);
+  }
+
+  /** A stream without an end has it where nothing more is under way. */
+  #endHere(): void {
+    const { splitter, clock } = this.#options;
+    splitter.end();
+    for (let split = splitter.next(clock.nowMs()); split !== undefined; split = splitter.next(clock.nowMs())) {
+      this.#give(split);
+    }
+    this.#over = true;
   }
 
   dispose(): void {
@@ -215,8 +229,7 @@ export class StreamSource implements Source {
     for (;;) {
       const split = this.#stopped ? undefined : splitter.next(clock.nowMs());
       if (split === undefined) break;
-      if (split.kind === "stretch") this.#stretch(split);
-      else this.#add(split);
+      this.#give(split);
       if (whenFull === "block") await this.#room();
       if (clock.nowMs() - sinceMs < sliceMs) continue;
       // The rest of the program has its turn, however much there is in the stream.
@@ -237,6 +250,11 @@ export class StreamSource implements Source {
         this.#wake = resolve;
       });
     }
+  }
+
+  #give(split: Split): void {
+    if (split.kind === "stretch") this.#stretch(split);
+    else this.#add(split);
   }
 
   #add(frame: SplitFrame): void {
