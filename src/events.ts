@@ -39,6 +39,7 @@ export type SenderEvent =
       readonly event: "refused";
       readonly source: string;
       readonly name: string;
+      readonly count: number;
       readonly reason: RefusalReason;
       readonly detail: string;
     }

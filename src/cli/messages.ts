@@ -62,17 +62,10 @@ export function describeSenderEvent(event: SenderEvent): Report {
     }
     case "stored":
       return { level: "detail", event, text: `stored ${event.source}/${event.name}` };
-    case "skipped": {
-      // Frames of a stream may have no name yet; nor has a file whose name cannot be sent: the detail says which it is.
-      const frames = event.count === 1 ? "a frame" : `${formatCount(event.count)} frames`;
-      const what = event.name === "" ? `${frames} of ${event.source}` : `${event.source}/${event.name}`;
-      const text = `skipped ${what}: ${event.detail || gaps[event.reason]}`;
-      return { level: "frame", event, text };
-    }
-    case "refused": {
-      const text = `refused ${event.source}/${event.name}: ${event.detail || refusals[event.reason]}`;
-      return { level: "frame", event, text };
-    }
+    case "skipped":
+      return { level: "frame", event, text: `skipped ${whatOf(event)}: ${event.detail || gaps[event.reason]}` };
+    case "refused":
+      return { level: "frame", event, text: `refused ${whatOf(event)}: ${event.detail || refusals[event.reason]}` };
     case "conflict":
       return { level: "info", event, text: `conflict ${event.source}/${event.name}: ${conflict}` };
     case "source-ended":
@@ -206,6 +199,20 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     case "view-ended":
       return { level: "info", event, text: `${event.place} is shown nothing any more: ${event.reason}` };
   }
+}
+
+/** Frames of a stream may have no name yet; nor has a file whose name cannot be sent: the detail says which it is. */
+function whatOf({
+  source,
+  name,
+  count,
+}: {
+  readonly source: string;
+  readonly name: string;
+  readonly count: number;
+}): string {
+  const frames = count === 1 ? "a frame" : `${formatCount(count)} frames`;
+  return name === "" ? `${frames} of ${source}` : `${source}/${name}`;
 }
 
 /** Old senders cannot report gaps; lockstep/PROTOCOL.md section 3 gives them all this name. */

@@ -285,7 +285,7 @@ export class LockstepSending {
     const { name } = record.entry;
     this.#options.onEvent(
       reason === "refused"
-        ? { event: "refused", source: ledger.source, name, reason: "too-large", detail }
+        ? { event: "refused", source: ledger.source, name, count: 1, reason: "too-large", detail }
         : { event: "skipped", source: ledger.source, name, count: 1, reason, detail },
     );
     this.#settled(record.entry, false);

@@ -455,7 +455,8 @@ export class Sending {
       if ("failure" in entry) {
         const { name, failure, detail, count = 1 } = entry;
         this.#session.listedGap(sourceIndex, name, failure, detail, count);
-        this.#skipped(sourceIndex, name, failure, detail, count);
+        if (failure === "refused") this.#refused(sourceIndex, name, "too-large", detail, count);
+        else this.#skipped(sourceIndex, name, failure, detail, count);
       } else if ("stretch" in entry) {
         this.#session.stretch(sourceIndex, entry.stretch, entry.count, entry.bytes, entry.text);
       } else {
@@ -543,8 +544,8 @@ export class Sending {
     this.#options.onEvent({ event: "skipped", source: this.#name(sourceIndex), name, count, reason, detail });
   }
 
-  #refused(sourceIndex: number, name: string, reason: RefusalReason, detail: string): void {
-    this.#options.onEvent({ event: "refused", source: this.#name(sourceIndex), name, reason, detail });
+  #refused(sourceIndex: number, name: string, reason: RefusalReason, detail: string, count = 1): void {
+    this.#options.onEvent({ event: "refused", source: this.#name(sourceIndex), name, count, reason, detail });
   }
 
   #close(sourceIndex: number): void {

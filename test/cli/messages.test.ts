@@ -50,14 +50,19 @@ const sender: [SenderEvent, Level, string][] = [
     'skipped a frame of visible: the file "a\\\\b" cannot keep its name: backslash',
   ],
   [
-    { event: "refused", source, name, reason: "name", detail: "" },
+    { event: "refused", source, name, count: 1, reason: "name", detail: "" },
     "frame",
     "refused visible/a/1.jpg: not a safe name, or one that the destination cannot hold",
   ],
   [
-    { event: "refused", source, name, reason: "too-large", detail: "70 bytes, limit 7 (--max-frame)" },
+    { event: "refused", source, name, count: 1, reason: "too-large", detail: "70 bytes, limit 7 (--max-frame)" },
     "frame",
     "refused visible/a/1.jpg: 70 bytes, limit 7 (--max-frame)",
+  ],
+  [
+    { event: "refused", source, name: "", count: 2, reason: "too-large", detail: "more than 7 bytes" },
+    "frame",
+    "refused 2 frames of visible: more than 7 bytes",
   ],
   [
     { event: "notice", notice: "other", detail: "the disk is slow", keyed: false },

@@ -119,7 +119,7 @@ test("--max-frame at the sender: a larger frame is not sent, is named at both en
   const stream = place.startOther("bash", ["-c", pipe]);
   expect(await stream.status()).toBe(4);
   const beyond = expect.stringMatching(/^the JPEG at byte \d+: more than 10000 bytes$/);
-  expect(stream.all("skipped")).toMatchObject([{ source: "stream", count: 1, reason: "refused", detail: beyond }]);
+  expect(stream.all("refused")).toMatchObject([{ source: "stream", count: 1, reason: "too-large", detail: beyond }]);
   expect(receiver.all("gap").at(-1)).toMatchObject({ source: "stream", reason: "refused", detail: beyond });
   expect(stream.all("summary")).toMatchObject([{ frames: 3, stored: 2, refused: 1 }]);
   receiver.signal("SIGTERM");

@@ -101,6 +101,8 @@ describe.skipIf(onWindows)("a stream of", () => {
     expect(storedFrames(out).length).toBe(2);
     expect(catalogueRows(out, "SELECT reason, count FROM gaps")).toEqual([{ reason: "refused", count: 1 }]);
     expect(receiver.all("gap")).toMatchObject([{ reason: "refused", count: 1 }]);
+    expect(sender.all("refused")).toMatchObject([{ source: "cam", name: "", count: 1, reason: "too-large" }]);
+    expect(sender.count("skipped")).toBe(0);
   });
 
   test("parts with X-Timestamp has their times with --captured header", async () => {

@@ -344,6 +344,7 @@ describe("a frame that is larger than the receiver takes", () => {
         event: "refused",
         source: "visible",
         name: "0.jpg",
+        count: 1,
         reason: "too-large",
         detail: "5000 bytes, limit 1000 (--max-frame of the receiver)",
       },
