@@ -5,7 +5,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { chunk, concat, pngSignature, text, u32 } from "../splitters/images.ts";
 import { Random } from "../support/random.ts";
-import { catalogueRows, filesBelow, openPlace, type Place } from "../support/processes.ts";
+import { catalogueRows, filesBelow, freePort, openPlace, type Place } from "../support/processes.ts";
 
 const onWindows = process.platform === "win32";
 const corpus = join(import.meta.dir, "..", "corpus", "streams");
@@ -66,6 +66,32 @@ describe.skipIf(onWindows)("a named pipe", () => {
     expect(sender.stderr).toContain("with --watch it is read on when the next writer opens it");
   });
 });
+
+test.skipIf(onWindows)(
+  "a frame in a spool keeps its note and the fields of its part when the sender is killed",
+  async () => {
+    await using place = await openPlace();
+    const [out, pipe, spool] = [place.path("captures"), makePipe(place), place.path("spool")];
+    const port = freePort();
+    const words = ["--spool", spool];
+    const killed = place.send(port, [pipe], words);
+    const noEnd = jpeg.subarray(0, -2);
+    const part = concat(text("--b\r\nContent-Type: image/jpeg\r\nX-Lens: wide\r\n\r\n"), noEnd, text("\r\n--b--\r\n"));
+    await writeInto(pipe, concat(jpeg, part));
+    const inSpool = (): number => filesBelow(join(spool, "cam")).length;
+    while (inSpool() < 2) await Bun.sleep(10);
+    await killed.kill();
+    const receiver = await place.receive(out, { port, words: ["--once"] });
+    const next = place.send(port, ["cam=-"], words);
+    expect([await next.status(), await receiver.status()]).toEqual([0, 0]);
+    expect(storedFrames(out).map((frame, index) => frame.equals([jpeg, noEnd][index] ?? jpeg))).toEqual([true, true]);
+    expect(catalogueRows(out, "SELECT notes, metadata FROM frames ORDER BY sequence")).toEqual([
+      { notes: null, metadata: null },
+      { notes: "no-end-marker", metadata: '{"header_x-lens":"wide"}' },
+    ]);
+    expect(inSpool()).toBe(0);
+  },
+);
 
 describe.skipIf(onWindows)("a stream of", () => {
   test("frames of 8K with 10 bits is held one frame at a time, and never twice", async () => {

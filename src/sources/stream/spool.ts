@@ -3,6 +3,7 @@
  * however it ends; the next run sends it first.
  *
  *     DIR/<source>/<frame name>.<bytes>      modified at capture time; `/` is written `%2F`, and `%` `%25`
+ *     DIR/<source>/<frame name>.<bytes>+<N>  behind the frame N bytes of text: its notes and metadata
  *
  * A file is not flushed: one whose ack comes within seconds is gone again before the system has written it, which is
  * kind to memory cards. After a power loss the files of the last half minute may be empty or short; that is why their
@@ -18,7 +19,9 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readSync,
   renameSync,
+  truncateSync,
   unlinkSync,
   writevSync,
 } from "node:fs";
@@ -26,16 +29,20 @@ import { join } from "node:path";
 import { viewsBehind } from "../../bytes/views.ts";
 import { failureOf, nothingWritten, SourceError, UserError } from "../../errors.ts";
 import type { FrameEntry } from "../../frame.ts";
+import { KiB } from "../../limits.ts";
 import { compareNatural, nameProblem } from "../../names.ts";
 import type { OpenedFrame } from "../../ports.ts";
 import { errorCode, isFull } from "../../system/errno.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
-import { OpenedFile } from "../files/opened-file.ts";
+import { extrasText, readExtras } from "./frame-extras.ts";
 import type { FrameStore, Leftovers } from "./frame-store.ts";
 import { giveBack } from "./pieces.ts";
+import { SpooledFrame } from "./spooled-frame.ts";
 
 const lockFile = ".framepipe-spool";
 const unfinished = ".unfinished";
+/** More than notes and metadata take, each character escaped. */
+const extraBytesMax = 64 * KiB;
 /** More is an error of ours on some system and none on others. */
 const viewsMax = 1024;
 
@@ -44,6 +51,8 @@ export class Spool implements FrameStore {
   readonly #folder: string;
   readonly #lock: ProcessLock;
   readonly #onProblem: (detail: string) => void;
+  /** Of the frames that have any. */
+  readonly #extraBytes = new Map<string, number>();
   /** That files cannot be removed was said, and has not changed. */
   #stuck = false;
 
@@ -64,22 +73,46 @@ export class Spool implements FrameStore {
     const frames: FrameEntry[] = [];
     let broken = 0;
     for (const file of readdirSync(this.#folder)) {
-      const [, name, bytes] = /^([^.].*)\.(\d+)$/.exec(file) ?? [];
+      const [, name, bytes, extraBytes] = /^([^.].*)\.(\d+)(?:\+(\d+))?$/.exec(file) ?? [];
       const path = join(this.#folder, file);
       // Begun by a run that did not live to finish it.
       if (file === unfinished) unlinkSync(path);
       if (name === undefined || nameProblem(decoded(name)) !== undefined) continue;
       const stats = lstatSync(path, { bigint: true });
       if (!stats.isFile()) continue;
-      if (stats.size === BigInt(bytes ?? "")) {
+      const place = { path, bytes: Number(bytes), extraBytes: Number(extraBytes ?? 0) };
+      const extras = Number(stats.size) === place.bytes + place.extraBytes ? this.#extrasIn(place) : undefined;
+      if (extras !== undefined) {
         const capturedNs = wholeMicros(stats.mtimeNs + 500n);
-        frames.push({ name: decoded(name), bytes: Number(stats.size), capturedNs });
+        frames.push({ name: decoded(name), bytes: place.bytes, capturedNs, ...extras });
+        if (place.extraBytes > 0) this.#extraBytes.set(decoded(name), place.extraBytes);
       } else {
         unlinkSync(path);
         broken++;
       }
     }
     return { frames: frames.toSorted((a, b) => compareNatural(a.name, b.name)), broken };
+  }
+
+  /** Undefined: they are damaged, and so may the frame be. */
+  #extrasIn({
+    path,
+    bytes,
+    extraBytes,
+  }: {
+    path: string;
+    bytes: number;
+    extraBytes: number;
+  }): Pick<FrameEntry, "notes" | "metadata"> | undefined {
+    if (extraBytes === 0) return {};
+    const text = Buffer.alloc(Math.min(extraBytes, extraBytesMax));
+    const fd = openSync(path, "r");
+    try {
+      readSync(fd, text, 0, text.length, bytes);
+    } finally {
+      closeSync(fd);
+    }
+    return readExtras(text.toString());
   }
 
   put(entry: FrameEntry, pieces: readonly Uint8Array[]): "kept" | "full" {
@@ -101,11 +134,13 @@ export class Spool implements FrameStore {
   }
 
   #write(entry: FrameEntry, pieces: readonly Uint8Array[]): void {
+    const extras = Buffer.from(extrasText(entry));
+    if (extras.length > 0) this.#extraBytes.set(entry.name, extras.length);
     const temporary = join(this.#folder, unfinished);
     try {
       const fd = openSync(temporary, "w");
       try {
-        writeAll(fd, pieces, entry.bytes);
+        writeAll(fd, [...pieces, extras], entry.bytes + extras.length);
         const seconds = Number(entry.capturedNs / 1_000n) / 1e6;
         futimesSync(fd, seconds, seconds);
       } finally {
@@ -119,12 +154,13 @@ export class Spool implements FrameStore {
   }
 
   open(entry: FrameEntry): OpenedFrame {
-    return new OpenedFile(this.#path(entry));
+    return new SpooledFrame(this.#path(entry), entry.bytes);
   }
 
   remove(entry: FrameEntry): boolean {
     const failure = failureOf(() => unlinkSync(this.#path(entry)));
     const stuck = failure !== undefined && errorCode(failure) !== "ENOENT";
+    if (!stuck) this.#extraBytes.delete(entry.name);
     if (stuck && !this.#stuck) {
       this.#onProblem(`frames that are settled cannot be removed from the spool (${errorCode(failure)})`);
     }
@@ -134,7 +170,9 @@ export class Spool implements FrameStore {
 
   setAside(entry: FrameEntry): void {
     const path = this.#path(entry);
-    failureOf(() => renameSync(path, `${path}.refused`));
+    // A picture again, for whoever looks.
+    if (this.#extraBytes.delete(entry.name)) failureOf(() => truncateSync(path, entry.bytes));
+    failureOf(() => renameSync(path, `${this.#path(entry)}.refused`));
   }
 
   close(): void {
@@ -142,7 +180,9 @@ export class Spool implements FrameStore {
   }
 
   #path(entry: FrameEntry): string {
-    return join(this.#folder, `${encoded(entry.name)}.${entry.bytes}`);
+    const extraBytes = this.#extraBytes.get(entry.name);
+    const sizes = extraBytes === undefined ? `${entry.bytes}` : `${entry.bytes}+${extraBytes}`;
+    return join(this.#folder, `${encoded(entry.name)}.${sizes}`);
   }
 }
 

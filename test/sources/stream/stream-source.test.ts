@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -444,6 +444,41 @@ describe("a spool", () => {
     first.source.dispose();
     expect(files()).toEqual([`00000000-${run}.raw.4.refused`]);
     expect(sourceOf({ store: spool() }).source.list(10)).toEqual([]);
+  });
+
+  test("keeps notes and metadata behind the bytes of a frame", () => {
+    const store = spool();
+    const metadata = new Map([
+      ["header_x-exposure", "1/60"],
+      ["12", 'ä "quoted"'],
+    ]);
+    const common = { bytes: 4, capturedNs: 1_700_000_000_123_456_000n };
+    const noted = { ...common, name: "1.jpg", notes: 6, metadata };
+    const plain = { ...common, name: "2.jpg" };
+    const other = { ...common, name: "3.jpg", notes: 1 };
+    for (const entry of [noted, plain, other]) store.put(entry, [Buffer.from("aaaa")]);
+    store.close();
+
+    const next = spool();
+    expect(next.leftovers).toEqual({ frames: [noted, plain, other], broken: 0 });
+    const opened = next.open(noted);
+    const into = new Uint8Array(10);
+    expect([opened.bytes, opened.read(into), opened.read(into), into[3]]).toEqual([4, 4, 0, 97]);
+    opened.close();
+    next.setAside(other);
+    expect(next.remove(noted)).toBe(true);
+    expect(files()).toEqual(["2.jpg.4", "3.jpg.4.refused"]);
+    expect(readFileSync(join(folder, "spool", "3.jpg.4.refused"), "utf8")).toBe("aaaa");
+    next.put(noted, [Buffer.from("aaaa")]);
+    next.close();
+    // As a power loss leaves it: of the right length, and empty.
+    const [damaged = ""] = files();
+    expect(damaged).toMatch(/^1\.jpg\.4\+\d+$/);
+    const zeros = readFileSync(join(folder, "spool", damaged)).fill(0);
+    writeFileSync(join(folder, "spool", damaged), zeros);
+    const last = spool();
+    expect(last.leftovers).toEqual({ frames: [plain], broken: 1 });
+    last.close();
   });
 
   test("belongs to one sender, and is not taken from anybody else", () => {
