@@ -7,14 +7,11 @@
  * is told as a gap when its turn comes; what was not is only counted, so an outage of days takes no memory.
  *
  * Stopping ends the reading: what is kept can still be sent, what is in the pipe is its writer's matter.
- *
- * Invariant: `#kept` has every frame that is in the store, the oldest first; `#unlisted` those of them that were not
- * listed, in the same order.
  */
-import { assert, SourceError } from "../../errors.ts";
+import { SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
 import { describeNotes } from "../../notes.ts";
-import type { Clock, Listed, ListedFrame, ListedGap, ListedStretch, OpenedFrame, Source } from "../../ports.ts";
+import type { Clock, Listed, ListedFrame, ListedStretch, OpenedFrame, Source } from "../../ports.ts";
 import type { Split, SplitFrame, Splitter, SplitStretch } from "../../splitters/splitter.ts";
 import type { Captured } from "../captured.ts";
 import { errorText } from "../files/file-errors.ts";
@@ -23,6 +20,8 @@ import { type Remark, Remarks } from "../remarks.ts";
 import type { FrameNames } from "./frame-names.ts";
 import type { FrameStore } from "./frame-store.ts";
 import { FrameTimes } from "./frame-times.ts";
+import { GapRuns } from "./gap-runs.ts";
+import { KeptFrames } from "./kept-frames.ts";
 
 /** What is needed of a `ReadableStreamDefaultReader`. Each piece is a new one. */
 export interface StreamReader {
@@ -55,16 +54,8 @@ export interface StreamSourceOptions {
   readonly onProblem: (problem: SourceProblem) => void;
 }
 
-/** What a frame takes beside its bytes: its name, its entry here and in the ledger, or a block of the disk. */
-const frameOverheadBytes = 1024;
-/** Frames in the store, at half a kilobyte of memory for each, wherever their bytes are. */
-const keptFramesMax = 1_000_000;
-/** Gaps of different kinds that are told apart. */
-const gapKindsMax = 1000;
 /** A stream is taken apart in slices of this length. */
 const sliceMs = 10;
-/** Gaps are listed in runs of at most this many, because each is remembered until it is recorded. */
-const gapRunMax = 4096;
 const tooSlow = "dropped: the link was slower than the camera";
 const noSpace = "dropped: no space left in the spool";
 
@@ -73,13 +64,9 @@ export class StreamSource implements Source {
   readonly live = true;
   onReady?: () => void;
   readonly #options: StreamSourceOptions;
-  readonly #kept = new Map<string, ListedFrame>();
-  #keptBytes = 0;
-  /** From `#next` on. */
-  #unlisted: ListedFrame[] = [];
-  #next = 0;
+  readonly #kept: KeptFrames;
   /** Frames that will not arrive, to be listed before all others. */
-  readonly #gaps: { failure: ListedGap["failure"]; detail: string; count: number }[] = [];
+  readonly #gaps = new GapRuns();
   /** Bytes in no frame, to be listed before what follows them. */
   #stretches: ListedStretch[] = [];
   readonly #remarks = new Remarks((remark) => this.#remark(remark));
@@ -98,18 +85,16 @@ export class StreamSource implements Source {
     const { captured, clock } = options;
     this.name = options.name;
     this.#options = options;
+    this.#kept = new KeptFrames(options.keptBytesMax);
     this.#times = new FrameTimes(captured, clock, (detail) => this.#remarks.add("timeless", 0, () => detail));
     const { frames, broken } = options.store.leftovers;
-    for (const entry of frames) this.#keep(entry);
-    if (broken > 0) {
-      this.#gaps.push({ failure: "dropped", detail: "dropped: left incomplete by a power loss", count: broken });
-    }
+    for (const entry of frames) this.#kept.add(entry);
+    if (broken > 0) this.#gaps.add("dropped", "dropped: left incomplete by a power loss", broken);
     void this.#read();
   }
 
   get unlistedFrames(): number | undefined {
-    if (!this.#over) return undefined;
-    return this.#unlisted.length - this.#next + this.#gaps.reduce((sum, { count }) => sum + count, 0);
+    return this.#over ? this.#kept.unlisted + this.#gaps.size : undefined;
   }
 
   get heldFrames(): number | undefined {
@@ -118,37 +103,24 @@ export class StreamSource implements Source {
 
   list(max: number, liveOnly = false): (Listed | ListedStretch)[] | undefined {
     if (this.#stretches.length > 0) return this.#stretches.splice(0);
-    const [gap] = this.#gaps;
-    if (gap !== undefined) {
-      const count = Math.min(gap.count, gapRunMax);
-      gap.count -= count;
-      if (gap.count === 0) this.#gaps.shift();
-      return [{ name: "", failure: gap.failure, detail: gap.detail, count }];
-    }
-    const listed: ListedFrame[] = [];
-    const newest = this.#options.order === "newest";
-    while (listed.length < max && this.#next < this.#unlisted.length) {
-      const entry = newest ? this.#unlisted.at(-1) : this.#unlisted[this.#next];
-      if (entry === undefined || (liveOnly && entry.live !== true)) break;
-      if (newest) this.#unlisted.pop();
-      else this.#next++;
-      listed.push(entry);
-    }
-    this.#compact();
-    return this.#over && this.#unlisted.length === 0 && listed.length === 0 ? undefined : listed;
+    const gap = this.#gaps.take();
+    if (gap !== undefined) return [gap];
+    const listed = this.#kept.list(max, this.#options.order, liveOnly);
+    return this.#over && this.#kept.unlisted === 0 && listed.length === 0 ? undefined : listed;
   }
 
   open(entry: FrameEntry): OpenedFrame {
-    if (!this.#kept.has(entry.name)) throw new SourceError("dropped", tooSlow);
+    if (!this.#kept.has(entry)) throw new SourceError("dropped", tooSlow);
     return this.#options.store.open(entry);
   }
 
   settled(entry: FrameEntry, outcome: Outcome | undefined): void {
-    if (!this.#kept.has(entry.name)) return;
+    if (!this.#kept.has(entry)) return;
     const { store } = this.#options;
     if (outcome === undefined) store.setAside(entry);
     else store.remove(entry);
-    this.#forget(entry);
+    this.#kept.forget(entry);
+    this.#wakeIfRoom();
   }
 
   stop(): void {
@@ -214,7 +186,7 @@ export class StreamSource implements Source {
   #sayEnd(): void {
     const { onProblem, path, endHint: hint } = this.#options;
     const about = { source: this.name, path };
-    if (this.#frames === 0 && this.#kept.size === 0 && this.#gaps.length === 0) {
+    if (this.#frames === 0 && this.#kept.size === 0 && this.#gaps.size === 0) {
       const formats = "the formats are those of --format; raw frames have to be asked for";
       onProblem({ ...about, reason: "empty", detail: "the stream ended without a frame", hint: hint ?? formats });
     } else if (hint !== undefined) {
@@ -245,7 +217,7 @@ export class StreamSource implements Source {
   }
 
   async #room(): Promise<void> {
-    while (this.#full && !this.#stopped) {
+    while (this.#kept.full && !this.#stopped) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -269,12 +241,12 @@ export class StreamSource implements Source {
       while (store.put(entry, pieces) === "full") {
         if (!this.#dropOldest(noSpace)) throw new SourceError("dropped", noSpace);
       }
-      this.#keep(entry);
+      this.#kept.add(entry);
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
-      this.#gap("dropped", error.message);
+      this.#gaps.add("dropped", error.message);
     }
-    if (whenFull === "drop-oldest") while (this.#full && this.#dropOldest(tooSlow));
+    if (whenFull === "drop-oldest") while (this.#kept.full && this.#dropOldest(tooSlow));
     this.onReady?.();
   }
 
@@ -282,7 +254,7 @@ export class StreamSource implements Source {
     if (!loss) return this.#remarks.add(of, bytes, describe);
     const detail = describe();
     this.#stretches.push({ stretch: "loss", count: 1, bytes, text: detail });
-    this.#gap(of === "too-large" ? "refused" : "damaged", detail);
+    this.#gaps.add(of === "too-large" ? "refused" : "damaged", detail);
     this.onReady?.();
   }
 
@@ -300,52 +272,22 @@ export class StreamSource implements Source {
       onProblem({ ...about, reason, detail: `${total} times by now, ${count} since the last: ${detail}` });
   }
 
-  // ---- what is kept
-
-  get #full(): boolean {
-    return this.#keptBytes > this.#options.keptBytesMax || this.#kept.size > keptFramesMax;
-  }
-
-  #keep(entry: ListedFrame): void {
-    this.#kept.set(entry.name, entry);
-    this.#keptBytes += entry.bytes + frameOverheadBytes;
-    this.#unlisted.push(entry);
-  }
-
-  #forget(entry: FrameEntry): void {
-    this.#kept.delete(entry.name);
-    this.#keptBytes -= entry.bytes + frameOverheadBytes;
-    assert(this.#keptBytes >= 0, "what is forgotten was kept");
-    if (this.#full) return;
-    this.#wake?.();
-    this.#wake = undefined;
-  }
+  // ---- room
 
   /** Forgets the frame that has waited longest, unless it is the only one. */
   #dropOldest(why: string): boolean {
-    const [oldest] = this.#kept.values();
+    const { oldest } = this.#kept;
     // The last one that is there would only make room for itself.
     if (oldest === undefined || (this.#kept.size === 1 && why === tooSlow)) return false;
     if (!this.#options.store.remove(oldest)) return false;
-    this.#forget(oldest);
-    if (this.#unlisted[this.#next] === oldest) {
-      this.#next++;
-      this.#compact();
-      this.#gap("dropped", why);
-    }
+    if (this.#kept.forgetOldest(oldest)) this.#gaps.add("dropped", why);
+    this.#wakeIfRoom();
     return true;
   }
 
-  #gap(failure: ListedGap["failure"], detail: string): void {
-    const last = this.#gaps.at(-1);
-    const same = last?.failure === failure && last.detail === detail;
-    if (last !== undefined && (same || this.#gaps.length >= gapKindsMax)) last.count++;
-    else this.#gaps.push({ failure, detail, count: 1 });
-  }
-
-  #compact(): void {
-    if (this.#next < 1024 && this.#next < this.#unlisted.length) return;
-    this.#unlisted.splice(0, this.#next);
-    this.#next = 0;
+  #wakeIfRoom(): void {
+    if (this.#kept.full) return;
+    this.#wake?.();
+    this.#wake = undefined;
   }
 }
