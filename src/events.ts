@@ -188,7 +188,9 @@ export type DestinationEvent = {
     | "converting" // from an earlier version
     | "age-doubted" // --keep: the clock is not believed
     | "age-believed"
-    | "not-removed";
+    | "not-removed"
+    | "rebuilt" // the catalogue, when somebody asked for it
+    | "set-aside"; // damaged files, when somebody asked for it
   /** A sentence for a person. */
   readonly detail: string;
   readonly hints?: readonly string[];

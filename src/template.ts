@@ -24,6 +24,18 @@ export class Template<Field extends string> {
     return this.#used.has(field);
   }
 
+  /** What a filled template looks like, with a group for each field that is there for the first time. */
+  pattern(patternOf: (field: Field) => string): RegExp {
+    const met = new Set<Field>();
+    const groups = this.#fields.map((field) => {
+      if (met.has(field)) return `\\k<${field}>`;
+      met.add(field);
+      return `(?<${field}>${patternOf(field)})`;
+    });
+    const texts = this.#texts.map((text) => RegExp.escape(text));
+    return new RegExp(`^${texts.map((text, at) => text + (groups[at] ?? "")).join("")}$`, "s");
+  }
+
   fill(valueOf: (field: Field) => string): string {
     let filled = this.#texts[0] as string;
     for (let at = 0; at < this.#fields.length; at += 1) {

@@ -5,8 +5,9 @@
 import { assert, UserError } from "../errors.ts";
 import type { ReadForm } from "../reading/read.ts";
 import type { StreamInputOptions } from "../sources/open-source.ts";
+import { isAddress } from "../sinks/open-remote.ts";
 import { formatBytes } from "./format.ts";
-import type { OptionKey, OptionValues } from "./option-table.ts";
+import { flagOf, type OptionKey, type OptionValues } from "./option-table.ts";
 import { type Environment, type ParsedOptions, parseOptions, wordsBeforeEnd } from "./parsed-options.ts";
 import { formatAddress, isLoopback } from "../address.ts";
 
@@ -223,10 +224,19 @@ function inviteCommand({ inputs, values, label }: ParsedOptions): InviteCommand 
   return { mode: "invite", values, device, address: formatAddress(host, port), key };
 }
 
-function verifyCommand({ inputs, values }: ParsedOptions): VerifyCommand {
+function verifyCommand({ inputs, values, label }: ParsedOptions): VerifyCommand {
   if (inputs.length > 0)
     throw new UserError(`unexpected argument: ${inputs[0]}`, ["one directory at a time: framepipe --verify DIR"]);
-  return { mode: "verify", values, directory: values.verify ?? "" };
+  const { verify, rebuild } = values;
+  const change = label("rebuild") ?? label("replace");
+  if (change !== undefined && isAddress(verify ?? ""))
+    throw new UserError(`${change} is for directories`, [
+      "leave it out: what a store keeps, only its receivers change",
+    ]);
+  // A receiver's variable may be there all the same.
+  if (label("layout") === flagOf("layout") && !rebuild)
+    throw new UserError("--layout is for --rebuild", ["without it the catalogue says where everything is"]);
+  return { mode: "verify", values, directory: verify ?? "" };
 }
 
 function readCommand({ inputs, values, label }: ParsedOptions): ReadCommand {

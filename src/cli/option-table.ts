@@ -33,6 +33,8 @@ type Switch =
   | "deleteSent"
   | "lockstep"
   | "noCreate"
+  | "rebuild"
+  | "replace"
   | "once"
   | "insecure"
   | "json"
@@ -207,11 +209,6 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
         "output, or /dev/null to count and discard. " +
         "With several, a frame is acknowledged when every one has stored it; only - beside another is not waited for",
     },
-    layout: {
-      takes: ["TEMPLATE", plainText],
-      defaultText: "{device}/{source}/{name}",
-      help: "path of a frame below the directory",
-    },
     sync: {
       takes: ["MODE", choice(["batch", "each", "never"], syncHint)],
       default: "batch",
@@ -243,6 +240,13 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "with --key: connections of one address that were not let in yet; 0: any number, behind a balancer",
     },
     once: { help: "exit when the first session has ended" },
+  }),
+  ...only(["receive", "verify"], {
+    layout: {
+      takes: ["TEMPLATE", plainText],
+      defaultText: "{device}/{source}/{name}",
+      help: "path of a frame below the directory; with --rebuild as the receiver had it",
+    },
   }),
   ...only(["send", "receive"], {
     maxFrame: {
@@ -287,6 +291,15 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     sha256: {
       takes: ["FILE", plainText],
       help: "of a directory: write the SHA-256 of each file that is as it was stored there, for sha256sum -c",
+    },
+    rebuild: {
+      conflicts: { replace: "one thing at a time" },
+      help:
+        "of a directory: first enter the files that its catalogue does not know, or make it anew from them if it is " +
+        "gone or damaged; what did not arrive is not known then",
+    },
+    replace: {
+      help: "of a directory: set changed files aside, so that their frames are stored when they are sent again",
     },
   }),
   ...only(["read"], {

@@ -6,9 +6,11 @@ import { ExitStatus, UserError } from "../errors.ts";
 import { verify as verifyDirectory } from "../sinks/directory/verify.ts";
 import { isAddress, openRemote } from "../sinks/open-remote.ts";
 import type { Finding, SourceReport, VerifyReport } from "../sinks/store/findings.ts";
+import type { DamagedFile } from "../sinks/directory/damaged-files.ts";
 import type { VerifyCommand } from "./command.ts";
 import { formatBytes, printable } from "./format.ts";
 import { Manifest } from "./manifest.ts";
+import { rebuild, replace } from "./mend.ts";
 import { differenceText, gapWords } from "./messages.ts";
 import { Progress, type Standing } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
@@ -22,10 +24,13 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
   const { terminal, nowMs } = shell;
   const { directory, values } = command;
   const stop = new AbortController();
-  const ignoreSignals = onStopSignals(shell, () => stop.abort(stopped));
+  const ignoreSignals = onStopSignals(shell, () =>
+    stop.abort(values.rebuild || values.replace ? stoppedMending : stopped),
+  );
   let standing: Standing | undefined;
   const progress = new Progress({ terminal, nowMs, standings: () => (standing === undefined ? [] : [standing]) });
   progress.start();
+  const damaged: DamagedFile[] = [];
   let report: VerifyReport;
   let manifest: Manifest | undefined;
   try {
@@ -34,11 +39,16 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
     if (sha256 !== undefined && keeper === "store") throw notOfStore;
     const check = keeper === "store" ? await remoteCheck(directory) : verifyDirectory;
     if (sha256 !== undefined) manifest = new Manifest(sha256, directory);
+    const mending = { terminal, signal: stop.signal, standing: (one: Standing) => void (standing = one) };
+    if (values.rebuild) await rebuild(command, mending);
     report = await check({
       directory,
       sound: manifest === undefined ? undefined : (path, sum) => manifest?.add(path, sum),
       signal: stop.signal,
-      found: (finding) => terminal.data(terminal.json ? findingJson(finding) : printable(findingText(finding, keeper))),
+      found: (finding) => {
+        terminal.data(terminal.json ? findingJson(finding) : printable(findingText(finding, keeper)));
+        if (finding.kind === "changed" && values.replace) damaged.push(finding);
+      },
       progress: (frames, framesAll, bytes) => {
         // How many bytes there are in all is not known, so the frames tell how long it will take.
         standing = {
@@ -51,6 +61,7 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
       },
     });
     manifest?.finish();
+    await replace(command, damaged, mending);
   } finally {
     manifest?.discard();
     progress.stop();
@@ -85,6 +96,12 @@ const notOfStore = new UserError("--sha256 is for a directory: the objects of a 
 const stopped = new UserError(
   "stopped before everything was compared",
   ["nothing was changed; run it again"],
+  ExitStatus.failure,
+);
+
+const stoppedMending = new UserError(
+  "stopped before everything was done",
+  ["run it again; what a receiver was asked for, it may still do"],
   ExitStatus.failure,
 );
 
@@ -125,6 +142,11 @@ export function findingText(finding: Finding, keeper: "catalogue" | "store" = "c
       const { device, source, session } = finding;
       return `totals ${device}/${source}: ${differenceText(finding)} (session ${session})`;
     }
+    case "account-lost": {
+      const { device, source, session, frames } = finding;
+      const why = "the catalogue was made anew from the files, so what did not arrive before is not known";
+      return `account lost ${device}/${source}: ${countText(frames, "frame")} of session ${session}: ${why}`;
+    }
     case "unended":
       return `unended ${finding.device}/${finding.source}: its last session was not finished, more frames may be left`;
   }
@@ -150,11 +172,12 @@ function sumsText(report: VerifyReport): string {
 }
 
 /** Nothing if there are none, as it should be always. */
-function unaccountedText(report: { unaccounted: number; unrecorded: number; differing: number }): string {
-  const { unaccounted, unrecorded, differing } = report;
+function unaccountedText(report: Omit<VerifyReport, "sources" | "unknown" | "clean"> | SourceReport): string {
+  const { unaccounted, unrecorded, differing, lostAccounts } = report;
   const texts = unaccounted === 0 ? [] : [`, ${unaccounted} unaccounted`];
   if (unrecorded > 0) texts.push(`, ${unrecorded} unrecorded`);
   if (differing > 0) texts.push(`, totals of ${countText(differing, "session")} not shared`);
+  if (lostAccounts > 0) texts.push(`, ${countText(lostAccounts, "account")} lost`);
   return texts.join("");
 }
 

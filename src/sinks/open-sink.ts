@@ -8,6 +8,7 @@ import { nodeDisk } from "../system/file-system.ts";
 import { openNodeArchiveFile } from "./archive/archive-file.ts";
 import type { KeepRules } from "./directory/keeping.ts";
 import { DirectoryStore } from "./directory/directory-store.ts";
+import { Requests } from "./directory/requests.ts";
 import { catalogueReaders, lockDirectory, lockedHint, openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
 import { openMcapStore } from "./mcap/mcap-store.ts";
 import { NullStore } from "./null/null-store.ts";
@@ -134,6 +135,7 @@ function openStore(destination: string, layout: Layout, options: OpenSinkOptions
     disk: nodeDisk,
     takeLock: lockDirectory,
     openCatalogue: openSqliteCatalogue,
+    requests: new Requests(destination),
     readersOf: catalogueReaders,
     lockedHint,
     keep: options.keep,

@@ -501,6 +501,7 @@ describe("help", () => {
       send: "sender",
       receive: "receiver",
       "send,receive": "sender and receiver",
+      "receive,verify": "receiver and verify",
       "send,receive,invite": "sender, receiver and invite",
       invite: "invite",
       verify: "verify",

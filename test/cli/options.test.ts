@@ -102,7 +102,7 @@ function inviting(values: Partial<OptionValues> = {}): Command {
 }
 
 function verifying(values: Partial<OptionValues> = {}): Command {
-  const all = { ...shared, verify: "captures", ...values } as OptionValues;
+  const all = { ...shared, verify: "captures", rebuild: false, replace: false, ...values } as OptionValues;
   return { mode: "verify", values: all, directory: all.verify ?? "" };
 }
 
@@ -216,6 +216,9 @@ const good: [line: string, expected: Command][] = [
   ["--invite rig-7@recorder:8000 --key recorder.key", inviting()],
   ["--invite rig-7@recorder:8000 --key recorder.key --for 1h --quiet", inviting({ for: 3_600_000, quiet: true })],
   ["--verify captures", verifying()],
+  ["--verify captures --rebuild", verifying({ rebuild: true })],
+  ["--verify captures --rebuild --layout {name}", verifying({ rebuild: true, layout: "{name}" })],
+  ["--verify captures --replace", verifying({ replace: true })],
   ["--verify captures --json --verbose", verifying({ json: true, verbose: true })],
 ];
 
@@ -512,6 +515,21 @@ const bad: [line: string, ...said: string[]][] = [
   ],
   ["--read d --out e", "error: --out is an option of the receiver, and this is --read", seeHelp],
   ["--read d --from", "error: --from needs a value", seeHelp],
+  [
+    "--verify d --layout {name}",
+    "error: --layout is for --rebuild",
+    "hint: without it the catalogue says where everything is",
+  ],
+  [
+    "--verify d --rebuild --replace",
+    "error: --rebuild cannot be used with --replace: one thing at a time",
+    "hint: leave out one of them",
+  ],
+  [
+    "--verify s3://bucket/all --replace",
+    "error: --replace is for directories",
+    "hint: leave it out: what a store keeps, only its receivers change",
+  ],
   ["--verify d --quiet --verbose", "error: --quiet cannot be used with --verbose", "hint: leave out one of them"],
 ];
 
@@ -546,6 +564,9 @@ describe("environment", () => {
     );
     expect(parse("", sender)).toEqual(sending({}, { port: 80 }));
     expect(parse("", { FRAMEPIPE_VERIFY: "d" })).toEqual(verifying({ verify: "d" }));
+    // A receiver's own: not what was meant here.
+    const layout = "{device}/{name}";
+    expect(parse("", { FRAMEPIPE_VERIFY: "d", FRAMEPIPE_LAYOUT: layout })).toEqual(verifying({ verify: "d", layout }));
   });
 
   test("a variable that is empty is none", () => {

@@ -16,7 +16,7 @@ const gap = {
 test.each<[Finding, string]>([
   [{ kind: "missing", ...of }, "missing rig/visible/a/1.jpg"],
   [
-    { kind: "changed", ...of, detail: "has 3 bytes, stored were 4" },
+    { kind: "changed", ...of, detail: "has 3 bytes, stored were 4", bytes: 4, crc32: 1 },
     "changed rig/visible/a/1.jpg: has 3 bytes, stored were 4",
   ],
   [{ kind: "unknown", path: "x" }, "unknown x"],
@@ -30,6 +30,11 @@ test.each<[Finding, string]>([
     { kind: "unaccounted", device: "rig", source: "visible", session: "a1".repeat(16), firstSequence: 3, count: 2 },
     `unaccounted rig/visible (frames 3 to 4): session ${"a1".repeat(16)} has ended, ` +
       "and the catalogue does not say what became of them",
+  ],
+  [
+    { kind: "account-lost", device: "rig", source: "visible", session: "0".repeat(32), frames: 1 },
+    `account lost rig/visible: 1 frame of session ${"0".repeat(32)}: the catalogue was made anew from the files, ` +
+      "so what did not arrive before is not known",
   ],
   [
     { kind: "unended", device: "rig", source: "visible", session: "0".repeat(32) },

@@ -1,6 +1,6 @@
 /** Destinations with a fault, as they are met: another mount, a largest file, read-only, changed by others. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import {
@@ -109,6 +109,11 @@ describe("a fault of one path", () => {
   );
 });
 
+async function stop(receiver: Running): Promise<void> {
+  receiver.signal("SIGTERM");
+  expect(await receiver.status()).toBe(0);
+}
+
 describe("a destination that others change", () => {
   test("a catalogue that is deleted while frames come is named, with what to do, and no frame is lost", async () => {
     await using place = await openPlace();
@@ -124,6 +129,52 @@ describe("a destination that others change", () => {
     expect(held["hints"]).toContainEqual(`make it anew from the files: framepipe --verify '${out}' --rebuild`);
     expect(existsSync(join(out, ".framepipe", "catalogue.db"))).toBe(false);
     expect(receiver.count("held")).toBe(1);
+
+    const rebuilt = await place.run(["--verify", out, "--rebuild"]);
+    expect(rebuilt.stdout).toContain("was put back from what the receiver had open: nothing is lost");
+    expect(rebuilt.status).toBe(0);
+    const again = place.send(receiver.port, [`vis=${dir}`]);
+    expect(await again.status()).toBe(0);
+    expect(again.all("summary")).toEqual([expect.objectContaining({ stored: 0, duplicates: 3 })]);
+  });
+
+  test("a lost catalogue is made anew; damaged files are set aside, with a receiver or without", async () => {
+    await using place = await openPlace();
+    const out = place.path("captures");
+    const dir = place.path("vis");
+    await makeFrameSet(dir, { kind: "jpeg", count: 30, bytes: 20_000 });
+    let receiver = await place.receive(out);
+    const sendAll = async (): Promise<unknown[]> => {
+      const sender = place.send(receiver.port, [`vis=${dir}`]);
+      expect(await sender.status()).toBe(0);
+      return sender.all("summary");
+    };
+    await sendAll();
+    await stop(receiver);
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(join(out, `.framepipe/catalogue.db${suffix}`), { force: true });
+    const rebuilt = await place.run(["--verify", out, "--rebuild"]);
+    expect(rebuilt.stdout).toContain(`${out}: its catalogue was made anew from 30 files of 1 source\n`);
+    expect(rebuilt.stdout).toContain("account lost camera/vis: 30 frames of session ");
+    expect(rebuilt.status).toBe(4);
+
+    receiver = await place.receive(out);
+    expect(await sendAll()).toEqual([expect.objectContaining({ stored: 0, duplicates: 30 })]);
+    const stored = filesBelow(out).filter((path) => path.endsWith(".jpg"));
+    for (const running of [true, false]) {
+      if (!running) await stop(receiver);
+      const path = stored[running ? 3 : 7] ?? "";
+      const bytes = readFileSync(join(out, path));
+      bytes[1000] = (bytes[1000] ?? 0) ^ 1;
+      writeFileSync(join(out, path), bytes);
+      const replaced = await place.run(["--verify", out, "--replace", "--json"]);
+      expect(replaced.status).toBe(6);
+      const events = replaced.stdout.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line) as object]));
+      expect(events).toContainEqual({ event: "set-aside", path, movedTo: `.framepipe/damaged/${path}` });
+      if (!running) receiver = await place.receive(out);
+      expect(await sendAll()).toEqual([expect.objectContaining({ stored: 1, duplicates: 29 })]);
+      expect(differences(dir, join(out, "camera", "vis"))).toEqual([]);
+      expect((await place.run(["--verify", out])).status).toBe(4);
+    }
   });
 
   test.each(["captures", "day.tar", "day.mcap"])("--no-create begins nothing at %s", async (name) => {

@@ -663,6 +663,10 @@ export class SimCatalogue implements Catalogue {
     forgetSessions: () => undefined,
   };
 
+  copyTo(): never {
+    throw failure("ENOENT", "there is no file to copy to");
+  }
+
   close(): void {}
 }
 

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { ExitStatus, UserError } from "../../errors.ts";
 import { describe, errorCode, isDenied, isFull } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
-import { ownFolder, temporaryFolder } from "./catalogue.ts";
+import { catalogueFile, ownFolder, temporaryFolder } from "./catalogue.ts";
 import type { Directories } from "./directories.ts";
 
 /** Makes the directory, those above it and our own folders, where they are missing. */
@@ -63,4 +63,30 @@ export function cannotUse(directory: string, error: unknown): unknown {
       : "choose another directory with --out";
   const what = describe(error, { ENOENT: "it cannot be made there" });
   return new UserError(`cannot store in ${directory}: ${what}`, [hint], ExitStatus.failure);
+}
+
+/** What is said of a new archive. Somebody may have deleted the catalogue of an old one. */
+export function begun(disk: Disk, directory: string): { readonly detail: string; readonly hints?: readonly string[] } {
+  const others = disk.list(directory).filter((name) => !name.startsWith(".") && name !== "lost+found");
+  if (others.length === 0) return { detail: "nothing was stored there before; a new archive is begun" };
+  return {
+    detail: "it has no catalogue, so a new archive is begun, which does not know the files that are there",
+    hints: [`to enter what was stored before: framepipe --verify '${directory}' --rebuild`],
+  };
+}
+
+/** What is said of one that is there instead of the one before. */
+export const replaced: Readonly<Record<"another catalogue" | "another directory", string>> = {
+  "another directory":
+    "another archive is there than before, as when a disk was mounted; frames are stored in it from now on",
+  "another catalogue": "another catalogue is there than before; frames are entered in it from now on",
+};
+
+/** With `--no-create`. */
+export function notThere(directory: string): UserError {
+  return new UserError(
+    `${directory} has no catalogue (${catalogueFile}), and --no-create does not begin one`,
+    ["is its disk mounted?", "to begin a new archive there, leave out --no-create"],
+    ExitStatus.failure,
+  );
 }

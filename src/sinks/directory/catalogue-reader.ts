@@ -45,6 +45,8 @@ export interface FullSession {
   readonly totals: SourceTotals | undefined;
 }
 
+export type LostSession = Pick<FullSession, "device" | "source" | "session">;
+
 export interface LastEnd {
   readonly device: string;
   readonly source: string;
@@ -152,6 +154,11 @@ export class CatalogueReader {
       const totals = expired === 0 ? counts : { ...counts, expired };
       return { id: rowId, device, source, session, totals: ended === 1 ? totals : undefined };
     });
+  }
+
+  /** Sessions whose account was lost with an earlier catalogue: a few for each source. */
+  lostSessions(): LostSession[] {
+    return this.#accountRows("SELECT device, source, session FROM sessions WHERE account = 'lost' ORDER BY id", []);
   }
 
   /** Whether there is an account of this session, which every session has that stored anything. */

@@ -109,6 +109,8 @@ export interface CatalogueBatch {
   /** Stored frames whose bytes came again with another capture time, by path. */
   readonly offered?: readonly { readonly path: string; readonly capturedNs: bigint }[];
   readonly stretches?: readonly Stretch[];
+  /** Its frames were found as files, of which nothing else is known: their sessions' accounts are `lost`. */
+  readonly found?: boolean;
   /** The time of recording. Whoever is named in the batch was seen then. */
   readonly nowNs: bigint;
 }
@@ -148,6 +150,8 @@ export interface Catalogue {
   hasExpired(frame: Frame, crc32: number): boolean;
   /** What `--keep` and `--keep-size` ask for; nobody asks without them. */
   readonly kept: KeptRecords;
+  /** Writes all that is in it to a new database, also where its own file has been removed. */
+  copyTo(path: string): void;
   /** Releases the catalogue. */
   close(): void;
 }
@@ -165,7 +169,17 @@ export type OpenCatalogue = (
 /** Below the directory of a sink: everything that is ours. */
 export const ownFolder = ".framepipe";
 export const catalogueFile = ".framepipe/catalogue.db";
+/** Where one is made that is to take its place. */
+export const newCatalogueFile = ".framepipe/catalogue.db.new";
 /** SQLite's write-ahead log, a part of the catalogue. */
 export const logFile = ".framepipe/catalogue.db-wal";
 export const lockFile = ".framepipe/lock";
 export const temporaryFolder = ".framepipe/tmp";
+/** What --verify asks of the receiver that has the directory. */
+export const requestsFolder = ".framepipe/requests";
+/** What was damaged and had to make room, under the path that it had. */
+export const damagedFolder = ".framepipe/damaged";
+/** Moved into a folder to see whether files can be, and removed. No frame has such a name. */
+export const probeFile = ".framepipe-probe";
+/** A smaller file is no catalogue: the head alone of an SQLite database is as long. */
+export const catalogueBytesMin = 100;

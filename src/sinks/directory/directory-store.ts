@@ -7,7 +7,7 @@
  * A catalogue that has vanished is waited for and never made anew: an empty mount point must not become a second
  * archive.
  */
-import { ExitStatus, failureOf, type SinkError, UserError } from "../../errors.ts";
+import { failureOf, type SinkError, UserError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import { accountOutcomeOf } from "../../outcomes.ts";
@@ -20,9 +20,15 @@ import type { Layout } from "../store/layout.ts";
 import { sinkError } from "../store/storage-error.ts";
 import type { Expiry, Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import { cannotUse, makeArchive, makeTemporaryFolder, sweepTemporary } from "./archive.ts";
-import { type Catalogue, catalogueFile, type OpenCatalogue } from "./catalogue.ts";
-import { type StoredFrame, temporaryFolder } from "./catalogue.ts";
+import { begun, cannotUse, makeArchive, makeTemporaryFolder, notThere, replaced, sweepTemporary } from "./archive.ts";
+import {
+  type Catalogue,
+  type CatalogueBatch,
+  type OpenCatalogue,
+  probeFile,
+  type StoredFrame,
+  temporaryFolder,
+} from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { DeviceSizes } from "./device-sizes.ts";
 import { Directories } from "./directories.ts";
@@ -30,10 +36,9 @@ import { GroupFolders } from "./group-folders.ts";
 import { Keeping, type KeepRules } from "./keeping.ts";
 import { OwnFiles, type OwnFilesOptions, type TakeLock } from "./own-files.ts";
 import { TemporaryFile } from "./temporary-file.ts";
+import { VerifyService, type VerifyServiceOptions } from "./verify-service.ts";
 
 const probeBytes = 4096;
-/** Moved into a folder to see whether files can be, and removed. No frame has such a name. */
-const probeName = ".framepipe-probe";
 
 export interface DirectoryStoreOptions {
   /** As the user wrote it; messages name it so. */
@@ -49,6 +54,8 @@ export interface DirectoryStoreOptions {
   readonly readersOf?: OwnFilesOptions["readersOf"];
   /** What can be done about a catalogue that somebody has locked. */
   readonly lockedHint?: (directory: string) => string;
+  /** What is asked for by `--verify`; absent: nobody can. */
+  readonly requests?: VerifyServiceOptions["requests"];
   readonly clock: Pick<Clock, "nowMs" | "wallNs">;
   /** Which frames are removed; undefined: none ever. */
   readonly keep?: KeepRules | undefined;
@@ -63,6 +70,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
   readonly #directories: Directories;
   readonly #space: FreeSpace;
   readonly #ownFiles: OwnFiles;
+  readonly #service: VerifyService;
   /** Undefined while it could not be opened yet. */
   #catalogue: Catalogue | undefined;
   /** Until then the archive may be begun. */
@@ -83,6 +91,8 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#ownFiles = new OwnFiles(options);
     const { keep } = options;
     if (keep !== undefined) this.#keeping = new Keeping({ ...options, rules: keep, directories: this.#directories });
+    const recorded = (batch: CatalogueBatch): void => this.#keeping?.recorded(batch);
+    this.#service = new VerifyService({ ...options, ownFiles: this.#ownFiles, recorded });
     this.#space = new FreeSpace({ disk, directory, minFreeBytes, nowMs: () => clock.nowMs() });
     try {
       this.#open();
@@ -117,12 +127,16 @@ export class DirectoryStore implements Store<TemporaryFile> {
     makeTemporaryFolder(this.#disk, directory, this.#directories);
     this.#ownFiles.lock();
     this.#catalogue = openCatalogue(directory, sync, onEvent);
-    const isAnother = this.#ownFiles.remember();
-    this.#keeping?.opened(this.#catalogue, isAnother);
-    // The temporary files there are our own, in use, unless it is another disk than before.
-    if (!this.#wasOpen || isAnother) sweepTemporary(this.#disk, directory);
-    if (isAnother) onEvent({ event: "destination", place: directory, what: "replaced", detail: replaced });
-    if (!isThere) onEvent({ event: "destination", place: directory, what: "begun", detail: begun });
+    const found = this.#ownFiles.remember();
+    this.#keeping?.opened(this.#catalogue, found !== "same");
+    // The temporary files of the same directory are our own, in use.
+    if (!this.#wasOpen || found === "another directory") {
+      sweepTemporary(this.#disk, directory);
+      this.#service.begin();
+    }
+    if (found !== "same")
+      onEvent({ event: "destination", place: directory, what: "replaced", detail: replaced[found] });
+    if (!isThere) onEvent({ event: "destination", place: directory, what: "begun", ...begun(this.#disk, directory) });
   }
 
   lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Verdict[] {
@@ -251,6 +265,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     if (this.#startFailure !== undefined) throw this.#startFailure;
     if (this.#space.stale) {
       this.#ownFiles.check();
+      this.#service.serve(this.#catalogue);
       this.#space.measure();
     }
     return this.#space.check(bytes);
@@ -258,6 +273,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   recover(): void {
     // What is open of a catalogue that is gone is all that is left of it.
+    this.#service.serve(this.#catalogue);
     if (this.#wasOpen) this.#ownFiles.requireCatalogue();
     this.#closeCatalogue();
     this.#directories.forget();
@@ -291,7 +307,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
       if (this.#directories.prepare(path) !== undefined) return;
       const folder = folders.of(path);
       if (folder === "symlink") return;
-      const place = `${this.place}/${path.slice(0, path.lastIndexOf("/") + 1)}${probeName}`;
+      const place = `${this.place}/${path.slice(0, path.lastIndexOf("/") + 1)}${probeFile}`;
       file.close();
       // One that is there was left where nothing can be removed again.
       if (file.moveTo(place, folder)) this.#remove(place);
@@ -345,16 +361,4 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#closeCatalogue();
     this.#ownFiles.close();
   }
-}
-
-const begun = "nothing was stored there before; a new archive is begun";
-const replaced =
-  "another archive is there than before, as when a disk was mounted; frames are stored in it from now on";
-
-function notThere(directory: string): UserError {
-  return new UserError(
-    `${directory} has no catalogue (${catalogueFile}), and --no-create does not begin one`,
-    ["is its disk mounted?", "to begin a new archive there, leave out --no-create"],
-    ExitStatus.failure,
-  );
 }

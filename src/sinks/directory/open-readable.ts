@@ -1,12 +1,12 @@
 /** Opens a catalogue for reading only, which may be in use, or left by a receiver that was killed. */
 import { constants, Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ExitStatus, UserError } from "../../errors.ts";
-import { errorCode } from "../../system/errno.ts";
+import { errorCode, isDamage } from "../../system/errno.ts";
 import { catalogueVersion } from "./catalogue-tables.ts";
-import { catalogueFile } from "./catalogue.ts";
+import { catalogueBytesMin, catalogueFile, ownFolder } from "./catalogue.ts";
 import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
 
 /** How long a read waits for another program, such as a receiver that ends and tidies up. */
@@ -16,8 +16,9 @@ const busyMs = 5000;
 export function openReadable(directory: string, reader: "--verify" | "--read"): Database {
   const path = join(directory, catalogueFile);
   if (!existsSync(path)) {
-    const hint = `${reader} takes a directory that a receiver has stored to, as given to its --out`;
-    throw new UserError(`${directory} has no catalogue (${catalogueFile})`, [hint]);
+    const hints = [`${reader} takes a directory that a receiver has stored to, as given to its --out`];
+    if (existsSync(join(directory, ownFolder))) hints.push(`one that was lost is made anew by --verify --rebuild`);
+    throw new UserError(`${directory} has no catalogue (${catalogueFile})`, hints);
   }
   let database: Database | undefined;
   try {
@@ -33,6 +34,26 @@ export function openReadable(directory: string, reader: "--verify" | "--read"): 
   } catch (error) {
     database?.close();
     throw catalogueError(directory, error);
+  }
+}
+
+/** Whether there is a catalogue without damage. Reads all of it. Throws what SQLite throws for another reason. */
+export function isSound(directory: string): boolean {
+  const path = resolve(directory, catalogueFile);
+  // An empty file would be taken for an empty catalogue, and its log for the log of that.
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) < catalogueBytesMin) return false;
+  let database: Database | undefined;
+  try {
+    database = openReadOnly(path);
+    const statement = database.prepare<unknown, []>("PRAGMA quick_check(1)");
+    const [[found] = []] = statement.values() as [string][];
+    statement.finalize();
+    return found === "ok" && readVersion(database) > 0;
+  } catch (error) {
+    if (isDamage(error)) return false;
+    throw error;
+  } finally {
+    database?.close();
   }
 }
 

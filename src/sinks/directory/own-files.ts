@@ -9,10 +9,8 @@ import { MiB } from "../../limits.ts";
 import { sizeText } from "../../size-text.ts";
 import type { Disk } from "../../system/file-system.ts";
 import type { ProcessLock } from "../../system/process-lock.ts";
-import { catalogueFile, lockFile, logFile } from "./catalogue.ts";
+import { catalogueBytesMin, catalogueFile, lockFile, logFile, ownFolder } from "./catalogue.ts";
 
-/** A smaller file is no catalogue: the head alone of an SQLite database is as long. */
-const catalogueBytesMin = 100;
 /** The log is tidied up at 4 MiB; one this large grows until the disk is full. */
 const logBytesMax: number = 64 * MiB;
 
@@ -52,14 +50,23 @@ export class OwnFiles {
     this.#lock = lock;
   }
 
-  /** The catalogue has been opened. Whether it is another one than before, which was one. */
-  remember(): boolean {
-    const before = this.#catalogue;
+  /**
+   * The catalogue has been opened. Whether it is another one than before, or in another directory: then nothing that is
+   * there is ours.
+   */
+  remember(): "same" | "another catalogue" | "another directory" {
+    const [root, catalogue] = [this.#root, this.#catalogue];
     this.#root = this.#identity("");
     this.#catalogue = this.#identity(catalogueFile);
     this.#log = this.#identity(logFile);
     this.#toldAtBytes = logBytesMax;
-    return before !== undefined && before !== this.#catalogue;
+    if (root !== undefined && root !== this.#root) return "another directory";
+    return catalogue !== undefined && catalogue !== this.#catalogue ? "another catalogue" : "same";
+  }
+
+  /** It was made anew, as somebody asked for: it is no other one. */
+  catalogueRebuilt(): void {
+    this.#catalogue = undefined;
   }
 
   /** There is a catalogue, and not only the file for one. */
@@ -118,6 +125,7 @@ export class OwnFiles {
     const { directory } = this.#options;
     const root = this.#identity("");
     if (root !== undefined && (this.#root === undefined || root === this.#root)) {
+      this.#standAgain();
       return lost(`${directory}: its catalogue (${catalogueFile}) is gone`, rebuildHints(directory));
     }
     const what =
@@ -128,6 +136,18 @@ export class OwnFiles {
       "mount its disk, or put it back: it is used again as soon as it is there",
       "to begin a new archive there, start the receiver again",
     ]);
+  }
+
+  /** It is the same directory, so nobody else may take it, and whoever rebuilds its catalogue finds us. */
+  #standAgain(): void {
+    const { directory, disk } = this.#options;
+    try {
+      const place = join(directory, ownFolder);
+      if (disk.look(place) === "absent") disk.makeDirectory(place, 0o750);
+      this.lock();
+    } catch {
+      // What is gone is said in any case.
+    }
   }
 
   #identity(path: string): string | undefined {

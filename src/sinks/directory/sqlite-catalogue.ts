@@ -85,12 +85,13 @@ export function openSqliteCatalogue(
   directory: string,
   sync: SyncMode,
   onEvent: (event: DestinationEvent) => void = () => undefined,
+  file: string = catalogueFile,
 ): Catalogue {
   let database: Database | undefined;
   let claim: number | undefined;
   try {
     // SQLite's driver drops spaces from the start of a name.
-    const path = resolve(directory, catalogueFile);
+    const path = resolve(directory, file);
     database = new Database(path, { create: true });
     database.run(`PRAGMA busy_timeout = ${openBusyMs}`);
     const version = readVersion(database);
@@ -164,8 +165,8 @@ export function catalogueError(directory: string, error: unknown): unknown {
     return new UserError(
       `${path} is damaged or no catalogue`,
       [
-        `save what it holds with: sqlite3 '${path}' .recover | sqlite3 recovered.db`,
-        "then put recovered.db in its place",
+        `make it anew from the files: framepipe --verify '${directory}' --rebuild`,
+        `or save what it holds with: sqlite3 '${path}' .recover | sqlite3 recovered.db; and put that in its place`,
       ],
       ExitStatus.failure,
     );
@@ -198,6 +199,7 @@ class SqliteCatalogue implements Catalogue {
   readonly #addGap: AnyStatement;
   readonly #seeSession: AnyStatement;
   readonly #endSession: AnyStatement;
+  readonly #loseAccount: AnyStatement;
   readonly #addStretch: AnyStatement;
   readonly #outcomes: SqliteOutcomes;
   readonly #tombstones: SqliteTombstones;
@@ -237,12 +239,20 @@ class SqliteCatalogue implements Catalogue {
     this.#addGap = this.#prepare("INSERT OR REPLACE INTO gaps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
     this.#seeSession = this.#prepare(
       `INSERT INTO sessions (device, source, session, first_seen, last_seen, clock_offset, account)
-       VALUES (?1, ?2, ?3, ?4, ?4, ?5, 'full') ON CONFLICT (device, source, session) DO UPDATE
+       VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6) ON CONFLICT (device, source, session) DO UPDATE
        SET last_seen = ?4, clock_offset = coalesce(?5, clock_offset) RETURNING id`,
     );
     this.#endSession = this.#prepare(
       `UPDATE sessions SET frames = ?2, stored = ?3, duplicates = ?4, conflicts = ?5, refused = ?6, skipped = ?7,
        expired = ?8, ended = ?9 WHERE id = ?1`,
+    );
+    // The session that was running when the catalogue was lost has numbers of which only the lost one knew.
+    this.#loseAccount = this.#prepare(
+      `WITH of AS (SELECT * FROM sessions WHERE device = ?1 AND source = ?2)
+       UPDATE sessions SET account = 'lost' WHERE id = (SELECT min(id) FROM of WHERE account <> 'lost')
+       AND account = 'full' AND frames > (SELECT coalesce(sum(last - first + 1), 0) FROM outcomes WHERE session_id = id)
+       AND EXISTS (SELECT 1 FROM of WHERE account = 'lost')
+       AND NOT EXISTS (SELECT 1 FROM of WHERE account = 'lost' AND ended IS NOT NULL)`,
     );
     this.#addStretch = this.#prepare("INSERT OR REPLACE INTO stretches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     this.#outcomes = new SqliteOutcomes(database);
@@ -308,7 +318,7 @@ class SqliteCatalogue implements Catalogue {
     this.#transaction(() => {
       for (const row of batch.frames) this.#recordFrame(row);
       for (const { path, capturedNs } of batch.offered ?? []) this.#setOffered.run(path, capturedNs);
-      for (const account of sessionAccountsOf(batch)) this.#recordAccount(account, batch.nowNs);
+      for (const account of sessionAccountsOf(batch)) this.#recordAccount(account, batch);
     });
     for (const { frame } of batch.frames) this.#lastNames.stored(frame.origin, frame.name);
   }
@@ -363,19 +373,22 @@ class SqliteCatalogue implements Catalogue {
     putRow();
   }
 
-  #recordAccount(account: SessionAccount, nowNs: bigint): void {
+  #recordAccount(account: SessionAccount, { nowNs, found = false }: CatalogueBatch): void {
     const { origin, clockOffsetNs, outcomes, totals, gaps, stretches } = account;
     const { device, source, session } = origin;
-    const [[id] = []] = this.#seeSession.values(device, source, session, nowNs, clockOffsetNs) as [number][];
+    const known = found ? "lost" : "full";
+    const [[id] = []] = this.#seeSession.values(device, source, session, nowNs, clockOffsetNs, known) as [number][];
     assert(id !== undefined, "a session that was seen has a row");
     if (outcomes.ranges.length > 0) this.#outcomes.enter(id, outcomes.ranges);
     for (const gap of gaps) this.#recordGap(id, gap, nowNs);
     for (const { sequence, class: kind, count, bytes, text } of stretches) {
       this.#addStretch.run(id, sequence, kind, count, bytes, text, nowNs);
     }
+    if (found) this.#loseAccount.run(device, source);
     if (totals === undefined) return;
     const { frames, stored, duplicates, conflicts, refused, skipped, expired = 0 } = totals;
     this.#endSession.run(id, frames, stored, duplicates, conflicts, refused, skipped, expired, nowNs);
+    this.#loseAccount.run(device, source);
   }
 
   expiredLike(origin: Origin, entry: FrameEntry): number | undefined {
@@ -407,6 +420,12 @@ class SqliteCatalogue implements Catalogue {
       } catch {}
       throw error;
     }
+  }
+
+  copyTo(path: string): void {
+    // One that was emptied has no tables, and would be copied as such.
+    if (readVersion(this.#database) === 0) throw new Error("the catalogue was emptied");
+    this.#database.run("VACUUM INTO ?1", [path]);
   }
 
   close(): void {

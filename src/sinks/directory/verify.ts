@@ -12,7 +12,7 @@ import { KiB, MiB } from "../../limits.ts";
 import { errorCode } from "../../system/errno.ts";
 import { checksumToEnd, nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
-import { ownFolder } from "./catalogue.ts";
+import { ownFolder, probeFile } from "./catalogue.ts";
 import { difference, type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
 import { noOutcomes, totalsOf } from "../../outcomes.ts";
 import { type Finding, newSourceReport, reportOf, type SourceReport, type VerifyReport } from "../store/findings.ts";
@@ -94,7 +94,7 @@ class Verification {
     await this.#settleUnknown();
     await this.#checkGaps();
     await this.#checkAccounts();
-    this.#checkSessions();
+    this.#checkSessions(this.#tellLostAccounts());
     return reportOf([...this.#sources.values()], this.#unknown);
   }
 
@@ -118,7 +118,7 @@ class Verification {
   }
 
   #checkFrame(row: ReadFrame): void {
-    const { device, source, name, path, bytes } = row;
+    const { device, source, name, path, bytes, crc32 } = row;
     const report = this.#sourceOf(device, source);
     report.frames += 1;
     report.bytes += bytes;
@@ -135,7 +135,7 @@ class Verification {
       this.#options.found({ kind: "missing", device, source, name, path });
     } else {
       report.changed += 1;
-      this.#options.found({ kind: "changed", device, source, name, path, detail: problem });
+      this.#options.found({ kind: "changed", device, source, name, path, detail: problem, bytes, crc32 });
     }
   }
 
@@ -189,6 +189,7 @@ class Verification {
         const path = folder + entry.name;
         // What we keep ourselves, and what ext4 keeps at the top of a disk.
         if (folder === "" && (entry.name === ownFolder || entry.name === "lost+found")) continue;
+        if (entry.name === probeFile) continue;
         if (entry.isDirectory()) await this.#checkFolder(`${path}/`);
         else files.push(path);
         if (files.length < pageRows) continue;
@@ -320,13 +321,25 @@ class Verification {
     }
   }
 
-  /** A session that was cut off is of no interest once a later one of its source has ended. */
-  #checkSessions(): void {
+  /** Of which sessions it is not known any more what did not arrive: device, source and session. */
+  #tellLostAccounts(): Set<string> {
+    const lost = this.#reader.lostSessions();
+    for (const { device, source, session } of lost) {
+      const frames = this.#sessions.get(`${device}\0${source}\0${session}`)?.frames ?? 0;
+      this.#sourceOf(device, source).lostAccounts += 1;
+      this.#options.found({ kind: "account-lost", device, source, session, frames });
+    }
+    return new Set(lost.map(({ device, source, session }) => `${device}\0${source}\0${session}`));
+  }
+
+  /** A session that was cut off is of no interest once a later one of its source has ended, nor is one of `lost`. */
+  #checkSessions(lost: ReadonlySet<string>): void {
     const endedMs = this.#reader.lastEnds();
     for (const { device, source } of endedMs.values()) this.#sourceOf(device, source).ended = true;
     for (const { device, source, session, lastMs } of this.#sessions.values()) {
       const end = endedMs.get(`${device}\0${source}`);
       if (end !== undefined && end.endedMs >= lastMs) continue;
+      if (lost.has(`${device}\0${source}\0${session}`)) continue;
       this.#sourceOf(device, source).ended = false;
       this.#options.found({ kind: "unended", device, source, session });
     }

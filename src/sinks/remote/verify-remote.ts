@@ -169,7 +169,7 @@ class RemoteVerification {
     const detail =
       read.bytes === bytes ? "has other bytes than were stored" : `has ${read.bytes} bytes, stored were ${bytes}`;
     report.changed += 1;
-    this.#options.found({ kind: "changed", device, source, name, path, detail });
+    this.#options.found({ kind: "changed", device, source, name, path, detail, bytes, crc32: record.crc32 });
   }
 
   #tellProgress(bytes: number): void {

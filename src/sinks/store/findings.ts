@@ -12,8 +12,8 @@ export interface FoundFrame {
 export type Finding =
   /** In the catalogue, not on the disk. */
   | ({ readonly kind: "missing" } & FoundFrame)
-  /** On the disk with other bytes than the catalogue says; `detail` is for a person. */
-  | ({ readonly kind: "changed"; readonly detail: string } & FoundFrame)
+  /** On the disk with other bytes than the catalogue says, which is `bytes` and `crc32`; `detail` is for a person. */
+  | ({ readonly kind: "changed"; readonly detail: string; readonly bytes: number; readonly crc32: number } & FoundFrame)
   /** On the disk, not in the catalogue. */
   | { readonly kind: "unknown"; readonly path: string }
   /** Frames that never came, and did not come later under the same name either. */
@@ -62,6 +62,14 @@ export type Finding =
       readonly claimed: SourceTotals;
       readonly found: SourceTotals;
     }
+  /** Not a difference: the catalogue was made anew from the files, and what did not arrive before is not known. */
+  | {
+      readonly kind: "account-lost";
+      readonly device: string;
+      readonly source: string;
+      readonly session: string;
+      readonly frames: number;
+    }
   /** Not a difference: a source's latest session has not said that it is over. */
   | { readonly kind: "unended"; readonly device: string; readonly source: string; readonly session: string };
 
@@ -85,6 +93,8 @@ export interface SourceReport {
   unrecorded: number;
   /** Sessions of which sender and receiver do not share the totals. */
   differing: number;
+  /** Sessions of which nobody knows any more what did not arrive. */
+  lostAccounts: number;
   /** Its latest session has said that it is over. */
   ended: boolean;
 }
@@ -101,13 +111,14 @@ export interface VerifyReport {
   readonly unaccounted: number;
   readonly unrecorded: number;
   readonly differing: number;
+  readonly lostAccounts: number;
   /** The account holds, and there is no gap. */
   readonly clean: boolean;
 }
 
 export function newSourceReport(device: string, source: string): SourceReport {
   const none = { frames: 0, bytes: 0, conflicts: 0, incomplete: 0, missing: 0, changed: 0, gapFrames: 0 };
-  return { device, source, ...none, unaccounted: 0, unrecorded: 0, differing: 0, ended: false };
+  return { device, source, ...none, unaccounted: 0, unrecorded: 0, differing: 0, lostAccounts: 0, ended: false };
 }
 
 /** `unknown`: what is there and is no frame that is known. */
@@ -120,6 +131,8 @@ export function reportOf(sources: readonly SourceReport[], unknown: number): Ver
   const unaccounted = sum((source) => source.unaccounted);
   const unrecorded = sum((source) => source.unrecorded);
   const differing = sum((source) => source.differing);
+  const lostAccounts = sum((source) => source.lostAccounts);
+  const differences = missing + changed + unknown + unaccounted + unrecorded + differing;
   return {
     sources,
     frames: sum((source) => source.frames),
@@ -131,6 +144,7 @@ export function reportOf(sources: readonly SourceReport[], unknown: number): Ver
     unaccounted,
     unrecorded,
     differing,
-    clean: missing + changed + unknown + gapFrames + unaccounted + unrecorded + differing === 0,
+    lostAccounts,
+    clean: differences + gapFrames + lostAccounts === 0,
   };
 }

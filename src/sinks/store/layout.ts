@@ -13,10 +13,27 @@ type Field = (typeof fields)[number];
 /** The most that a field takes that is not one of the sender's names: a session. */
 const fieldBytesMax = 32;
 
+const fieldPatterns: Readonly<Record<Field, string>> = {
+  device: "[^/]+",
+  source: "[^/]+",
+  name: ".+",
+  session: "[0-9a-f]{32}",
+  sequence: "\\d+",
+  date: "\\d{4,}-\\d\\d-\\d\\d",
+  hour: "\\d\\d",
+};
+
+export interface PathFields {
+  readonly device: string;
+  readonly source: string;
+  readonly name: string;
+}
+
 /** A parsed template. */
 export class Layout {
   readonly template: string;
   readonly #parsed: Template<Field>;
+  #pattern: RegExp | undefined;
   /** How often the fields are there that may be long, and what all the rest takes at most. */
   readonly #uses: { readonly name: number; readonly device: number; readonly source: number };
   readonly #ownBytesMax: number;
@@ -42,6 +59,22 @@ export class Layout {
     const origin = { device: "d", source: "s", session: "0".repeat(32) };
     const problem = nameProblem(this.#fill({ origin, name: "n", sequence: 0, bytes: 0, capturedNs: 0n }));
     if (problem !== undefined) throw layoutError(template, `does not give a safe path: ${problem}`);
+  }
+
+  /** Whose frame it is can be told from a path. */
+  get isReadable(): boolean {
+    return (["device", "source", "name"] as const).every((field) => this.#parsed.uses(field));
+  }
+
+  /**
+   * Whose frame lies at `path`, as far as the path says it: device and source are taken for one segment each.
+   * Undefined: the layout gives nobody such a path.
+   */
+  read(path: string): PathFields | undefined {
+    this.#pattern ??= this.#parsed.pattern((field) => fieldPatterns[field]);
+    const { device, source, name } = this.#pattern.exec(path)?.groups ?? {};
+    if (device === undefined || source === undefined || name === undefined) return undefined;
+    return nameProblem(path) === undefined ? { device, source, name } : undefined;
   }
 
   /** The frame's path below the directory, or `undefined` if that would not be a safe one. */

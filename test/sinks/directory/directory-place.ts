@@ -126,6 +126,7 @@ export class DirectoryPlace implements SinkPlace {
       get kept() {
         return catalogue.kept;
       },
+      copyTo: (path) => catalogue.copyTo(path),
       close: () => catalogue.close(),
     };
   }

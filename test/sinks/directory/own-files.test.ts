@@ -15,7 +15,13 @@ import { join } from "node:path";
 import { UserError } from "../../../src/errors.ts";
 import type { DestinationEvent } from "../../../src/events.ts";
 import { MiB } from "../../../src/limits.ts";
-import { catalogueFile, lockFile, logFile, ownFolder } from "../../../src/sinks/directory/catalogue.ts";
+import {
+  catalogueFile,
+  lockFile,
+  logFile,
+  ownFolder,
+  temporaryFolder,
+} from "../../../src/sinks/directory/catalogue.ts";
 import { catalogueReaders, lockedHint } from "../../../src/sinks/directory/sqlite-catalogue.ts";
 import { type Disk, nodeDisk } from "../../../src/system/file-system.ts";
 import { commit, frameOf, lookupNow, stage, store } from "../suite.ts";
@@ -99,7 +105,7 @@ describe("the lock", () => {
 
 describe("a catalogue", () => {
   test("that was removed is named, with what to do, and used again when it is put back", async () => {
-    const { sink, path, look, place } = open();
+    const { sink, path, look, place, happened } = open();
     await store(sink, frameOf("1.jpg", "one"), "one");
     const copy = join(place.parent, "copy.db");
     place.query("SELECT 1");
@@ -121,10 +127,13 @@ describe("a catalogue", () => {
       ],
     });
     expect(existsSync(path(catalogueFile))).toBe(false);
+    const waiting = stage(sink, frameOf("3.jpg", "three"), "three");
     renameSync(copy, path(catalogueFile));
     expect(look()).toBeUndefined();
+    expect(happened()).toEqual(["begun", "replaced"]);
     expect(await store(sink, frameOf("2.jpg", "two"), "two")).toBe("stored");
-    expect(place.query("SELECT name FROM frames ORDER BY id")).toEqual([["1.jpg"], ["2.jpg"]]);
+    expect(waiting).toEqual(["stored"]);
+    expect(place.query("SELECT name FROM frames ORDER BY id")).toEqual([["1.jpg"], ["3.jpg"], ["2.jpg"]]);
     sink.dispose();
   });
 
@@ -141,11 +150,13 @@ describe("a catalogue", () => {
     const other = open();
     await store(other.sink, frameOf("0.jpg", "zero"), "zero");
     other.sink.dispose();
-    const { sink, place, look, happened } = open();
+    const { sink, place, look, path, happened } = open();
     await store(sink, frameOf("1.jpg", "one"), "one");
     renameSync(place.directory, join(place.parent, "away"));
     renameSync(other.place.directory, place.directory);
+    writeFileSync(path(`${temporaryFolder}/7`), "left by a receiver that was killed");
     expect(look()).toBeUndefined();
+    expect(place.temporaryFiles()).toEqual([]);
     expect(happened()).toEqual(["begun", "replaced"]);
     expect(lookupNow(sink, frameOf("0.jpg", "zero").origin, [frameOf("0.jpg", "zero")])[0]?.kind).toBe("have");
     // It is locked there as well, and not where it was.

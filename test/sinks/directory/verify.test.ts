@@ -79,6 +79,7 @@ describe("verify", () => {
             unaccounted: 0,
             unrecorded: 0,
             differing: 0,
+            lostAccounts: 0,
             ended: true,
           },
         ],
@@ -91,6 +92,7 @@ describe("verify", () => {
         unaccounted: 0,
         unrecorded: 0,
         differing: 0,
+        lostAccounts: 0,
         clean: true,
       });
     }
@@ -109,7 +111,12 @@ describe("verify", () => {
     mkdirSync(at("rig/visible/5.jpg"));
     const { report, findings } = await check();
     const frame = (name: string) => ({ device: "rig", source: "visible", name, path: `rig/visible/${name}` });
-    const changed = (name: string, detail: string) => ({ kind: "changed", ...frame(name), detail });
+    const contents: Record<string, string> = { "2.jpg": "2.jpg", "day/3.jpg": "day/3.jpg", "4.jpg": "4", "5.jpg": "5" };
+    const stored = (name: string) => {
+      const bytes = contents[name] ?? "";
+      return { bytes: bytes.length, crc32: Bun.hash.crc32(bytes) };
+    };
+    const changed = (name: string, detail: string) => ({ kind: "changed", ...frame(name), detail, ...stored(name) });
     expect(findings.filter(({ kind }) => kind !== "unended") as unknown[]).toEqual([
       { kind: "missing", ...frame("1.jpg") },
       changed("2.jpg", "has other bytes than were stored"),

@@ -90,6 +90,8 @@ test("an object that somebody has deleted, changed or put there", async () => {
       name: "2.jpg",
       path: "rig/visible/2.jpg",
       detail: "has other bytes than were stored",
+      bytes: 7,
+      crc32: Bun.hash.crc32("frame 2"),
     },
     { kind: "unknown", path: "rig/notes.txt" },
     { kind: "unknown", path: "rig/visible/copy.jpg" },

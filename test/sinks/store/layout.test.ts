@@ -56,6 +56,30 @@ test("a path that is not safe is none", () => {
   for (const name of ["a/../../b", "a\\b", "n".repeat(255)]) expect(layout.pathOf(frameOf(name, ""))).toBeUndefined();
 });
 
+test("whose frame lies at a path is read from it, where the template says it", () => {
+  const templates = [
+    layoutDefault,
+    "{date}/{hour}/{device}/{source}/{name}",
+    "all/{source}.{device}/{session}/{sequence}-{name}",
+    "{device}/{device}+{source}/{name}",
+  ];
+  for (const template of templates) {
+    const layout = new Layout(template);
+    expect(layout.isReadable).toBe(true);
+    for (const name of ["1.jpg", "day/17.jpg", "a b/c (1)/$x.jpg", "line~2"]) {
+      const path = layout.pathOf(frameOf(name, "", { sequence: 7 })) ?? "";
+      expect([template, path, layout.read(path)]).toEqual([template, path, { device: "rig", source: "visible", name }]);
+    }
+  }
+  expect(new Layout(layoutDefault).read("rig/visible")).toBeUndefined();
+  expect(new Layout(layoutDefault).read("rig/visible/a\\b")).toBeUndefined();
+  expect(new Layout("{device}/{device}+{source}/{name}").read("rig/other+visible/1.jpg")).toBeUndefined();
+  expect(new Layout("{date}/{device}/{source}/{name}").read("today/rig/visible/1.jpg")).toBeUndefined();
+  for (const template of ["{name}", "{device}/{name}", "{source}/{name}"]) {
+    expect(new Layout(template).isReadable).toBe(false);
+  }
+});
+
 function hintsOf(run: () => unknown): string {
   try {
     run();
