@@ -1046,7 +1046,7 @@ describe("the directory itself", () => {
     renameSync(root, join(base, "away"));
     await until(() => problems.length > 0);
     renameSync(join(base, "away"), root);
-    await Bun.sleep(200);
+    await Bun.sleep(600);
     watched.paused = false;
     watched.list();
     await watched.until(2);
