@@ -88,7 +88,7 @@ function readHeader(bytes: PieceQueue, at: number, to: number): Read | "no" | "m
   // A negative height only means that the first row is on top.
   const computed = dataAt + Math.ceil((width * depth) / 32) * 4 * Math.abs(height);
   const lengths = uncompressed.has(compression) ? [computed] : [];
-  if (said > dataAt && said !== computed) lengths.push(said);
+  if (said > dataAt && !lengths.includes(said)) lengths.push(said);
   return lengths.length === 0 ? "no" : { lengths: lengths.toSorted((a, b) => a - b), said };
 }
 

@@ -31,13 +31,20 @@ const signatures: readonly Signature[] = [
   { name: "PSD", text: "8BPS\0\x01\0\0" },
   { name: "OpenEXR", text: "v/1\x01" },
   { name: "DPX", text: "SDPX\0\0" },
-  { name: "DPX", text: "XPDS\0?" },
+  { name: "DPX", text: "XPDS??\0\0" },
   { name: "FITS", text: "SIMPLE  =" },
   { name: "QOI", text: "qoif" },
+  { name: "Sun raster", text: "\x59\xa6\x6a\x95" },
+  ...["\x01\xda\0\x01\0", "\x01\xda\x01\x01\0"].map((text) => ({ name: "SGI", text })),
+  { name: "PCX", text: "\n\x05\x01\x08" },
+  { name: "MNG", text: "\x8aMNG\r\n\x1a\n" },
+  { name: "JNG", text: "\x8bJNG\r\n\x1a\n" },
+  { name: "BPG", text: "BPG\xfb" },
   ...["P1\n", "P2\n", "P3\n", "P4\n"].map((text) => ({ name: "PNM of another kind", text })),
   { name: "PAM", text: "P7\nWIDTH" },
   { name: "PFM", text: "PF\n" },
   { name: "PFM", text: "Pf\n" },
+  { name: "PHM", text: "PH\n" },
 ];
 const unknown = "?".charCodeAt(0);
 

@@ -76,7 +76,8 @@ export function segmentEnd(bytes: Uint8Array, at: number, to: number): number {
   if (at + 4 > to) return more;
   const length = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
   const end = at + 2 + length;
-  if (isOpaque(code)) return length < 2 ? bad : end;
+  // A length that wrapped may be less than its own bytes.
+  if (isOpaque(code)) return length < 2 && isKnown(bytes, at, to) === "no" ? bad : end;
   if (length < 3 || length > tableBytesMax(code)) return bad;
   if (end > to) return more;
   if (!isGoodTable(bytes, at + 4, end, code)) return bad;
@@ -181,7 +182,8 @@ export function isKnown(bytes: Uint8Array, at: number, to: number): Glance {
   const code = bytes[at + 1] as number;
   if (!isOpaque(code)) return "yes";
   const from = at + 4;
-  const end = at + 2 + (((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number));
+  const length = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+  const end = at + 2 + (length < 2 ? length + 0x1_0000 : length);
   if (code === marker.com) return isComment(bytes, from, end, to);
   if (code > marker.appLast) return "no";
   for (const word of applications) {

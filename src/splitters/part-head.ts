@@ -17,6 +17,7 @@ export interface PartHead {
   readonly from: number;
   /** The separator's line; empty if there is none. */
   readonly separator: string;
+  /** Not that of an empty part, which has no picture. */
   readonly contentBytes: number | undefined;
   readonly timeNs: bigint | undefined;
   /** As pairs of a frame's metadata. */
@@ -48,7 +49,7 @@ export function partHeadBefore(bytes: PieceQueue, low: number, to: number): Part
   return {
     from: from + (line?.index ?? found.index),
     separator: line?.[2] ?? "",
-    contentBytes: length === undefined ? undefined : Number(length),
+    contentBytes: Number(length ?? 0) === 0 ? undefined : Number(length),
     fields: fieldsOf(found[0]),
     timeNs: secondsToNs(/^x-timestamp:[ \t]*([\d.]+)[ \t]*\r?$/im.exec(found[0])?.[1]),
   };

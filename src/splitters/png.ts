@@ -14,6 +14,7 @@ const ihdrBytes = 13;
 /** From the signature to the end of IHDR. */
 const headerBytes: number = pngStart.length + 12 + ihdrBytes;
 
+const iendChunk = Uint8Array.of(0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82);
 const [ihdr, idat, iend] = ["IHDR", "IDAT", "IEND"].map(typeCode) as [number, number, number];
 const knownTypes: ReadonlySet<number> = new Set(
   (
@@ -77,13 +78,14 @@ export class PngWalk extends BasicWalk {
 
   #walkChunk(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
     const chunkAt = this.#chunkAt;
-    if (chunkAt + 8 > to) return final && chunkAt === to ? this.#leaveOpen() : this.wait(final);
+    const isCut = final && this.#endsAt(bytes, to) === to;
+    if (chunkAt + 8 > to) return isCut ? this.#leaveOpen(to) : this.wait(final);
     const length = bytes.u32At(chunkAt);
     const type = bytes.u32At(chunkAt + 4);
-    if (!isChunkHead(length, type)) return this.#leaveOpen();
+    if (!isChunkHead(length, type)) return this.#leaveOpen(this.#endsAt(bytes, to));
     const end = chunkAt + 12 + length;
     this.at = end;
-    if (end > to) return this.wait(final);
+    if (end > to) return isCut ? this.#leaveOpen(to) : this.wait(final);
     this.#wrong ||= !isChecksumRight(bytes, chunkAt, end);
     if (this.#wrong) {
       const step = this.#judgeWrong(bytes, { chunkAt, end, type }, to, final);
@@ -129,9 +131,17 @@ export class PngWalk extends BasicWalk {
     return "open";
   }
 
-  /** No chunk begins where one should. */
-  #leaveOpen(): Step {
-    this.at = this.#chunkAt;
+  /** Where IEND was cut, or has not begun. */
+  #endsAt(bytes: PieceQueue, to: number): number {
+    const limit = Math.min(to, this.#chunkAt + iendChunk.length);
+    let at = this.#chunkAt;
+    while (at < limit && bytes.byteAt(at) === iendChunk[at - this.#chunkAt]) at++;
+    return at;
+  }
+
+  /** No chunk begins where one should, or only a part of the last. */
+  #leaveOpen(at: number): Step {
+    this.at = at;
     if (!this.#pictureSeen) {
       // Even a checksum that holds may have its last byte from the next picture.
       this.resumeAt = this.#startAt + 1;

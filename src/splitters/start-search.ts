@@ -14,6 +14,8 @@ interface WalkPattern extends Pattern {
 /** Mostly the next picture is near. Where it is not, much is looked through at once. */
 const windowBytesFirst = 256;
 const windowBytes = 16_384;
+/** Those of PNG and y4m. */
+const signatureBytes = 8;
 
 /**
  * Looks for each pattern in turn, in a window of the stream that ends where one was found. It remembers the last
@@ -99,6 +101,15 @@ export class StartSearch {
       if (glance === "more") answer = "more";
     }
     return answer;
+  }
+
+  /** Whether a signature stands at a place that no data has, whatever became of the header behind it. */
+  isSigned(bytes: PieceQueue, at: number): boolean {
+    for (const { bytes: pattern, offset } of this.#patterns) {
+      if (pattern.length < signatureBytes || offset > 0 || at + pattern.length > bytes.end) continue;
+      if (bytes.has(pattern, at)) return true;
+    }
+    return false;
   }
 
   /** Whether what the stream ends with, from a place on, may be the beginning of a picture that we can split. */

@@ -67,6 +67,9 @@ const osBmp = concat(
   noise(24),
 );
 
+/** Its header says that its rows are compressed, so only its size tells its length. */
+const rleBmp = sized(bmp.length).map((byte, at) => (at === 30 ? 1 : byte));
+
 /** As in most pictures of another format: markers of a JPEG, its end among them. */
 const pngWithEoi = insert(png, 33, chunk("tEXt", concat(text("k\0"), bytes(0xff, 0xe7, 0, 0xff, 0xd9), noise(20))));
 
@@ -103,6 +106,19 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     withExif(appOf(concat(text("Exif\0\0"), new Uint8Array(9000), other, new Uint8Array(60_000)), 72_308)),
     jpeg,
   ],
+  [
+    "APP lengths that wrapped to 0 and 1",
+    "J!J!J",
+    withExif(appOf(exif(65_534, other), 65_536)),
+    withExif(appOf(exif(65_535, other), 65_537)),
+    jpeg,
+  ],
+  [
+    "an APP length of 0 that did not wrap: the thumbnail is no frame",
+    "-J",
+    withExif(appOf(exif(5000, other), 0)),
+    jpeg,
+  ],
   ["SOI twice", ".J.J", jpeg.subarray(0, 2), jpeg, jpeg.subarray(0, 2), jpeg],
   ["SOI and its first segment twice", ".J.J", jpeg.subarray(0, 20), jpeg, jpeg.subarray(0, 20), jpeg],
   [
@@ -133,12 +149,20 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
   ["RAW behind a JPEG", "J-J-", jpeg, tiff, jpeg, tiff],
   ["WebP between JPEGs", "J-J", jpeg, concat(text("RIFF"), bytes(0, 9, 0, 0), text("WEBPVP8 "), noise(2000)), jpeg],
   ["HEIF alone", "-", concat(bytes(0, 0, 0, 24), text("ftypheic"), noise(900))],
+  [
+    "pictures in formats that few have",
+    "J-J-J-J-J",
+    concat(jpeg, bytes(0x59, 0xa6, 0x6a, 0x95), noise(300)),
+    concat(jpeg, bytes(0x01, 0xda, 1, 1, 0, 3), noise(300), jpeg, text("XPDS"), bytes(0x80, 6, 0, 0), noise(300)),
+    concat(jpeg, bytes(0x0a, 5, 1, 8), noise(300), jpeg),
+  ],
   ["GIF in a part", ".J.-", part(jpeg), part(concat(text("GIF89a"), noise(500)))],
   ["no end marker, between frames and at the end", "J!JJ!", withoutEnd, jpeg, withoutEnd],
   ["no end marker in parts with a length", ".J!.J!.", long(withoutEnd), long(withoutEnd)],
   ["no end marker in parts without a length", ".J!.J!.", part(withoutEnd), part(withoutEnd)],
   ["half a picture in a part that promises more", ".-J.", long(jpeg.subarray(0, 1500), jpeg.length), long(jpeg)],
   ["a length in a part that is not true", ".J.J.", long(jpeg, 17), long(jpeg, 999_999)],
+  ["a Content-Length of 0", ".J.J.", long(jpeg, 0), long(jpeg, 0)],
   ["parts without dashes", ".J.J.", part(jpeg, "", "boundary"), part(jpeg, "", "boundary")],
   ["a cut JPEG, and a PNG", "J!PJ", jpeg.subarray(0, 1500), png, jpeg],
   ["PNG with a wrong checksum in tEXt", "P!P", wrongPng("tEXt"), png],
@@ -146,6 +170,7 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
   ["PNG with a wrong checksum in a chunk that nobody knows", "P!P", wrongPng("abCd"), png],
   ["PNG cut in the middle, and the next", "-PP", png.subarray(0, 700), png, png],
   ["PNG cut at the end of the stream", "P-", png, png.subarray(0, 700)],
+  ["PNG cut within IEND", "P!P!JP!", png.subarray(0, -5), png.subarray(0, -10), jpeg, png.subarray(0, -3)],
   ["PNG without IEND", "P!P", png.subarray(0, -12), png],
   ["y4m: 4:2:2 said by XYSCSS", "YY", text("YUV4MPEG2 W20 H10 XYSCSS=422\n"), frameOf(1, 400), frameOf(2, 400)],
   ["y4m: 4:2:2 under a silent header", "Y!Y!Y!", silent, frameOf(1, 400), frameOf(2, 400), frameOf(3, 400)],
@@ -162,6 +187,7 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     frameOf(3, 128),
   ],
   ["y4m: a writer that died in a frame and began again", "Y-YY", y4m, y4mData.subarray(0, 900), y4m, y4mData],
+  ["y4m: a writer that died in its header", "YY.YY", y4m, y4mData, y4m.subarray(0, 20), y4m, y4mData],
   ["y4m: again, smaller", "Y-YY", largeY4m, largeY4m.subarray(0, 4000), y4m, y4mData],
   [
     "y4m: again, so that the claim ends at a start",
@@ -182,6 +208,7 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     bmp,
   ],
   ["BMP of OS/2", "BB", osBmp, osBmp],
+  ["BMP of run lengths", "BB", rleBmp, rleBmp],
   ["BMP whose size is absurd, and the last one's a little", "B!BB!", sized(0x7fff_fff0), bmp, sized(bmp.length + 7)],
   ["BMP with something in its reserved fields", "BB", bmp.map((byte, at) => (at === 7 ? 9 : byte)), bmp],
   ["PNM and BMP with a trailer of the camera behind each", "G!.G!.B!.", pgm, noise(16), pgm, noise(16), bmp, noise(5)],
