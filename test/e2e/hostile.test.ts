@@ -23,7 +23,7 @@ function outside(place: Place): string[] {
 /** Also what is hidden must be ours: nobody may write into the catalogue's folder. */
 function ownFiles(out: string): string[] {
   return readdirSync(join(out, ".framepipe")).filter(
-    (name) => !/^(?:catalogue\.db(?:-wal|-shm)?|lock(?:-journal)?|tmp)$/.test(name),
+    (name) => !/^(?:catalogue\.db(?:-wal|-shm)?|lock(?:-journal)?|tmp|requests)$/.test(name),
   );
 }
 
