@@ -118,7 +118,9 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "leave out matching files of a directory: --exclude 'thumbs/*'",
     },
     watch: {
-      help: "go on: send frames as they are finished in directories, and what the next writer of a named pipe sends",
+      help:
+        "go on: send frames as they are finished in directories, also in one that is not there yet, and what the " +
+        "next writer of a named pipe sends",
     },
     format: {
       takes: ["[SOURCE=]FORMAT", streamFormat],

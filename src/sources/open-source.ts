@@ -114,7 +114,7 @@ export function openSources(texts: readonly string[], options: OpenSourcesOption
   const pathBySource = new Map<string, string>();
   for (const text of texts) {
     const named = parseInput(text);
-    const kind = kindOf(named, text, options.inputIsTerminal);
+    const kind = kindOf(named, text, options);
     if (kind instanceof UserError) {
       failures.push(kind);
       continue;
@@ -205,8 +205,15 @@ function parseInput(text: string): NamedInput {
   return { path, source: named ? before : undefined };
 }
 
-/** What is at the input's path, or why it cannot be used. Throws for devices and sockets. */
-function kindOf(input: NamedInput, text: string, inputIsTerminal: boolean): Kind | UserError {
+/**
+ * What is at the input's path, or why it cannot be used. Nothing is there, and it is watched: a directory, whose disk
+ * is not mounted yet. Throws for devices and sockets.
+ */
+function kindOf(
+  input: NamedInput,
+  text: string,
+  { inputIsTerminal, watch }: Pick<OpenSourcesOptions, "inputIsTerminal" | "watch">,
+): Kind | UserError {
   const { path } = input;
   if (path === "-") {
     if (!inputIsTerminal && !inputIsDirectory()) return "stream";
@@ -219,10 +226,13 @@ function kindOf(input: NamedInput, text: string, inputIsTerminal: boolean): Kind
     stats = statSync(path);
     accessSync(path, stats.isDirectory() ? constants.R_OK | constants.X_OK : constants.R_OK);
   } catch (error) {
-    const missing = errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR";
+    const code = errorCode(error);
+    const missing = code === "ENOENT" || code === "ENOTDIR";
+    const misread = missing ? misreadHint(input, text) : undefined;
+    if (watch && (missing || unmounted.has(code)) && misread === undefined) return "directory";
     const said = missing ? "no such directory or file" : `cannot be read: ${errorText(error)}`;
-    const hints = missing ? missingHints(input, text) : [`see who may read it: ls -ld ${shown(path)}`];
-    return new UserError(`${path}: ${said}`, hints, ExitStatus.incomplete);
+    const hint = missing ? (misread ?? `looked for ${resolve(path)}`) : `see who may read it: ls -ld ${shown(path)}`;
+    return new UserError(`${path}: ${said}`, [hint], ExitStatus.incomplete);
   }
   if (stats.isDirectory()) return "directory";
   if (stats.isFile()) return "file";
@@ -241,21 +251,20 @@ function inputIsDirectory(): boolean {
   }
 }
 
-function missingHints(input: NamedInput, text: string): string[] {
+/** A mount point whose file system does not answer, or not yet. */
+const unmounted: ReadonlySet<string> = new Set(["ENOTCONN", "ESTALE", "EIO", "ENODEV"]);
+
+/** How what was typed is meant, if it can be meant otherwise. */
+function misreadHint(input: NamedInput, text: string): string | undefined {
   // What is said to us is text already; the bytes are gone.
-  if (input.path.includes("\ufffd")) {
-    return ["a path on the command line has to be valid UTF-8: give the folder above, or a link to it (ln -s)"];
-  }
+  if (input.path.includes("\ufffd"))
+    return "a path on the command line has to be valid UTF-8: give the folder above, or a link to it (ln -s)";
   if (input.source !== undefined && exists(text))
-    return [`to send the path that contains =, write ${shown(`./${text}`)}`];
+    return `to send the path that contains =, write ${shown(`./${text}`)}`;
   const equals = text.indexOf("=");
-  if (input.source === undefined && equals > 0 && exists(text.slice(equals + 1))) {
-    const before = text.slice(0, equals);
-    return [
-      `${quotePath(before)} cannot name a source (${nameProblem(before) ?? ""}); choose another name before the =`,
-    ];
-  }
-  return [`looked for ${resolve(input.path)}`];
+  if (input.source !== undefined || equals <= 0 || !exists(text.slice(equals + 1))) return undefined;
+  const before = text.slice(0, equals);
+  return `${quotePath(before)} cannot name a source (${nameProblem(before) ?? ""}); choose another name before the =`;
 }
 
 function exists(path: string): boolean {

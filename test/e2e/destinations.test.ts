@@ -1,6 +1,6 @@
 /** Destinations with a fault, as they are met: another mount, a largest file, read-only, changed by others. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import {
@@ -113,6 +113,28 @@ async function stop(receiver: Running): Promise<void> {
   receiver.signal("SIGTERM");
   expect(await receiver.status()).toBe(0);
 }
+
+test.skipIf(!canMount())("inputs that are mounted later are watched from then on", async () => {
+  await using place = await openPlace();
+  const out = place.path("captures");
+  const receiver = await place.receive(out);
+  const [card, empty, there] = [place.path("card"), place.path("empty"), place.path("there")];
+  mkdirSync(empty);
+  await makeFrameSet(there, { kind: "jpeg", count: 3, bytes: 20_000 });
+  const inputs = [`card=${card}/DCIM`, `empty=${empty}`, `there=${there}`];
+  const sender = place.send(receiver.port, ["--watch", ...inputs]);
+  const stored = (): string[] => filesBelow(out).filter((path) => path.endsWith(".jpg"));
+  while (stored().length < 3) await Bun.sleep(20);
+  await sender.waitFor("problem", ({ reason }) => reason === "missing");
+  for (const disk of [card, empty]) place.onClose(mountSmall(disk, 5e6) ?? (() => undefined));
+  for (const folder of [`${card}/DCIM`, empty]) {
+    await makeFrameSet(folder, { kind: "jpeg", count: 3, bytes: 20_000 });
+  }
+  while (stored().length < 9) await Bun.sleep(20);
+  sender.signal("SIGTERM");
+  expect(await sender.status()).toBe(0);
+  expect(sender.all("summary").map((each) => each["stored"])).toEqual([3, 3, 3]);
+});
 
 describe("a destination that others change", () => {
   test("a catalogue that is deleted while frames come is named, with what to do, and no frame is lost", async () => {

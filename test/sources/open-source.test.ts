@@ -6,6 +6,7 @@ import { ExitStatus, UserError } from "../../src/errors.ts";
 import { sourcesMax } from "../../src/limits.ts";
 import type { OpenedSources, OpenSourcesOptions } from "../../src/sources/open-source.ts";
 import { openSources } from "../../src/sources/open-source.ts";
+import type { SourceProblem } from "../../src/sources/files/frame-files.ts";
 import { frameNameDefault } from "../../src/sources/stream/frame-names.ts";
 import { systemClock } from "../../src/system/system-clock.ts";
 import { jpegOf, pngOf } from "./files/pictures.ts";
@@ -113,6 +114,43 @@ describe("openSources", () => {
       [`${root}/vis/1.jpg/x: no such directory or file`, ExitStatus.incomplete],
     ]);
     expect(failures[0]?.hints).toEqual([`looked for ${root}/gone`]);
+  });
+
+  test("a missing one that is watched is waited for, unless what was typed is meant otherwise", async () => {
+    const problems: SourceProblem[] = [];
+    const onProblem = (problem: SourceProblem): void => void problems.push(problem);
+    const card = join(root, "card", "DCIM");
+    const { sources, failures, goOn } = openSources([`cam=${card}`, `x=${root}/vis/1.jpg/y`], {
+      ...plain,
+      watch: true,
+      onProblem,
+    });
+    expect([failures, goOn, sources.map(({ name }) => name)]).toEqual([[], true, ["cam", "x"]]);
+    const [source] = sources;
+    for (const one of sources) expect(one.list(10)).toEqual([]);
+    while (problems.length < 2) await Bun.sleep(5);
+    const missing = { reason: "missing", detail: "no such directory; waiting until it is there" };
+    expect(problems).toMatchObject([
+      { source: "cam", path: card, ...missing },
+      { source: "x", ...missing },
+    ]);
+    mkdirSync(card, { recursive: true });
+    writeFileSync(join(card, "9.jpg"), jpegOf());
+    let listed = source?.list(10);
+    while (listed?.length === 0) {
+      await Bun.sleep(20);
+      listed = source?.list(10);
+    }
+    expect(listed).toMatchObject([{ name: "9.jpg" }]);
+    for (const one of sources) one.dispose();
+
+    const before = process.cwd();
+    process.chdir(root);
+    try {
+      expect(openSources(["a=b"], { ...plain, watch: true }).failures).toHaveLength(1);
+    } finally {
+      process.chdir(before);
+    }
   });
 
   test("hints for what was probably meant", () => {

@@ -176,7 +176,8 @@ export class FolderTree {
     } catch (error) {
       if (prefix === "" && !this.#missing) {
         this.#missing = true;
-        this.#files.report("", "missing", `${errorText(error)}; waiting until the directory is there`);
+        const why = failureReason(error) === "vanished" ? "no such directory" : errorText(error);
+        this.#files.report("", "missing", `${why}; waiting until it is there`);
       }
       return undefined;
     }
