@@ -3,6 +3,7 @@ import type { Address } from "../address.ts";
 import { serveHttp } from "../live/http-server.ts";
 import { findToken } from "../live/http-token.ts";
 import { type Metric, metricsText, processMetrics } from "../live/metrics.ts";
+import type { Trouble } from "../live/page-api.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { stateFile } from "./state-folder.ts";
 import type { Terminal } from "./terminal.ts";
@@ -13,8 +14,8 @@ export interface HttpOptions {
   /** The file of this end's key. */
   readonly key: string | undefined;
   readonly terminal: Terminal;
-  /** A word of HTTP.md; undefined: all is well. */
-  readonly trouble: () => string | undefined;
+  /** Undefined: all is well. */
+  readonly trouble: () => Trouble | undefined;
   /** Of this end, at this moment. */
   readonly metrics: () => Metric[];
 }

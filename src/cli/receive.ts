@@ -4,6 +4,7 @@ import { type Address, formatAddress, isLoopback } from "../address.ts";
 import { type ExitStatus, UserError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
 import type { Metric } from "../live/metrics.ts";
+import type { Trouble } from "../live/page-api.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
 import type { ReceiverTrust } from "../ports.ts";
 import { openSinks } from "../sinks/open-sink.ts";
@@ -112,7 +113,7 @@ async function watchOverHttp(
   terminal: Terminal,
 ): Promise<() => void> {
   const [{ startHttp }, { receiverMetrics }] = await Promise.all([import("./http.ts"), import("../live/metrics.ts")]);
-  const trouble = (): string | undefined => (run() === undefined ? "starting" : run()?.trouble());
+  const trouble = (): Trouble | undefined => (run() === undefined ? "starting" : run()?.trouble());
   const metrics = (): Metric[] => receiverMetrics(run()?.progress.values() ?? [], gapFrames, run()?.connections() ?? 0);
   return startHttp({ address, key, terminal, trouble, metrics });
 }

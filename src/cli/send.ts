@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import { restMsDefault } from "../limits.ts";
 import type { SenderTrust } from "../ports.ts";
+import type { Trouble } from "../live/page-api.ts";
 import { runSender, type SenderResult, type SenderRun } from "../pipeline/send.ts";
 import { ChecksumMemory } from "../sources/files/checksum-memory.ts";
 import { openSources } from "../sources/open-source.ts";
@@ -121,7 +122,7 @@ async function watchOverHttp(
   terminal: Terminal,
 ): Promise<() => void> {
   const [{ startHttp }, { senderMetrics }] = await Promise.all([import("./http.ts"), import("../live/metrics.ts")]);
-  const trouble = (): string | undefined => (run() === undefined ? "starting" : run()?.trouble());
+  const trouble = (): Trouble | undefined => (run() === undefined ? "starting" : run()?.trouble());
   return startHttp({ address, key, terminal, trouble, metrics: () => senderMetrics(run()?.progress ?? []) });
 }
 

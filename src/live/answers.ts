@@ -1,5 +1,6 @@
 /** Who may ask what, and what is answered (HTTP.md). */
 import { timingSafeEqual } from "node:crypto";
+import type { Trouble } from "./page-api.ts";
 import type { Answer, Request } from "./request.ts";
 
 export interface Answers {
@@ -7,8 +8,8 @@ export interface Answers {
   readonly hosts: ReadonlySet<string>;
   /** Who shows it may see the figures. */
   readonly token: string;
-  /** A word of HTTP.md; undefined: all is well. */
-  readonly trouble: () => string | undefined;
+  /** Undefined: all is well. */
+  readonly trouble: () => Trouble | undefined;
   readonly metrics: () => string;
 }
 

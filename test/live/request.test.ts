@@ -2,11 +2,12 @@
 import { describe, expect, test } from "bun:test";
 import { type Answers, answerTo } from "../../src/live/answers.ts";
 import { metricsText, receiverMetrics } from "../../src/live/metrics.ts";
+import type { Trouble } from "../../src/live/page-api.ts";
 import { encodeAnswer, parseRequest } from "../../src/live/request.ts";
 import { noOutcomes } from "../../src/outcomes.ts";
 
 const token = "0123456789abcdef";
-let trouble: string | undefined;
+let trouble: Trouble | undefined;
 const answers: Answers = {
   hosts: new Set(["localhost:9100", "127.0.0.1:9100", "[::1]:9100"]),
   token,
