@@ -9,6 +9,7 @@ import { ExitStatus, UserError } from "../errors.ts";
 import type { SenderEvent } from "../events.ts";
 import { backoffFirstMs, backoffLastMs, steadyMs, unauthorizedFirstMs, unauthorizedLastMs } from "../limits.ts";
 import type { Clock, Dial, Link, LinkHandlers } from "../ports.ts";
+import { LinkWriter } from "./link-writer.ts";
 
 export interface ReconnectingOptions {
   /** For messages: `host:port`. */
@@ -32,9 +33,7 @@ const reasonsMax = 8;
 
 export class Reconnecting {
   readonly #options: ReconnectingOptions;
-  #link: Link | undefined;
-  /** The link took less than it was given, and `drain` has not come. */
-  #blocked = false;
+  readonly #writer: LinkWriter;
   /** Counts connections, so that a late call of an old one is recognised. */
   #attempt = 0;
   #backoffMs = backoffFirstMs;
@@ -53,11 +52,12 @@ export class Reconnecting {
 
   constructor(options: ReconnectingOptions) {
     this.#options = options;
+    this.#writer = new LinkWriter(options.clock);
   }
 
   /** The present link. */
   get link(): Link | undefined {
-    return this.#link;
+    return this.#writer.link;
   }
 
   /** The receiver has answered, and the connection is not known to be gone. */
@@ -74,8 +74,7 @@ export class Reconnecting {
     dial({
       opened: (link) => {
         if (!current()) return link.close();
-        this.#link = link;
-        this.#blocked = false;
+        this.#writer.link = link;
         handlers.opened(link);
       },
       data: (chunk) => {
@@ -83,7 +82,7 @@ export class Reconnecting {
       },
       drain: () => {
         if (!current()) return;
-        this.#blocked = false;
+        this.#writer.drain();
         handlers.drain();
       },
       closed: (reason) => {
@@ -94,13 +93,7 @@ export class Reconnecting {
 
   /** Writes what waits. False: the link is full, and `drain` will come; or there is none. */
   flush(outbox: Outbox): boolean {
-    if (outbox.byteLength === 0) return true;
-    if (this.#blocked || this.#link === undefined) return false;
-    const waiting = outbox.view();
-    const taken = this.#link.write(waiting);
-    outbox.release(taken);
-    this.#blocked = taken < waiting.length;
-    return !this.#blocked;
+    return this.#writer.flush(outbox);
   }
 
   /**
@@ -147,22 +140,22 @@ export class Reconnecting {
     if (this.#ended) return;
     this.#ended = true;
     this.#cancelRetry?.();
-    if (inOrder) this.#link?.shutdown();
-    else this.#link?.close();
-    this.#link = undefined;
+    if (inOrder) this.link?.shutdown();
+    else this.link?.close();
+    this.#writer.link = undefined;
   }
 
   #detach(): Link | undefined {
-    const link = this.#link;
+    const { link } = this;
     this.#attempt++;
-    this.#link = undefined;
+    this.#writer.link = undefined;
     return link;
   }
 
   #closed(reason: string, leastMs = 0): void {
     const { clock, handlers, onEvent, onGaveUp, peer, random, retryForMs, trust } = this.#options;
     const nowMs = clock.nowMs();
-    this.#link = undefined;
+    this.#writer.link = undefined;
     // The caller may still have to take note of what arrived before, so the outage begins after this.
     handlers.closed(reason);
     if (this.#ended) return;

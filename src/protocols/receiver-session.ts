@@ -93,6 +93,8 @@ export type ReceivingEvent<Writer = unknown> =
 export interface ReceivingSession<Writer = unknown> {
   /** Both ends can go on in the middle of a frame. */
   readonly resumes?: boolean;
+  /** The peer can be told that one of its sources waits. */
+  readonly holdsSources?: boolean;
   /** Encoded bytes for the peer. The driver empties it into the link. */
   readonly outbox: Outbox;
   /** Takes ownership of a chunk. */

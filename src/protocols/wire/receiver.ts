@@ -120,6 +120,8 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     this.#parser.greeting = true;
   }
 
+  readonly holdsSources = true;
+
   get resumes(): boolean {
     return (this.#features & Feature.resume) !== 0;
   }
