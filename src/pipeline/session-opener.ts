@@ -43,7 +43,7 @@ export class SessionOpener {
     return this.#acceptedAtMs + handshakeMs;
   }
 
-  /** A session that was given all bytes so far; a text: they are of neither protocol; undefined: they may become one. */
+  /** A session that was given all bytes so far; a text: they belong to neither protocol; undefined: more are needed. */
   push(chunk: Uint8Array): OpenedSession | string | undefined {
     const prefix = this.#prefix === undefined ? chunk : Buffer.concat([this.#prefix, chunk]);
     const found = detectProtocol(prefix);
