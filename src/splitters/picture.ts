@@ -265,9 +265,10 @@ export class Picture {
       const detail = found.at < walk.at ? "the next picture begins before its end" : junkFollows;
       return this.#none("cut", detail, found.at, 0);
     }
-    if (final && walk.at > end) return this.#none("cut", "the stream ends before its end", end, 0);
+    if (final && walk.at > end) return this.#none("cut", "the stream ends before its end", found.at, 0);
     if (final || to > farthest + partHeadBytesMax - 1) {
-      return this.#none("cut", junkFollows, Math.min(walk.at, end), 0);
+      // What may still begin in the claim is not passed over.
+      return this.#none("cut", junkFollows, Math.min(walk.at, end, found.at), 0);
     }
     this.#resolvedTo = found.at;
     return "more";

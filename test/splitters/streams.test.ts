@@ -219,6 +219,12 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
   ["PNM in what nobody can split, and no start behind it", "-J", tiff, pgm, noise(90), jpeg],
   ["PNM that is no PGM or PPM", "-G", text("P4\n8 2\n\x01\x02"), pgm],
   ["PNM with comments everywhere", "GG", text("P5# one\n#two\r4# three\n 2\t#\n255\n12345678"), pgm],
+  [
+    "BMP cut, a start that only later data tells, and whole pictures within the claim",
+    "-GJ.",
+    concat(bmp.subarray(0, 734), jpeg.subarray(0, 4), pgm),
+    concat(jpeg, new Uint8Array(3000)),
+  ],
   ["BMP cut, and the next", "-BB", bmp.subarray(0, 900), bmp, bmp],
   [
     "a blob behind each, then a cut JPEG and the first PNG",
