@@ -5,9 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Camera } from "../scripts/torture/cameras.ts";
 import { checkAll } from "../scripts/torture/checks.ts";
+import { compileClockShim, JumpingClock } from "../scripts/torture/clock.ts";
+import { TortureDisk } from "../scripts/torture/disk.ts";
 import { Program } from "../scripts/torture/program.ts";
 import { torture } from "../scripts/torture/torture.ts";
 import { executable, openPlace, setting } from "./support/processes.ts";
+import { canMount } from "./support/small-disk.ts";
 
 const seed = setting("TORTURE_SEED", 20_261_126);
 const seconds = setting("TORTURE_SECONDS", 40);
@@ -70,7 +73,8 @@ describe("what does not hold is found", () => {
         words: ["-c", `${conflicts}; echo "error: unexpected: TypeError" >&2; sleep 0.3`],
         folder,
         rssBytesMax: 1,
-        onProblem: (text) => problems.push(text),
+        listener: { problem: (text) => problems.push(text), ran: () => undefined, said: () => undefined },
+        mayEnd: () => true,
       });
       program.start();
       while (program.running) {
@@ -85,9 +89,56 @@ describe("what does not hold is found", () => {
         expect.stringMatching(/^loud had \d+ MiB in memory, limit 0$/),
       ]);
       await program.kill();
-      expect(readdirSync(folder)).toEqual(["loud-0.log"]);
+      expect(readdirSync(folder)).toEqual([]);
     } finally {
       rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe("what is done is done", () => {
+  const compiler = process.platform === "linux" && Bun.which("cc") !== null;
+
+  test.skipIf(!compiler)("a clock jumps while its process runs", async () => {
+    await using place = await openPlace();
+    const shim = compileClockShim(place.dir) ?? "";
+    const clock = new JumpingClock(shim, place.path("clock"));
+    const say = "printf '%(%Y)T\\n' -1";
+    const child = Bun.spawn(["bash", "-c", `${say}; read; ${say}`], {
+      env: { ...process.env, ...clock.env },
+      stdin: "pipe",
+    });
+    const reader = child.stdout.getReader();
+    const year = async (): Promise<number> => Number(Buffer.from((await reader.read()).value ?? []).toString());
+    const before = await year();
+    clock.set(40 * 365 * 86_400);
+    child.stdin.write("\n");
+    child.stdin.end();
+    expect((await year()) - before).toBeWithin(39, 41);
+    expect(await child.exited).toBe(0);
+  });
+
+  test.skipIf(!canMount())("a disk is full, read-only and away, and everything is there again", async () => {
+    await using place = await openPlace();
+    const disk = new TortureDisk(place.path("disk"), 1 << 20);
+    try {
+      const file = join(disk.path, "a");
+      const write = (): void => writeFileSync(file, "a".repeat(100_000), { flag: "a" });
+      write();
+      expect(disk.fill()).toBe(true);
+      expect(write).toThrow("ENOSPC");
+      disk.free();
+      write();
+      disk.attach("read-only");
+      expect(write).toThrow("EROFS");
+      disk.attach("away");
+      expect(readdirSync(disk.path)).toEqual([]);
+      disk.attach("writable");
+      write();
+      expect(disk.hidden()).toEqual([]);
+      expect(readdirSync(disk.inside)).toEqual(["a"]);
+    } finally {
+      disk.close();
     }
   });
 });

@@ -14,6 +14,8 @@ export type Made = number[];
 export interface Camera {
   /** As the receiver calls it. */
   readonly device: string;
+  /** What it is, for the log. */
+  readonly kind: string;
   readonly made: Made;
   readonly programs: readonly Program[];
   /** `kill -9` of its sender loses nothing at any moment. */
@@ -43,6 +45,7 @@ export interface CameraOptions {
 
 abstract class Maker implements Camera {
   readonly device: string;
+  abstract readonly kind: string;
   readonly made: Made = [];
   abstract readonly programs: readonly Program[];
   readonly mayBeKilled: boolean = true;
@@ -90,12 +93,14 @@ abstract class Maker implements Camera {
   }
 }
 
-/** Once it has a second's worth, all of it is sent by a run that ends; what others removed there is sent again. */
+/** Now and then all of it is sent by a run that ends; what others removed there is sent again. */
 export class DirectoryCamera extends Maker {
+  readonly kind = "a directory, sent now and then";
   readonly programs: readonly [Program];
   readonly #folder: string;
   #clean = false;
-  #wanted = false;
+  /** Before the next run. */
+  #ticks = 0;
 
   constructor(options: CameraOptions & { readonly folder: string; readonly program: Program }) {
     super(options);
@@ -113,8 +118,9 @@ export class DirectoryCamera extends Maker {
   override tick(): void {
     super.tick();
     const [program] = this.programs;
-    if (program.running || this.#clean) return;
-    if (this.#wanted || this.making) void this.#run(program);
+    if (program.running || this.#clean || (this.making && this.#ticks-- > 0)) return;
+    this.#ticks = 30 + this.random.int(150);
+    void this.#run(program);
   }
 
   async #run(program: Program): Promise<void> {
@@ -124,11 +130,6 @@ export class DirectoryCamera extends Maker {
     if (last && status === 0) this.#clean = true;
   }
 
-  override stopMaking(): void {
-    super.stopMaking();
-    this.#wanted = true;
-  }
-
   get settled(): boolean {
     return this.#clean;
   }
@@ -136,12 +137,15 @@ export class DirectoryCamera extends Maker {
 
 /** Pictures appear in a folder and are removed once they are stored. Several with one device send under one name. */
 export class WatchedCamera extends Maker {
+  readonly kind: string;
   readonly programs: readonly Program[];
   readonly #folders: readonly string[];
 
   constructor(options: CameraOptions & { readonly folders: readonly string[]; readonly programs: readonly Program[] }) {
     super(options);
     this.#folders = options.folders;
+    const count = options.folders.length;
+    this.kind = `${count === 1 ? "a watched folder" : `${count} watched folders of one name`}, emptied when stored`;
     this.programs = options.programs;
     for (const folder of this.#folders) mkdirSync(folder, { recursive: true });
   }
@@ -167,6 +171,7 @@ export class WatchedCamera extends Maker {
 
 /** Pictures come through a named pipe, as from a program that is never restarted. */
 export class StreamCamera extends Maker {
+  readonly kind: string;
   readonly programs: readonly [Program];
   /** Where the backlog is, if it is kept on disk. */
   readonly #spool: string | undefined;
@@ -189,6 +194,7 @@ export class StreamCamera extends Maker {
     super(options);
     this.programs = [options.program];
     this.#spool = options.spool;
+    this.kind = `a named pipe${options.spool === undefined ? "" : ", kept in a spool"}`;
     this.#stored = options.stored;
     if (!Bun.spawnSync(["mkfifo", options.pipe]).success) throw new Error("no mkfifo");
     // Held open, so that what is in the pipe outlives a sender.

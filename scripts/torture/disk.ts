@@ -1,56 +1,78 @@
-/** A small file system of its own, where that is allowed: it can be full, and read-only. Elsewhere a plain folder. */
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
-import { join } from "node:path";
-import { canMount, mountSmall, setReadOnly } from "../../test/support/small-disk.ts";
+/**
+ * A small file system of its own, where that is allowed: it can be full, read-only, and away. Elsewhere a plain folder,
+ * to which none of this happens.
+ */
+import { mkdirSync, readdirSync, statfsSync } from "node:fs";
+import { canMount, mountSmall } from "../../test/support/small-disk.ts";
 
-const fillerPiece = new Uint8Array(256 * 1024);
+const fillingTries = 20;
+
+export type Attached = "writable" | "read-only" | "away";
 
 export class TortureDisk {
+  /** Where the program under test finds it. */
   readonly path: string;
+  /** The same files, always there: for cameras, and for looking. */
+  readonly inside: string;
   readonly isOwn: boolean = canMount();
+  readonly #bytes: number;
   readonly #unmount: (() => void) | undefined;
-  readonly #filler: string;
+  attached: Attached = "writable";
+  /** When that last changed. */
+  attachedMs: number = Number.NEGATIVE_INFINITY;
 
   constructor(path: string, bytes: number) {
     this.path = path;
-    this.#filler = join(path, ".filler");
-    if (this.isOwn) this.#unmount = mountSmall(path, bytes);
-    else mkdirSync(path, { recursive: true });
+    this.#bytes = bytes;
+    this.inside = this.isOwn ? `${path}.inside` : path;
+    mkdirSync(path, { recursive: true });
+    if (!this.isOwn) return;
+    this.#unmount = mountSmall(this.inside, bytes);
+    this.#bind();
   }
 
   /** Takes all the room there is, until `free`. */
-  fill(): void {
-    if (!this.isOwn) return;
-    const file = openSync(this.#filler, "w");
-    try {
-      for (const size of [fillerPiece.length, 4096]) {
-        try {
-          for (;;) writeSync(file, fillerPiece, 0, size);
-        } catch {
-          // No room for one more of these.
-        }
-      }
-    } finally {
-      closeSync(file);
+  fill(): boolean {
+    if (!this.isOwn) return false;
+    for (let tries = fillingTries; tries > 0; tries--) {
+      const { blocks, bfree, bsize } = statfsSync(this.inside);
+      // Fails when somebody has just written more.
+      if (run("mount", "-o", `remount,size=${(blocks - bfree) * bsize}`, this.inside)) return true;
     }
+    return false;
   }
 
   free(): void {
-    rmSync(this.#filler, { force: true });
+    if (this.isOwn) run("mount", "-o", `remount,size=${this.#bytes}`, this.inside);
   }
 
-  /** False: somebody writes to it just now. */
-  setReadOnly(readOnly: boolean): boolean {
-    if (!this.isOwn) return false;
-    try {
-      setReadOnly(this.path, readOnly);
-      return true;
-    } catch {
-      return false;
-    }
+  /** What is open stays open and can be written, as on a disk that was unmounted lazily. */
+  attach(how: Attached): void {
+    if (!this.isOwn || this.attached === how) return;
+    if (this.attached !== "away") run("umount", "--lazy", this.path);
+    if (how !== "away") this.#bind();
+    if (how === "read-only") run("mount", "-o", "remount,bind,ro", this.path);
+    this.attached = how;
+    this.attachedMs = performance.now();
+  }
+
+  #bind(): void {
+    if (!run("mount", "--bind", this.inside, this.path)) throw new Error(`${this.path}: cannot be mounted`);
+  }
+
+  /** What was written into its mount point while it was away. */
+  hidden(): string[] {
+    if (!this.isOwn) return [];
+    this.attach("away");
+    return readdirSync(this.path);
   }
 
   close(): void {
+    this.attach("away");
     this.#unmount?.();
   }
+}
+
+function run(...words: string[]): boolean {
+  return Bun.spawnSync(words).success;
 }

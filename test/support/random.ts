@@ -12,6 +12,11 @@ export class Random {
     for (let step = 0; step < 12; step += 1) this.#step();
   }
 
+  /** Another generator, whose numbers are independent of how many are drawn from this one afterwards. */
+  split(): Random {
+    return new Random(this.int(2 ** 31));
+  }
+
   /** The next 32 bits. */
   #step(): number {
     const sum = (this.#a + this.#b + this.#counter) >>> 0;
