@@ -12,7 +12,8 @@ import type { FrameEntry, GapReason, Notice, RefusalReason, SourceTotals } from 
 import { chunkBytes, stopMs } from "../limits.ts";
 import type { Clock, Dial, OpenedFrame, ProvenKey, SenderTrust, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
-import { SenderSession, type SenderStep } from "../protocols/wire/sender.ts";
+import { SenderSession } from "../protocols/wire/sender.ts";
+import type { SenderStep } from "../protocols/wire/sender-steps.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
 
@@ -493,24 +494,24 @@ export class Sending {
       sizeProblem(opened.bytes, this.#session.frameBytesMax, "receiver");
     if (tooLarge !== undefined) {
       this.#close(sourceIndex);
-      this.#session.skipFrame(sourceIndex, "refused", tooLarge);
+      this.#session.frames.skip(sourceIndex, "refused", tooLarge);
       this.#refused(sourceIndex, entry.name, "too-large", tooLarge);
       return;
     }
-    const bytes = this.#session.openFrame(sourceIndex, opened.bytes, opened.metadata);
+    const bytes = this.#session.frames.open(sourceIndex, opened.bytes, opened.metadata);
     if (bytes !== undefined) this.#chunk(sourceIndex, bytes);
   }
 
   #chunk(sourceIndex: number, bytes: number): void {
     const opened = this.#opened.get(sourceIndex);
     try {
-      const taken = opened?.read(this.#session.chunkView(sourceIndex, bytes)) ?? 0;
+      const taken = opened?.read(this.#session.frames.chunkView(sourceIndex, bytes)) ?? 0;
       if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
     } catch (error) {
       this.#skip(sourceIndex, this.#session.ledgers[sourceIndex]?.open?.record.entry.name ?? "", error);
       return;
     }
-    if (this.#session.commitChunk(sourceIndex, bytes, opened?.notes)) this.#close(sourceIndex);
+    if (this.#session.frames.commitChunk(sourceIndex, bytes, opened?.notes)) this.#close(sourceIndex);
     if (this.#session.outbox.byteLength >= flushBytes) this.#flush();
   }
 
@@ -523,7 +524,7 @@ export class Sending {
       const view = new Uint8Array(bytes);
       const taken = this.#opened.get(sourceIndex)?.read(view) ?? 0;
       if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
-      if (this.#session.proved(sourceIndex, view)) return;
+      if (this.#session.frames.proved(sourceIndex, view)) return;
       this.#close(sourceIndex);
       const again = source.open(entry);
       this.#opened.set(sourceIndex, again);
@@ -536,7 +537,7 @@ export class Sending {
   #skip(sourceIndex: number, name: string, error: unknown): void {
     if (!(error instanceof SourceError)) throw error;
     this.#close(sourceIndex);
-    this.#session.skipFrame(sourceIndex, error.reason, error.message);
+    this.#session.frames.skip(sourceIndex, error.reason, error.message);
     this.#skipped(sourceIndex, name, error.reason, error.message, 1);
   }
 

@@ -103,7 +103,9 @@ export class SourceLedger {
   troubled: FrameRecord | undefined;
   /** Sent or being sent on this connection, and not answered. */
   sentFrames = 0;
-  /** Gaps in the same state, by their numbers. */
+  /** Offers of this connection without an answer, oldest first: first sequence number and count. */
+  readonly offers: { readonly first: number; readonly count: number }[] = [];
+  /** Gaps in the same state as those frames, by their numbers. */
   sentGaps = 0;
   readonly stretches: StretchLog = new StretchLog();
 
@@ -269,6 +271,7 @@ export class SourceLedger {
     this.held = false;
     this.sentFrames = 0;
     this.sentGaps = 0;
+    this.offers.length = 0;
     this.stretches.rewind();
     this.#fresh.length = 0;
     this.offerCursor = this.#base;

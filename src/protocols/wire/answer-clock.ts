@@ -10,15 +10,18 @@ import { answerMs, answerSaidMs } from "../../limits.ts";
 const pingsMax = 1000;
 
 export class AnswerClock {
-  #movedAtMs: number;
+  #movedAtMs = 0;
   #told = false;
   /** Something was written since the last ping. */
   #wrote = false;
   /** Of each ping without a PONG, oldest first: whether something was written before it. */
   readonly #pings: boolean[] = [];
 
-  constructor(nowMs: number) {
-    this.#movedAtMs = nowMs;
+  /** A new connection: nothing is written, and nothing owed. */
+  connected(nowMs: number): void {
+    this.moved(nowMs);
+    this.#wrote = false;
+    this.#pings.length = 0;
   }
 
   /** Nothing is owed, an answer has come, or the receiver has said that it holds us. */

@@ -9,118 +9,26 @@
  *
  * Invariant: the window holds what was sent of the frames that are open or sent; a frame is settled exactly once.
  */
-import { crc32 } from "../../bytes/checksum.ts";
 import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, protocolCodeName, unreachable } from "../../errors.ts";
-import type {
-  FrameEntry,
-  GapReason,
-  HeardOutcome,
-  HeardVerdict,
-  Metadata,
-  Notice,
-  RefusalReason,
-  StretchClass,
-} from "../../frame.ts";
-import {
-  aheadFramesMax,
-  answerSaidMs,
-  frameAttemptsMax,
-  idleMs,
-  offerEntriesMax,
-  outboxBytes,
-  pingMs,
-  proveBytes,
-} from "../../limits.ts";
-import { type FrameRecord, type OpenFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
+import type { FrameEntry, GapReason, HeardVerdict, StretchClass } from "../../frame.ts";
+import { answerSaidMs, frameAttemptsMax, idleMs, outboxBytes, pingMs } from "../../limits.ts";
+import { type FrameRecord, type SendingOrder, SourceLedger } from "../source-ledger.ts";
 import { describeAnswer } from "../stranger.ts";
 import { AnswerClock } from "./answer-clock.ts";
 import { Feature, Kind, type KindName, kindName, magic, version, versionHighest, versionLowest } from "./constants.ts";
 import { Liveness } from "./keepalive.ts";
 import { MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
-import { fullMessageBytes, messageBytesMax, type Refuse, type Welcome } from "./messages.ts";
+import { messageBytesMax, type Refuse, type Welcome } from "./messages.ts";
 import { MessageParser } from "./parser.ts";
 import { SendWindow } from "./send-window.ts";
+import { type ScheduledSession, SendScheduler } from "./send-scheduler.ts";
+import { type SenderStep, waitStep } from "./sender-steps.ts";
+import { Settlement } from "./settlement.ts";
 import { type SenderState, senderTable } from "./states.ts";
-
-/** How many entries one `list` step asks for; the first ones ask for less, so that the first answer comes soon. */
-const listFrames = 256;
-const listFramesFirst = 32;
-/** Offered frames ahead of the one being sent, below which listing goes before sending. */
-const aheadFramesLow = 256;
-
-export type SenderStep =
-  /**
-   * Ask the source for up to `max` entries; call `listed`, `listedNothing` or `listingDone`. `idle`: there is nothing
-   * to send before it; empty the outbox first and look for answers after it.
-   */
-  | {
-      readonly type: "list";
-      readonly sourceIndex: number;
-      readonly max: number;
-      readonly liveOnly: boolean;
-      readonly idle: boolean;
-    }
-  /**
-   * The receiver has a frame of this name, size and time: call `compared` with whether it is the same one. The step
-   * comes again until then.
-   */
-  | {
-      readonly type: "compare";
-      readonly sourceIndex: number;
-      readonly sequence: number;
-      readonly entry: FrameEntry;
-      readonly crc32: number;
-    }
-  /** Open the frame; call `openFrame` with its size, and go on as it says, or `skipFrame`. */
-  | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
-  /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
-  | { readonly type: "chunk"; readonly sourceIndex: number; readonly bytes: number }
-  /** Read so many bytes of the open frame, which the receiver may have, and call `proved`; or `skipFrame`. */
-  | { readonly type: "prove"; readonly sourceIndex: number; readonly bytes: number }
-  /** The connection before this one brought a frame further, though nothing may have been settled on it. */
-  | { readonly type: "going-on" }
-  /** Close the open frame of this source: the receiver does not want its rest. */
-  | { readonly type: "close"; readonly sourceIndex: number }
-  /** The outbox must be emptied before anything else can be encoded. */
-  | { readonly type: "flush" }
-  /** Nothing to do until bytes arrive, a source is ready, or `tickAtMs`. */
-  | { readonly type: "wait" }
-  /** FAREWELL has come: everything is said. */
-  | { readonly type: "done" }
-  /** `device`: what the receiver calls us. `keepsNothing`: its acks do not mean that anything is stored. */
-  | {
-      readonly type: "welcomed";
-      readonly agent: string;
-      readonly device: string;
-      /** The receiver's keys as it says, the present one first. */
-      readonly pins: readonly string[];
-      readonly keepsNothing: boolean;
-    }
-  /** `outcome` undefined: it is a gap, recorded at the receiver. */
-  | {
-      readonly type: "settled";
-      readonly sourceIndex: number;
-      readonly entry: FrameEntry;
-      readonly outcome: HeardOutcome | undefined;
-      readonly crc32: number | undefined;
-    }
-  | {
-      readonly type: "refused";
-      readonly sourceIndex: number;
-      readonly entry: FrameEntry;
-      readonly reason: RefusalReason;
-      readonly text: string;
-    }
-  /** The receiver does not do what it owes us, for a person; we wait, or go on without. */
-  | { readonly type: "waiting"; readonly text: string }
-  /** For our user; nothing else follows from it. */
-  | { readonly type: "notice"; readonly notice: Notice; readonly text: string }
-  /** `sourceIndex` undefined: all sources. */
-  | { readonly type: "held"; readonly sourceIndex: number | undefined; readonly text: string }
-  | { readonly type: "resumed"; readonly sourceIndex: number | undefined }
-  | { readonly type: "source-ended"; readonly sourceIndex: number };
+import { Notices } from "./notices.ts";
+import { OpenFrames } from "./open-frames.ts";
 
 export interface SenderOptions {
   /** 32 hexadecimal digits, new for each run. */
@@ -146,52 +54,38 @@ export interface SenderOptions {
 }
 
 const nothing = new Uint8Array(0);
-const waitStep: SenderStep = { type: "wait" };
-const flushStep: SenderStep = { type: "flush" };
-/** Something was encoded that the driver need not know of: look again. */
-const lookAgain = "again";
 
-export class SenderSession {
+export class SenderSession implements ScheduledSession {
   readonly outbox: Outbox = new Outbox(outboxBytes);
   readonly ledgers: readonly SourceLedger[];
+  /** Those whose bytes are on their way. */
+  readonly frames: OpenFrames;
   state: SenderState = "closed";
   /** The receiver cannot store anything for now. */
   held = false;
+  /** Both ends of this connection have proven a key. */
+  keyed = false;
+  /** The receiver of this connection keeps nothing, and that is not enough: nothing is sent, no answer believed. */
+  withheld = false;
 
   readonly #options: SenderOptions;
   readonly #writer = new MessageWriter(this.outbox);
   readonly #reader = new MessageReader();
   #parser = new MessageParser();
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
-  #answers = new AnswerClock(0);
+  readonly #answers = new AnswerClock();
   #connectedAtMs = 0;
-  /** Both ends of this connection have proven a key. */
-  #keyed = false;
-  /** The receiver of this connection keeps nothing, and that is not enough: nothing is sent, no answer believed. */
-  #withheld = false;
   /** That progress does not come was said on this connection. */
   #unreportedTold = false;
   /** The largest frame that the receiver takes. */
   frameBytesMax: number = Number.POSITIVE_INFINITY;
   /** Bits of `Feature` that both ends use. */
   #features = 0;
-  /** Offers without an answer, oldest first, per source: first sequence number and count. */
-  #offers: { first: number; count: number }[][] = [];
   readonly #window: SendWindow;
-  /** When the window opens by itself; infinite if it is open or waits for the receiver. */
-  #opensAtMs = Number.POSITIVE_INFINITY;
-  /** When the first source that pauses goes on. */
-  #sourceOpensAtMs = Number.POSITIVE_INFINITY;
+  readonly #notices = new Notices();
+  readonly #settlement: Settlement;
+  readonly #scheduler: SendScheduler;
   #nowMs = 0;
-  /** The source whose turn it is. */
-  #turn = 0;
-  /** Sources whose listing has nothing now, and those that have nothing live. */
-  readonly #quiet = new Set<number>();
-  readonly #quietLive = new Set<number>();
-  #notices: SenderStep[] = [];
-  #noticeAt = 0;
-  #chunkAt = 0;
-  #stopping = false;
   #failure: ProtocolError | undefined;
   /** Bytes have arrived that may not have been parsed. */
   #arrived = false;
@@ -202,6 +96,18 @@ export class SenderSession {
     this.#options = options;
     this.ledgers = options.sources.map(({ name }, index) => new SourceLedger(index, name, options.order));
     this.#window = new SendWindow(options.rateMax);
+    this.#settlement = new Settlement(this.#window, this.#notices);
+    const parts = {
+      ledgers: this.ledgers,
+      outbox: this.outbox,
+      writer: this.#writer,
+      window: this.#window,
+      answers: this.#answers,
+      settlement: this.#settlement,
+      notices: this.#notices,
+    };
+    this.frames = new OpenFrames(parts);
+    this.#scheduler = new SendScheduler({ ...parts, session: this, order: options.order, frames: this.frames });
   }
 
   /**
@@ -211,18 +117,18 @@ export class SenderSession {
   connected(nowMs: number, keys?: { readonly proof: Uint8Array }): void {
     assert(this.state === "closed", "connected once per connection");
     this.state = "greeting";
-    this.#keyed = keys !== undefined;
+    this.keyed = keys !== undefined;
     this.#parser = new MessageParser();
     this.#arrived = false;
     this.#answered = false;
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
     this.#connectedAtMs = nowMs;
-    this.#answers = new AnswerClock(nowMs);
+    this.#answers.connected(nowMs);
     this.#unreportedTold = false;
-    this.#offers = this.ledgers.map(() => []);
     this.#window.connected();
     this.#features = 0;
-    this.#withheld = false;
+    this.frames.digesting = false;
+    this.withheld = false;
     this.#failure = undefined;
     this.outbox.clear();
     for (const ledger of this.ledgers) ledger.rewind();
@@ -244,10 +150,10 @@ export class SenderSession {
     this.state = "closed";
     this.outbox.clear();
     for (const ledger of this.ledgers) {
-      if (ledger.held) this.#notice({ type: "resumed", sourceIndex: ledger.index });
+      if (ledger.held) this.#notices.add({ type: "resumed", sourceIndex: ledger.index });
       ledger.rewind();
     }
-    if (this.held) this.#notice({ type: "resumed", sourceIndex: undefined });
+    if (this.held) this.#notices.add({ type: "resumed", sourceIndex: undefined });
     this.held = false;
   }
 
@@ -271,7 +177,7 @@ export class SenderSession {
 
   /** Finish what is in hand, then say BYE. Nothing new is begun. */
   stop(): void {
-    this.#stopping = true;
+    this.#scheduler.stopping = true;
   }
 
   /** Frames handed to the network and not yet acknowledged, and frames listed behind them. */
@@ -286,7 +192,7 @@ export class SenderSession {
   }
 
   get tickAtMs(): number {
-    return Math.min(this.#liveness.tickAtMs, this.#opensAtMs, this.#sourceOpensAtMs);
+    return Math.min(this.#liveness.tickAtMs, this.#scheduler.opensAtMs);
   }
 
   /** Time passes. Throws ProtocolError (timeout). */
@@ -308,21 +214,25 @@ export class SenderSession {
   /** Called at each ping at least, which is often enough for times of minutes. */
   #checkAnswers(nowMs: number): void {
     // A receiver that holds us has said why.
-    const waits = this.held || this.#withheld || this.ledgers.some(({ held }) => held);
+    const waits = this.held || this.withheld || this.ledgers.some(({ held }) => held);
     if (waits || !this.#owed) return this.#answers.moved(nowMs);
     if (this.#answers.check(nowMs)) {
-      this.#notice({ type: "waiting", text: `the receiver has answered nothing for ${answerSaidMs / 1000} s` });
+      this.#notices.add({ type: "waiting", text: `the receiver has answered nothing for ${answerSaidMs / 1000} s` });
     }
     if (this.#unreportedTold || !this.#window.unreported(nowMs)) return;
     this.#unreportedTold = true;
-    this.#notice({ type: "waiting", text: "the receiver does not report what arrives; sending on without" });
+    this.#notices.add({ type: "waiting", text: "the receiver does not report what arrives; sending on without" });
   }
 
   /** The receiver has something to answer. */
   get #owed(): boolean {
     if (this.state === "closing") return true;
     if (this.state !== "running") return false;
-    return !this.#window.empty || this.#offers.some((offers) => offers.length > 0) || this.#unanswered;
+    return !this.#window.empty || this.#unansweredOffers || this.#unanswered;
+  }
+
+  get #unansweredOffers(): boolean {
+    return this.ledgers.some(({ offers }) => offers.length > 0);
   }
 
   /** Of what may still wait for its answer when BYE is said. */
@@ -337,18 +247,17 @@ export class SenderSession {
 
   /** The source may list again after it had nothing. */
   sourceReady(sourceIndex: number): void {
-    this.#quiet.delete(sourceIndex);
-    this.#quietLive.delete(sourceIndex);
+    this.#scheduler.sourceReady(sourceIndex);
   }
 
   /** The next thing to do. Throws ProtocolError when the peer breaks the protocol or refuses us. */
   next(nowMs: number): SenderStep {
-    const notice = this.#takeNotice();
+    const notice = this.#notices.take();
     if (notice !== undefined) return notice;
     if (this.state === "closed") return waitStep;
-    this.#nowMs = nowMs;
+    this.#nowMs = this.frames.nowMs = nowMs;
     this.#parse(nowMs);
-    return this.#takeNotice() ?? this.#advance();
+    return this.#notices.take() ?? this.#scheduler.next(nowMs);
   }
 
   listed(sourceIndex: number, entry: FrameEntry, live: boolean): void {
@@ -373,7 +282,7 @@ export class SenderSession {
 
   /** Nothing now, or nothing live; `sourceReady` will be called. */
   listedNothing(sourceIndex: number, liveOnly: boolean): void {
-    (liveOnly ? this.#quietLive : this.#quiet).add(sourceIndex);
+    this.#scheduler.listedNothing(sourceIndex, liveOnly);
   }
 
   listingDone(sourceIndex: number): void {
@@ -385,119 +294,8 @@ export class SenderSession {
     const ledger = this.#ledger(sourceIndex);
     const record = ledger.record(sequence);
     assert(record?.state === "doubted" && record.held !== undefined, "a frame is compared after a compare step");
-    if (isSame) this.#settle(ledger, sequence, record, record.held.outcome, record.held.crc32);
+    if (isSame) this.#settlement.settle(ledger, sequence, record, record.held.outcome, record.held.crc32);
     else record.state = "wanted";
-  }
-
-  /**
-   * The frame of the last `open` step has `bytes` bytes, and perhaps metadata that was not listed. Returns how many of
-   * the bytes to fill in at once, as after a `chunk` step; undefined: there will be one.
-   */
-  openFrame(sourceIndex: number, bytes: number, metadata?: Metadata): number | undefined {
-    const ledger = this.#ledger(sourceIndex);
-    const next = ledger.nextToSend();
-    assert(next !== undefined && next.record.state === "wanted", "a frame is opened after an open step");
-    assert(ledger.open === undefined, "one frame of a source is open at a time");
-    next.record.bytes = bytes;
-    next.record.state = "sent";
-    next.record.windowBytes = 0;
-    const { sequence, record } = next;
-    // A file of another size is another file.
-    const proving = bytes === record.entry.bytes ? record.partial : undefined;
-    const known = metadata ?? record.entry.metadata;
-    ledger.open = { sequence, record, bytes, metadata: known, proving, begun: false, sentBytes: 0, crc32: 0 };
-    this.#window.enter();
-    ledger.sentFrames++;
-    return proving === undefined ? this.#pieceBytes(ledger.open) : undefined;
-  }
-
-  /**
-   * The bytes that a `prove` step asked for. False: they are not what the receiver has, and the frame begins at 0: open
-   * it again.
-   */
-  proved(sourceIndex: number, view: Uint8Array): boolean {
-    const { open } = this.#ledger(sourceIndex);
-    assert(open?.proving !== undefined, "bytes are compared before any is sent");
-    open.crc32 = crc32(view, open.crc32);
-    open.sentBytes += view.length;
-    if (open.sentBytes < open.proving.offset) return true;
-    const { record, proving, sentBytes, crc32: found } = open;
-    open.proving = undefined;
-    if (found !== proving.crc32) {
-      open.sentBytes = open.crc32 = 0;
-      return false;
-    }
-    if (sentBytes > record.arrivedBytes) this.#notice({ type: "going-on" });
-    record.arrivedBytes = Math.max(record.arrivedBytes, sentBytes);
-    return true;
-  }
-
-  /** The next piece of a frame; undefined while there is no room for it. */
-  #pieceBytes(open: OpenFrame): number | undefined {
-    const bytes = Math.min(this.#window.pieceBytes, open.bytes - open.sentBytes);
-    return this.outbox.room < fullMessageBytes + messageBytesMax + bytes ? undefined : bytes;
-  }
-
-  /** The frame of the last `open` or `chunk` step cannot be read: it becomes a gap. The driver closes it. */
-  skipFrame(sourceIndex: number, reason: GapReason, detail: string): void {
-    const ledger = this.#ledger(sourceIndex);
-    const { open } = ledger;
-    if (open !== undefined) {
-      this.#leaveWindow(ledger, open.record);
-      ledger.open = undefined;
-      ledger.turnIntoGap(open.sequence, open.record, reason, detail);
-      return;
-    }
-    const next = ledger.nextToSend();
-    assert(next !== undefined, "a frame is skipped after an open step");
-    ledger.turnIntoGap(next.sequence, next.record, reason, detail);
-  }
-
-  /** The memory that the next piece of the open frame is read into: exactly as long as the step said. */
-  chunkView(sourceIndex: number, bytes: number): Uint8Array {
-    const { open } = this.#ledger(sourceIndex);
-    assert(open !== undefined, "a chunk belongs to an open frame");
-    const { sequence, record, metadata, sentBytes, begun } = open;
-    const digested = this.digesting && sentBytes + bytes === open.bytes;
-    if (!begun) {
-      const { name, capturedNs } = record.entry;
-      const frame = { sourceIndex, sequence, capturedNs, bytes: open.bytes, offset: sentBytes, name, metadata };
-      this.#chunkAt = this.#writer.frame(frame, bytes, digested);
-    } else {
-      this.#chunkAt = this.#writer.chunk({ sourceIndex, sequence, offset: sentBytes }, bytes, digested);
-    }
-    return this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes);
-  }
-
-  /** The last piece of each frame is to be committed with a digest. */
-  get digesting(): boolean {
-    return (this.#features & Feature.digest) !== 0;
-  }
-
-  /**
-   * The memory of `chunkView` is filled. With the last piece come the notes on the frame that were not listed, and its
-   * digest, if `digesting`. Returns whether the frame is complete, and to be closed.
-   */
-  commitChunk(sourceIndex: number, bytes: number, notes = 0, digest?: Uint8Array): boolean {
-    const ledger = this.#ledger(sourceIndex);
-    const { open } = ledger;
-    assert(open !== undefined, "a chunk belongs to an open frame");
-    open.crc32 = crc32(this.outbox.bytes.subarray(this.#chunkAt, this.#chunkAt + bytes), open.crc32);
-    open.sentBytes += bytes;
-    open.begun = true;
-    open.record.windowBytes += bytes;
-    this.#window.handed(bytes, this.#nowMs);
-    this.#answers.wrote(this.#nowMs);
-    ledger.sentBytes += bytes;
-    const last = open.sentBytes === open.bytes;
-    if (!last) {
-      this.#writer.finishPayload(bytes, undefined);
-      return false;
-    }
-    this.#writer.finishPayload(bytes, open.crc32, notes | (open.record.entry.notes ?? 0), digest);
-    open.record.crc32 = open.crc32;
-    ledger.open = undefined;
-    return true;
   }
 
   // ---- what arrives
@@ -543,11 +341,11 @@ export class SenderSession {
       case "hold": {
         const { sourceIndex, text } = this.#reader.hold(head);
         this.#setHeld(sourceIndex, true);
-        return this.#notice({ type: "held", sourceIndex, text });
+        return this.#notices.add({ type: "held", sourceIndex, text });
       }
       case "resume": {
         const sourceIndex = this.#reader.resume(head);
-        if (this.#setHeld(sourceIndex, false)) this.#notice({ type: "resumed", sourceIndex });
+        if (this.#setHeld(sourceIndex, false)) this.#notices.add({ type: "resumed", sourceIndex });
         return;
       }
       case "ping":
@@ -556,7 +354,7 @@ export class SenderSession {
         return this.#answers.ponged(this.#nowMs);
       case "notice": {
         const { notice, text } = this.#reader.notice(head);
-        return this.#notice({ type: "notice", notice, text });
+        return this.#notices.add({ type: "notice", notice, text });
       }
       case "progress":
         return this.#window.arrived(this.#reader.progress(head), this.#nowMs);
@@ -568,12 +366,12 @@ export class SenderSession {
         ledger.ended = "confirmed";
         ledger.stretches.proven(Number.POSITIVE_INFINITY);
         ledger.disputedBy = account;
-        return this.#notice({ type: "source-ended", sourceIndex });
+        return this.#notices.add({ type: "source-ended", sourceIndex });
       }
       case "farewell":
         if (this.#unanswered) throw new ProtocolError(ProtocolCode.unexpected, "FAREWELL before all was answered");
         this.state = "closed";
-        return this.#notice({ type: "done" });
+        return this.#notices.add({ type: "done" });
       case "hello":
       case "source":
       case "offer":
@@ -591,12 +389,13 @@ export class SenderSession {
 
   #handleWelcome(welcome: Welcome): void {
     this.#features = welcome.features & this.#featuresAsked;
+    this.frames.digesting = (this.#features & Feature.digest) !== 0;
     this.#window.welcomed(welcome, (this.#features & Feature.progress) !== 0);
     this.state = "running";
     const { agent, device, pins, keepsNothing, frameBytesMax } = welcome;
     this.frameBytesMax = frameBytesMax;
-    this.#withheld = keepsNothing && this.#options.needsKeeping === true;
-    this.#notice({ type: "welcomed", agent, device, pins, keepsNothing });
+    this.withheld = keepsNothing && this.#options.needsKeeping === true;
+    this.#notices.add({ type: "welcomed", agent, device, pins, keepsNothing });
   }
 
   /** One source, or all (undefined). Returns whether that was otherwise before. */
@@ -610,11 +409,11 @@ export class SenderSession {
   #handleWant(head: Uint8Array): void {
     const want = this.#reader.want(head);
     const ledger = this.#ledgerOfPeer(want.sourceIndex);
-    const offer = this.#offers[want.sourceIndex]?.shift();
+    const offer = ledger.offers.shift();
     if (offer === undefined || offer.first !== want.firstSequence || offer.count !== want.verdicts.length) {
       throw new ProtocolError(ProtocolCode.malformed, `WANT from ${want.firstSequence} answers no offer`);
     }
-    if (this.#withheld) return;
+    if (this.withheld) return;
     let sequence = want.firstSequence;
     for (const verdict of want.verdicts) {
       const record = ledger.record(sequence);
@@ -632,14 +431,15 @@ export class SenderSession {
       case "have":
       case "expired": {
         const outcome = verdict.kind === "have" ? verdict.outcome : "expired";
-        if (this.#options.compares !== true) return this.#settle(ledger, sequence, record, outcome, verdict.crc32);
+        if (this.#options.compares !== true)
+          return this.#settlement.settle(ledger, sequence, record, outcome, verdict.crc32);
         record.held = { outcome, crc32: verdict.crc32 };
         record.state = "doubted";
         if (sequence < ledger.sendCursor) ledger.sendCursor = sequence;
         return;
       }
       case "unknown":
-        return this.#settle(ledger, sequence, record, "unknown", undefined);
+        return this.#settlement.settle(ledger, sequence, record, "unknown", undefined);
       case "continue":
         if ((this.#features & Feature.resume) === 0 || verdict.offset > record.entry.bytes) {
           throw new ProtocolError(ProtocolCode.malformed, `frame ${sequence} cannot go on at ${verdict.offset}`);
@@ -649,7 +449,7 @@ export class SenderSession {
         record.partial = verdict;
         return;
       case "refuse":
-        return this.#refuse(ledger, sequence, record, verdict.reason, "");
+        return this.#settlement.refuse(ledger, sequence, record, verdict.reason, "");
       default:
         unreachable(verdict);
     }
@@ -670,30 +470,11 @@ export class SenderSession {
             `ACK ${range.outcome} of frame ${sequence} of ${ledger.source}`,
           );
         }
-        if (!isGap) this.#leaveWindow(ledger, record);
-        this.#settle(ledger, sequence, record, range.outcome, record.crc32);
+        if (!isGap) this.#settlement.leaveWindow(ledger, record);
+        this.#settlement.settle(ledger, sequence, record, range.outcome, record.crc32);
       }
       ledger.stretches.proven(range.firstSequence + range.count - 1);
     }
-  }
-
-  #settle(
-    ledger: SourceLedger,
-    sequence: number,
-    record: FrameRecord,
-    outcome: HeardOutcome,
-    crc: number | undefined,
-  ): void {
-    ledger.settle(sequence, record, outcome);
-    this.#untrouble(ledger, record);
-    const isGap = outcome === "recorded";
-    this.#notice({
-      type: "settled",
-      sourceIndex: ledger.index,
-      entry: record.entry,
-      outcome: isGap ? undefined : outcome,
-      crc32: isGap ? undefined : crc,
-    });
   }
 
   #handleReject(head: Uint8Array): void {
@@ -705,215 +486,20 @@ export class SenderSession {
     if (record?.state !== "sent") {
       throw new ProtocolError(ProtocolCode.unexpected, `REJECT of frame ${sequence} of ${ledger.source}`);
     }
-    this.#leaveWindow(ledger, record);
+    this.#settlement.leaveWindow(ledger, record);
     if (ledger.open?.record === record) {
       ledger.open = undefined;
-      this.#notice({ type: "close", sourceIndex });
+      this.#notices.add({ type: "close", sourceIndex });
     }
     if (reason === "checksum") record.damaged++;
     if (!again || record.damaged >= frameAttemptsMax) {
-      this.#refuse(ledger, sequence, record, reason, text);
+      this.#settlement.refuse(ledger, sequence, record, reason, text);
     } else if (ledger.sendAgain(sequence, record, this.#nowMs)) {
-      this.#notice({ type: "held", sourceIndex, text: text === "" ? reason : text });
+      this.#notices.add({ type: "held", sourceIndex, text: text === "" ? reason : text });
     }
-  }
-
-  /** What was wanted again and again is done with. */
-  #untrouble(ledger: SourceLedger, record: FrameRecord): void {
-    if (ledger.troubled !== record) return;
-    ledger.troubled = undefined;
-    this.#notice({ type: "resumed", sourceIndex: ledger.index });
-  }
-
-  #refuse(ledger: SourceLedger, sequence: number, record: FrameRecord, reason: RefusalReason, text: string): void {
-    ledger.turnIntoGap(sequence, record, "refused", text === "" ? reason : text);
-    this.#untrouble(ledger, record);
-    this.#notice({ type: "refused", sourceIndex: ledger.index, entry: record.entry, reason, text });
   }
 
   // ---- what leaves
-
-  #advance(): SenderStep {
-    if (this.#withheld) {
-      if (this.#stopping) this.#endStep();
-      return waitStep;
-    }
-    // Names are for nobody who has not admitted us.
-    if (this.#keyed && this.state === "greeting") return waitStep;
-    // Sources and offers do not wait for the WELCOME, which saves a round trip; frames do, for its limits.
-    while (this.state === "running" || this.state === "greeting") {
-      const openAtMs = this.#window.openAtMs(this.outbox.committedBytes, this.#nowMs);
-      this.#opensAtMs = openAtMs > this.#nowMs ? openAtMs : Number.POSITIVE_INFINITY;
-      // Only the rate has a time; without room in the network offers may go, they are small.
-      const paced = openAtMs > this.#nowMs;
-      const offersToo = !paced || openAtMs === Number.POSITIVE_INFINITY;
-      // Enough for any head, and what is left of it is enough to answer pings while the socket takes nothing.
-      if (this.outbox.room < 2 * fullMessageBytes) return flushStep;
-      const step =
-        this.#declareStep() ??
-        (offersToo ? this.#offerStep(aheadFramesLow, this.state === "greeting") : undefined) ??
-        (this.state === "running" && !paced ? this.#frameStep() : undefined) ??
-        (offersToo && this.#options.order === "oldest" ? this.#offerStep(aheadFramesMax, true) : undefined) ??
-        (this.state === "running" ? this.#endStep() : undefined) ??
-        waitStep;
-      if (step !== lookAgain) return step;
-    }
-    return waitStep;
-  }
-
-  /** Names the next source that this connection does not know. */
-  #declareStep(): typeof lookAgain | undefined {
-    for (const ledger of this.ledgers) {
-      if (ledger.declared) continue;
-      this.#writer.source({ sourceIndex: ledger.index, name: ledger.source });
-      ledger.declared = true;
-      return lookAgain;
-    }
-    return undefined;
-  }
-
-  /** Lists and offers, until `aheadFrames` are offered ahead of the one being sent. */
-  #offerStep(aheadFrames: number, idle: boolean): SenderStep | typeof lookAgain | undefined {
-    if (this.#stopping) return undefined;
-    const newest = this.#options.order === "newest";
-    for (const ledger of this.ledgers) {
-      if (ledger.offerCursor - ledger.sendCursor >= aheadFrames) {
-        const step = newest ? this.#listStep(ledger, true, idle) : undefined;
-        if (step !== undefined) return step;
-        continue;
-      }
-      const entries = ledger.nextOffer(offerEntriesMax);
-      if (entries.length > 0) {
-        this.#offer(ledger, entries);
-        return lookAgain;
-      }
-      const step = this.#listStep(ledger, false, idle);
-      if (step !== undefined) return step;
-    }
-    return undefined;
-  }
-
-  /** With the newest first, what is new is listed whatever waits before it. */
-  #listStep(ledger: SourceLedger, liveOnly: boolean, idle: boolean): SenderStep | undefined {
-    // What is listed must be offered whatever its number, or a lost connection would leave it lying.
-    if (ledger.listingDone || ledger.spanFrames > aheadFramesMax) return undefined;
-    if ((liveOnly ? this.#quietLive : this.#quiet).has(ledger.index)) return undefined;
-    const max = Math.min(listFrames, Math.max(listFramesFirst, ledger.listedFrames));
-    return { type: "list", sourceIndex: ledger.index, max, liveOnly, idle };
-  }
-
-  #offer(ledger: SourceLedger, entries: readonly FrameEntry[]): void {
-    const first = ledger.offerCursor;
-    const count = this.#writer.offer(ledger.index, first, entries);
-    this.#offers[ledger.index]?.push({ first, count });
-    this.#answers.wrote(this.#nowMs);
-    ledger.offerCursor = first + count;
-    for (let sequence = first; sequence < first + count; sequence++) {
-      const record = ledger.record(sequence);
-      assert(record !== undefined, "an offered frame is in the span");
-      record.state = "offered";
-    }
-  }
-
-  /** One message of the source whose turn it is: a piece of its open frame, its next frame, or a gap. */
-  #frameStep(): SenderStep | typeof lookAgain | undefined {
-    const count = this.ledgers.length;
-    this.#sourceOpensAtMs = Number.POSITIVE_INFINITY;
-    for (let tried = 0; tried < count; tried++) {
-      const ledger = this.ledgers[this.#turn % count] as SourceLedger;
-      this.#turn = (this.#turn + 1) % count;
-      if (this.held || ledger.held) continue;
-      const stretch = ledger.stretches.next;
-      if (stretch !== undefined) {
-        stretch.sent = true;
-        this.#writer.stretch({ sourceIndex: ledger.index, ...stretch });
-        return lookAgain;
-      }
-      if (ledger.open?.proving !== undefined) {
-        const bytes = Math.min(proveBytes, ledger.open.proving.offset - ledger.open.sentBytes);
-        return { type: "prove", sourceIndex: ledger.index, bytes };
-      }
-      if (ledger.open !== undefined) {
-        const bytes = this.#pieceBytes(ledger.open);
-        if (bytes === undefined) return this.#keepTurn(flushStep);
-        return { type: "chunk", sourceIndex: ledger.index, bytes };
-      }
-      if (this.#stopping) continue;
-      const next = ledger.nextToSend();
-      if (next === undefined) continue;
-      if (next.record.state === "gap") {
-        this.#sendGap(ledger, next.sequence, next.record);
-        return lookAgain;
-      }
-      if (next.record.state === "doubted") {
-        const { sequence, record } = next;
-        assert(record.held !== undefined, "a doubted frame is held by the receiver");
-        return { type: "compare", sourceIndex: ledger.index, sequence, entry: record.entry, crc32: record.held.crc32 };
-      }
-      if (!this.#window.mayBegin) continue;
-      if (!ledger.mayBegin(this.#nowMs)) {
-        const atMs = ledger.pausedUntilMs;
-        if (atMs > this.#nowMs) this.#sourceOpensAtMs = Math.min(this.#sourceOpensAtMs, atMs);
-        continue;
-      }
-      return { type: "open", sourceIndex: ledger.index, entry: next.record.entry };
-    }
-    return undefined;
-  }
-
-  #keepTurn(step: SenderStep): SenderStep {
-    this.#turn = (this.#turn + this.ledgers.length - 1) % this.ledgers.length;
-    return step;
-  }
-
-  #leaveWindow(ledger: SourceLedger, record: FrameRecord): void {
-    this.#window.leave(record.windowBytes);
-    ledger.sentFrames--;
-    record.windowBytes = 0;
-  }
-
-  #sendGap(ledger: SourceLedger, sequence: number, record: FrameRecord): void {
-    assert(record.gapReason !== undefined, "a gap has a reason");
-    const { entry, gapReason: reason, gapDetail } = record;
-    const isOther = record.held !== undefined;
-    const name = isOther ? "" : entry.name;
-    const detail = isOther ? `${entry.name}: not what is stored under this name, and lost: ${gapDetail}` : gapDetail;
-    const count = ledger.gapSent(sequence, record);
-    this.#answers.wrote(this.#nowMs);
-    this.#writer.gap({ sourceIndex: ledger.index, reason, firstSequence: sequence, count, name, detail });
-  }
-
-  #endStep(): undefined {
-    let open = false;
-    for (const ledger of this.ledgers) {
-      if (ledger.complete && ledger.ended === "no" && ledger.stretches.next === undefined) {
-        this.#writer.end({ sourceIndex: ledger.index, totals: ledger.totals() });
-        ledger.ended = "sent";
-        this.#answers.wrote(this.#nowMs);
-      }
-      // When stopping, a source may stay unfinished, but the frame in hand is finished.
-      if (ledger.ended === "no" && (!this.#stopping || ledger.open !== undefined)) open = true;
-    }
-    if (open || !this.#window.empty) return;
-    this.#writer.bye(!this.complete);
-    this.state = "closing";
-    this.#answers.wrote(this.#nowMs);
-  }
-
-  #notice(step: SenderStep): void {
-    this.#notices.push(step);
-  }
-
-  #takeNotice(): SenderStep | undefined {
-    const notice = this.#notices[this.#noticeAt];
-    if (notice === undefined) return undefined;
-    this.#noticeAt++;
-    if (this.#noticeAt === this.#notices.length) {
-      this.#notices = [];
-      this.#noticeAt = 0;
-    }
-    return notice;
-  }
 
   #ledger(sourceIndex: number): SourceLedger {
     const ledger = this.ledgers[sourceIndex];

@@ -7,7 +7,8 @@ import type { FrameEntry, Metadata, Verdict } from "../../../src/frame.ts";
 import type { ListedStretch } from "../../../src/ports.ts";
 import type { IncomingFrame, ReceivingEvent } from "../../../src/protocols/receiver-session.ts";
 import { type ReceiverOptions, WireReceiver } from "../../../src/protocols/wire/receiver.ts";
-import { type SenderOptions, SenderSession, type SenderStep } from "../../../src/protocols/wire/sender.ts";
+import { type SenderOptions, SenderSession } from "../../../src/protocols/wire/sender.ts";
+import type { SenderStep } from "../../../src/protocols/wire/sender-steps.ts";
 
 /** A sender of complete directories. */
 export const plain = { order: "oldest", prompt: false, rateMax: undefined } as const;
@@ -151,7 +152,7 @@ export class SessionPair {
         const { name } = step.entry;
         const bytes = this.#frames(step.sourceIndex)[name] ?? new Uint8Array(0);
         this.#open.set(step.sourceIndex, { name, bytes, at: 0 });
-        const first = sender.openFrame(step.sourceIndex, bytes.length, this.#options.opened?.(name).metadata);
+        const first = sender.frames.open(step.sourceIndex, bytes.length, this.#options.opened?.(name).metadata);
         if (first !== undefined) this.#fill(step.sourceIndex, first);
         return true;
       }
@@ -162,7 +163,7 @@ export class SessionPair {
         const open = this.#open.get(step.sourceIndex);
         if (open === undefined) throw new Error("a frame that is not open is compared");
         open.at += step.bytes;
-        if (!sender.proved(step.sourceIndex, open.bytes.subarray(open.at - step.bytes, open.at))) open.at = 0;
+        if (!sender.frames.proved(step.sourceIndex, open.bytes.subarray(open.at - step.bytes, open.at))) open.at = 0;
         return true;
       }
       case "close":
@@ -192,11 +193,18 @@ export class SessionPair {
   #fill(sourceIndex: number, bytes: number): void {
     const open = this.#open.get(sourceIndex);
     if (open === undefined) throw new Error("a chunk of a frame that is not open");
-    this.sender.chunkView(sourceIndex, bytes).set(open.bytes.subarray(open.at, open.at + bytes));
+    this.sender.frames.chunkView(sourceIndex, bytes).set(open.bytes.subarray(open.at, open.at + bytes));
     open.at += bytes;
     const { notes, digest } = this.#options.opened?.(open.name) ?? {};
     const last = open.at === open.bytes.length;
-    if (this.sender.commitChunk(sourceIndex, bytes, notes, last && this.sender.digesting ? digest : undefined)) {
+    if (
+      this.sender.frames.commitChunk(
+        sourceIndex,
+        bytes,
+        notes,
+        last && this.sender.frames.digesting ? digest : undefined,
+      )
+    ) {
       this.#open.delete(sourceIndex);
     }
   }
