@@ -118,6 +118,8 @@ export function findingText(finding: Finding, keeper: "catalogue" | "store" = "c
       return `changed ${finding.path}: ${finding.detail}`;
     case "unknown":
       return `unknown ${finding.path}`;
+    case "unconfirmed":
+      return `unconfirmed ${finding.path}: the receiver ended before its sender was told that it is stored`;
     case "gap": {
       const { device, source, name } = finding;
       const origin = `${device}/${source}`;
@@ -166,13 +168,16 @@ function sourceText(source: SourceReport): string {
 }
 
 function sumsText(report: VerifyReport): string {
-  const { frames, missing, changed, unknown, gapFrames } = report;
+  const { frames, missing, changed, unknown, unconfirmed, gapFrames } = report;
   const differences = `${missing} missing, ${changed} changed, ${unknown} unknown, ${countText(gapFrames, "gap")}`;
-  return `${countText(frames, "frame")}, ${differences}${unaccountedText(report)}`;
+  const unsettled = unconfirmed === 0 ? "" : `, ${unconfirmed} unconfirmed`;
+  return `${countText(frames, "frame")}, ${differences}${unsettled}${unaccountedText(report)}`;
 }
 
 /** Nothing if there are none, as it should be always. */
-function unaccountedText(report: Omit<VerifyReport, "sources" | "unknown" | "clean"> | SourceReport): string {
+function unaccountedText(
+  report: Omit<VerifyReport, "sources" | "unknown" | "unconfirmed" | "clean"> | SourceReport,
+): string {
   const { unaccounted, unrecorded, differing, lostAccounts } = report;
   const texts = unaccounted === 0 ? [] : [`, ${unaccounted} unaccounted`];
   if (unrecorded > 0) texts.push(`, ${unrecorded} unrecorded`);

@@ -17,6 +17,7 @@ import {
   open,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   rmdirSync,
   statfsSync,
@@ -86,6 +87,8 @@ export interface Disk {
   readonly mayName?: (path: string) => boolean;
   /** Names in a directory, in any order. */
   list(path: string): string[];
+  /** All that is in a small file. */
+  read(path: string): Uint8Array;
   /** Which file or directory this is, links followed: equal only for the same one. `undefined`: nothing is there. */
   identity(path: string): string | undefined;
 }
@@ -133,6 +136,7 @@ export const nodeDisk: Disk = {
   },
   ...(process.platform === "win32" ? { mayName: mayNameOnWindows } : {}),
   list: (path) => readdirSync(path),
+  read: (path) => readFileSync(path),
   identity(path) {
     try {
       const status = statSync(path, { bigint: true, throwIfNoEntry: false });

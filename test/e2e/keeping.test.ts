@@ -20,10 +20,11 @@ function keptBytes(out: string): number {
  * taken up when their frames come again; never one of a frame that has expired.
  */
 async function expectHolds(place: Place, out: string): Promise<void> {
-  const { stdout } = await place.run(["--verify", out, "--quiet"]);
+  const { status, stdout } = await place.run(["--verify", out, "--quiet"]);
+  expect(status, stdout).toBe(0);
   const lines = stdout.split("\n").filter((line) => line !== "" && !line.startsWith("unended "));
   for (const line of lines) {
-    const number = /^unknown camera\/vis\/(\d+)\.jpg$/.exec(line)?.[1];
+    const number = /^unconfirmed camera\/vis\/(\d+)\.jpg: /.exec(line)?.[1];
     expect(number, stdout).toBeDefined();
     const known = catalogueRows(out, `SELECT outcome FROM outcomes WHERE ${number} BETWEEN first AND last`);
     expect(known, line).toEqual([]);

@@ -20,6 +20,7 @@ import {
   type Expiry,
   type FrameRow,
   type KeptRecords,
+  namingPrefix,
   ownFolder,
   type StoredFrame,
 } from "../../src/sinks/directory/catalogue.ts";
@@ -181,6 +182,15 @@ export class SimDisk implements Disk {
     return this.#filesBelowRoot(
       (directory) => directory.synced,
       (file) => file.bytes.subarray(0, file.syncedLength),
+    );
+  }
+
+  /** Lists of paths that files are about to get. */
+  namingLists(): Uint8Array[] {
+    const folder = this.#find(`${this.#root}/${ownFolder}`);
+    if (!(folder instanceof SimDirectory)) return [];
+    return [...folder.entries].flatMap(([name, node]) =>
+      name.startsWith(namingPrefix) && node instanceof SimFile ? [node.bytes] : [],
     );
   }
 
@@ -384,6 +394,13 @@ export class SimDisk implements Disk {
     const directory = this.#find(path);
     if (!(directory instanceof SimDirectory)) throw failure("ENOENT", path);
     return [...directory.entries.keys()];
+  }
+
+  read(path: string): Uint8Array {
+    this.#step();
+    const node = this.#find(path);
+    if (!(node instanceof SimFile)) throw failure("ENOENT", path);
+    return node.bytes.slice();
   }
 
   identity(path: string): string | undefined {

@@ -175,6 +175,8 @@ export const newCatalogueFile = ".framepipe/catalogue.db.new";
 export const logFile = ".framepipe/catalogue.db-wal";
 export const lockFile = ".framepipe/lock";
 export const temporaryFolder = ".framepipe/tmp";
+/** The start of names, below our own folder, of the lists of paths that files are about to get. */
+export const namingPrefix = "naming.";
 /** What --verify asks of the receiver that has the directory. */
 export const requestsFolder = ".framepipe/requests";
 /** What was damaged and had to make room, under the path that it had. */

@@ -1,10 +1,12 @@
 /**
  * One commit, from staged to durable:
  *
- *     set their times -> sync all files -> give each its final name -> sync the folders -> one catalogue transaction
+ *     set their times, list their paths -> sync all files -> give each its final name -> sync the folders -> one
+ *     catalogue transaction
  *
  * So at every moment a final name has complete bytes, and a row names a file that is there. A crash after the names and
- * before the rows leaves files that nobody knows; when their frames are sent again they are adopted, not stored twice.
+ * before the rows leaves files of which only the list knows (naming-list.ts); when their frames are sent again they are
+ * adopted, not stored twice.
  */
 import { assert } from "../../errors.ts";
 import { type Origin, type Outcome, type RefusalReason, sharesTotals } from "../../frame.ts";
@@ -20,6 +22,7 @@ import type { Directories } from "./directories.ts";
 import { isTwin } from "./name-twins.ts";
 import { type AccountOutcome, accountOutcomeOf } from "../../outcomes.ts";
 import { GroupFolders } from "./group-folders.ts";
+import type { NamingList } from "./naming-list.ts";
 import type { TemporaryFile } from "./temporary-file.ts";
 
 /** Files without rows that are compared for one frame: a crash leaves at most a group of them. */
@@ -33,6 +36,7 @@ export interface CommitGroupOptions {
   readonly disk: Disk;
   readonly directories: Directories;
   readonly catalogue: Catalogue;
+  readonly naming: NamingList;
   readonly wallNs: () => bigint;
   /** Called with what has been recorded. */
   readonly recorded: (batch: CatalogueBatch) => void;
@@ -62,11 +66,15 @@ export class CommitGroup {
    * final name already is adopted when its frame comes again.
    */
   async run(): Promise<readonly Result[]> {
-    const { sync, disk, directories } = this.#options;
+    const { sync, disk, directories, naming } = this.#options;
     const flushes = sync !== "never";
     try {
-      const handles = this.#stampAll();
+      const handles = this.#prepareAll();
       if (flushes && handles.length > 0) await this.#flushed((done) => disk.sync(handles, done));
+      if (naming.isNew) {
+        if (flushes) await this.#flushed((done) => directories.sync(done));
+        naming.settle();
+      }
       this.#placeAll();
       if (this.#adopted.length > 0) await this.#flushed((done) => disk.sync(this.#adopted, done));
       if (flushes) await this.#flushed((done) => directories.sync(done));
@@ -79,13 +87,20 @@ export class CommitGroup {
     }
   }
 
-  /** The handles of the files that are not flushed: in a commit that is run again some have been. */
-  #stampAll(): number[] {
-    return this.#items.flatMap((item) => {
-      if (item.kind !== "frame" || item.draft.handle === undefined) return [];
+  /** The handles of what has to be flushed: in a commit that is run again some files have been. */
+  #prepareAll(): number[] {
+    const { naming, catalogue } = this.#options;
+    const handles: number[] = [];
+    const paths: string[] = [];
+    for (const item of this.#items) {
+      if (item.kind !== "frame") continue;
+      paths.push(item.draft.path);
+      if (item.draft.handle === undefined) continue;
       item.draft.stamp(item.frame.capturedNs);
-      return [item.draft.handle];
-    });
+      handles.push(item.draft.handle);
+    }
+    if (paths.length > 0) handles.push(naming.begin(paths, catalogue));
+    return handles;
   }
 
   /**
@@ -233,6 +248,7 @@ export class CommitGroup {
     const [frames, offered, nowNs] = [this.#rows, this.#offered, this.#options.wallNs()];
     const batch = { frames, gaps, stretches, ends, outcomes, offered, nowNs };
     this.#options.catalogue.record(batch);
+    this.#options.naming.recorded();
     this.#options.recorded(batch);
   }
 

@@ -34,6 +34,7 @@ import { DeviceSizes } from "./device-sizes.ts";
 import { Directories } from "./directories.ts";
 import { GroupFolders } from "./group-folders.ts";
 import { Keeping, type KeepRules } from "./keeping.ts";
+import { NamingList } from "./naming-list.ts";
 import { OwnFiles, type OwnFilesOptions, type TakeLock } from "./own-files.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 import { VerifyService, type VerifyServiceOptions } from "./verify-service.ts";
@@ -71,6 +72,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
   readonly #space: FreeSpace;
   readonly #ownFiles: OwnFiles;
   readonly #service: VerifyService;
+  readonly #naming: NamingList;
   /** Undefined while it could not be opened yet. */
   #catalogue: Catalogue | undefined;
   /** Until then the archive may be begun. */
@@ -89,6 +91,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#disk = disk;
     this.#directories = new Directories(disk, directory);
     this.#ownFiles = new OwnFiles(options);
+    this.#naming = new NamingList({ directory, disk, directories: this.#directories });
     const { keep } = options;
     if (keep !== undefined) this.#keeping = new Keeping({ ...options, rules: keep, directories: this.#directories });
     const recorded = (batch: CatalogueBatch): void => this.#keeping?.recorded(batch);
@@ -128,6 +131,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#ownFiles.lock();
     this.#catalogue = openCatalogue(directory, sync, onEvent);
     const found = this.#ownFiles.remember();
+    this.#naming.opened(this.#catalogue);
     this.#keeping?.opened(this.#catalogue, found !== "same");
     // The temporary files of the same directory are our own, in use.
     if (!this.#wasOpen || found === "another directory") {
@@ -244,6 +248,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
       disk,
       directories,
       catalogue,
+      naming: this.#naming,
       wallNs: () => clock.wallNs(),
       recorded: (batch) => {
         this.#keeping?.recorded(batch);
@@ -352,6 +357,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   #closeCatalogue(): void {
     this.#keeping?.close();
+    this.#naming.close(this.#catalogue);
     this.#devices.forget();
     this.#catalogue?.close();
     this.#catalogue = undefined;

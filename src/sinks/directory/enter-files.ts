@@ -15,7 +15,7 @@ import { openFileBeneath } from "../../system/beneath.ts";
 import { errorCode } from "../../system/errno.ts";
 import { checksumToEnd, nodeDisk } from "../../system/file-system.ts";
 import type { Layout } from "../store/layout.ts";
-import { numberedPath } from "../store/numbered-path.ts";
+import { numberedPath, unnumberedPath } from "../store/numbered-path.ts";
 import type { Catalogue, CatalogueBatch, FrameRow, NumberOutcome } from "./catalogue.ts";
 import { FoundFiles } from "./found-files.ts";
 
@@ -129,14 +129,13 @@ class Entering {
    * one.
    */
   #ownName(path: string, name: string): { readonly name: string; readonly number: number } {
-    const { stem = "", digits = "", extension = "" } = numbered.exec(name)?.groups ?? {};
-    const number = Number(digits);
-    const first = path.slice(0, path.length - name.length) + stem + extension;
-    const isNumbered = number > 1 && path.endsWith(name) && numberedPath(first, number) === path;
+    const own = unnumberedPath(name);
+    if (own === undefined || !path.endsWith(name)) return { name, number: 1 };
+    const first = path.slice(0, path.length - name.length) + own.path;
+    const before = numberedPath(first, own.number - 1);
     // The one before it was looked at in the same way.
-    if (!isNumbered || !this.#isFile(first) || !this.#isFile(numberedPath(first, number - 1)))
-      return { name, number: 1 };
-    return { name: stem + extension, number };
+    const isNumbered = numberedPath(first, own.number) === path && this.#isFile(first) && this.#isFile(before);
+    return isNumbered ? { name: own.path, number: own.number } : { name, number: 1 };
   }
 
   #isFile(path: string): boolean {
@@ -165,8 +164,6 @@ class Entering {
     return new Promise<void>((next) => setImmediate(next)).then(() => this.#options.signal?.throwIfAborted());
   }
 }
-
-const numbered = /^(?<stem>.+)~(?<digits>[1-9]\d{0,8})(?<extension>\.[^./]{1,15})?$/s;
 
 /** Undefined: it is a link, is no file, is gone, or may not be read. */
 function openBeneath(directory: string, path: string): number | undefined {

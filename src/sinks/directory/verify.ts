@@ -5,17 +5,18 @@
  *
  * A receiver may be storing meanwhile, so a difference is told only if it is still one when it is looked at again.
  */
-import { closeSync, lstatSync, opendirSync } from "node:fs";
+import { closeSync, lstatSync, opendirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { sharesTotals } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import { errorCode } from "../../system/errno.ts";
 import { checksumToEnd, nodeDisk } from "../../system/file-system.ts";
 import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "./catalogue-reader.ts";
-import { ownFolder, probeFile } from "./catalogue.ts";
+import { namingPrefix, ownFolder, probeFile } from "./catalogue.ts";
 import { difference, type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
 import { noOutcomes, totalsOf } from "../../outcomes.ts";
 import { type Finding, newSourceReport, reportOf, type SourceReport, type VerifyReport } from "../store/findings.ts";
+import { wasBeingNamed } from "./naming-list.ts";
 import { catalogueError } from "./sqlite-catalogue.ts";
 import { type FileProblem, fileMissing, openStoredFile, otherBytes, readingProblem } from "./stored-file.ts";
 
@@ -76,6 +77,7 @@ class Verification {
   /** Of the rows of frames, the last that was read. */
   #lastId = 0;
   #unknown = 0;
+  #unconfirmed = 0;
   #unknownPaths: string[] = [];
   #unknownYoung = false;
   #framesDone = 0;
@@ -95,7 +97,7 @@ class Verification {
     await this.#checkGaps();
     await this.#checkAccounts();
     this.#checkSessions(this.#tellLostAccounts());
-    return reportOf([...this.#sources.values()], this.#unknown);
+    return reportOf([...this.#sources.values()], this.#unknown, this.#unconfirmed);
   }
 
   async #checkFrames(): Promise<void> {
@@ -215,11 +217,32 @@ class Verification {
   /** A receiver names files before it records them: a row that comes within the time of a commit is soon enough. */
   async #settleUnknown(): Promise<void> {
     if (this.#unknownYoung) await Bun.sleep(this.#options.settleMs ?? settleMsDefault);
+    // Read first: what is not in them by now and gets its name meanwhile, has its row as soon.
+    const isBeingNamed = wasBeingNamed(this.#namingLists());
     for (const path of this.#reader.unknownOf(this.#unknownPaths)) {
-      if (nodeDisk.look(join(this.#options.directory, path)) !== "absent") this.#tellUnknown(path);
+      if (nodeDisk.look(join(this.#options.directory, path)) === "absent") continue;
+      if (!isBeingNamed(path)) this.#tellUnknown(path);
+      else {
+        this.#unconfirmed += 1;
+        this.#options.found({ kind: "unconfirmed", path });
+      }
     }
     this.#unknownPaths = [];
     this.#unknownYoung = false;
+  }
+
+  #namingLists(): Uint8Array[] {
+    if (this.#unknownPaths.length === 0) return [];
+    const folder = join(this.#options.directory, ownFolder);
+    return readdirSync(folder).flatMap((name) => {
+      if (!name.startsWith(namingPrefix)) return [];
+      try {
+        return [readFileSync(join(folder, name))];
+      } catch {
+        // A later one has taken its place.
+        return [];
+      }
+    });
   }
 
   #tellUnknown(path: string): void {

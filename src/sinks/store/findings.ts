@@ -16,6 +16,8 @@ export type Finding =
   | ({ readonly kind: "changed"; readonly detail: string; readonly bytes: number; readonly crc32: number } & FoundFrame)
   /** On the disk, not in the catalogue. */
   | { readonly kind: "unknown"; readonly path: string }
+  /** Not a difference: on the disk, named by a commit that was cut off. Its sender was not told that it is stored. */
+  | { readonly kind: "unconfirmed"; readonly path: string }
   /** Frames that never came, and did not come later under the same name either. */
   | {
       readonly kind: "gap";
@@ -107,6 +109,7 @@ export interface VerifyReport {
   readonly missing: number;
   readonly changed: number;
   readonly unknown: number;
+  readonly unconfirmed: number;
   readonly gapFrames: number;
   readonly unaccounted: number;
   readonly unrecorded: number;
@@ -121,8 +124,8 @@ export function newSourceReport(device: string, source: string): SourceReport {
   return { device, source, ...none, unaccounted: 0, unrecorded: 0, differing: 0, lostAccounts: 0, ended: false };
 }
 
-/** `unknown`: what is there and is no frame that is known. */
-export function reportOf(sources: readonly SourceReport[], unknown: number): VerifyReport {
+/** `unknown`: what is there and is no frame that is known; `unconfirmed`: files of commits that were cut off. */
+export function reportOf(sources: readonly SourceReport[], unknown: number, unconfirmed = 0): VerifyReport {
   const sum = (count: (source: SourceReport) => number): number =>
     sources.reduce((total, source) => total + count(source), 0);
   const missing = sum((source) => source.missing);
@@ -140,6 +143,7 @@ export function reportOf(sources: readonly SourceReport[], unknown: number): Ver
     missing,
     changed,
     unknown,
+    unconfirmed,
     gapFrames,
     unaccounted,
     unrecorded,

@@ -18,6 +18,14 @@ export function numberedPath(path: string, number: number): string {
   return folder + firstBytes(segment.slice(0, stemEnd), stemBytesMax) + tail;
 }
 
+/** The path, or name, of which this may be a numbered one. Undefined: it has no number. */
+export function unnumberedPath(path: string): { readonly path: string; readonly number: number } | undefined {
+  const { stem = "", digits = "1", extension = "" } = numbered.exec(path)?.groups ?? {};
+  return digits === "1" ? undefined : { path: stem + extension, number: Number(digits) };
+}
+
+const numbered = /^(?<stem>.*[^/])~(?<digits>[1-9]\d{0,8})(?<extension>\.[^./]{1,15})?$/s;
+
 /** As many whole characters of `text` as fit in `bytesMax`. */
 function firstBytes(text: string, bytesMax: number): string {
   if (Buffer.byteLength(text) <= bytesMax) return text;

@@ -3,7 +3,8 @@
  * starts again and sends what was not acknowledged, until everything is stored. Whatever happens:
  * - nothing under a final name is ever incomplete,
  * - what was acknowledged is there, intact, with its row,
- * - a row's file is there.
+ * - a row's file is there,
+ * - a file without a row is known as one that was about to be named.
  */
 import { drainMicrotasks } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
@@ -12,6 +13,7 @@ import { SinkError } from "../../../src/errors.ts";
 import type { Frame } from "../../../src/frame.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { DirectoryStore } from "../../../src/sinks/directory/directory-store.ts";
+import { wasBeingNamed } from "../../../src/sinks/directory/naming-list.ts";
 import { Layout, layoutDefault } from "../../../src/sinks/store/layout.ts";
 import type { SyncMode } from "../../../src/sinks/store/sync-mode.ts";
 import { SimClock } from "../../simulation/sim-clock.ts";
@@ -178,6 +180,9 @@ class CrashRun {
       if (bytes === undefined) throw new Error(`${when}: the row of ${row.path} has no file`);
       if (crc32(bytes) !== row.crc32) throw new Error(`${when}: the row of ${row.path} is not its file's`);
     }
+    const isBeingNamed = wasBeingNamed(this.#disk.namingLists());
+    const rowless = [...files.keys()].find((path) => !rows.some((row) => row.path === path) && !isBeingNamed(path));
+    if (rowless !== undefined) throw new Error(`${when}: ${rowless} has no row, and is in no list`);
     for (const { frame, bytes, acknowledged } of this.#pictures) {
       if (!acknowledged) continue;
       const row = rows.find((each) => sameName(each.frame, frame) && each.crc32 === crc32(bytes));

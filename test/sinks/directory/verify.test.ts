@@ -5,6 +5,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -13,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../../src/errors.ts";
-import { Note, type SourceEnd } from "../../../src/frame.ts";
+import { type Frame, Note, type SourceEnd } from "../../../src/frame.ts";
 import type { Sink } from "../../../src/ports.ts";
 import { catalogueFile } from "../../../src/sinks/directory/catalogue.ts";
 import { verify } from "../../../src/sinks/directory/verify.ts";
@@ -88,6 +89,7 @@ describe("verify", () => {
         missing: 0,
         changed: 0,
         unknown: 0,
+        unconfirmed: 0,
         gapFrames: 0,
         unaccounted: 0,
         unrecorded: 0,
@@ -191,6 +193,43 @@ describe("verify", () => {
     expect(results).toEqual(["stored"]);
     await checking;
     expect(findings.filter(({ kind }) => kind === "unknown")).toEqual([]);
+  });
+
+  test("what was named and not recorded is unconfirmed, until it is sent again", async () => {
+    const later = (name: string, content: string, sequence: number): Frame =>
+      frameOf(name, content, { sequence, ...inSession(otherSession) });
+    const send = async (): Promise<void> => {
+      stage(sink, later("5.jpg", "5", 0), "5");
+      stage(sink, later("1.jpg", "other bytes", 1), "other bytes");
+      await commit(sink);
+    };
+    place.breakCommits(true);
+    await send();
+    writeFileSync(at("rig/visible/6.jpg"), "by hand");
+    const expected = ["unconfirmed rig/visible/1~2.jpg", "unconfirmed rig/visible/5.jpg", "unknown rig/visible/6.jpg"];
+    const told = async (): Promise<string[]> => {
+      const { report, findings } = await check();
+      expect([report.unconfirmed, report.unknown, report.clean]).toEqual([2, 1, false]);
+      return findings.flatMap((one) => ("path" in one ? [`${one.kind} ${one.path}`] : [])).toSorted();
+    };
+    expect(await told()).toEqual(expected);
+    sink.dispose();
+    expect(await told()).toEqual(expected);
+    // Nor does a receiver forget them that has nothing to do with them.
+    place.breakCommits(false);
+    for (const sequence of [7, 8]) {
+      sink = place.open();
+      await store(sink, later(`${sequence}.jpg`, "more", sequence), "more");
+      sink.dispose();
+      expect(await told()).toEqual(expected);
+    }
+    unlinkSync(at("rig/visible/6.jpg"));
+    expect((await check()).report).toMatchObject({ unconfirmed: 2, unknown: 0, clean: true });
+    sink = place.open();
+    await send();
+    expect((await check()).report).toMatchObject({ unconfirmed: 0, unknown: 0, frames: 7, clean: true });
+    sink.dispose();
+    expect(readdirSync(at(".framepipe")).filter((name) => name.startsWith("naming"))).toEqual([]);
   });
 
   test("tells gaps that are still open", async () => {
