@@ -321,6 +321,8 @@ export interface SinkTraits {
   readonly countsDevices?: boolean;
   /** Frames are handed on or discarded: an ack does not mean that anything is kept. */
   readonly keepsNothing?: boolean;
+  /** So many bytes staged are to be committed before more is taken. Absent: `groupBytesMax`. */
+  readonly groupBytes?: number;
 }
 
 /**

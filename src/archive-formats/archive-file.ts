@@ -14,10 +14,8 @@ export interface ArchiveFile {
   readonly bytes: number;
   /** Fills `into` from `position` on and returns the count, which is less than asked only at the end of the file. */
   read(into: Uint8Array, position: number): number;
-  /** Writes all views, one behind the other. They must not change until then. */
-  write(views: readonly Uint8Array[], position: number): Promise<void>;
-  /** Writes all of `view` before it returns: for the little that cannot wait. */
-  writeNow(view: Uint8Array, position: number): void;
+  /** Writes all views, one behind the other, before it returns. */
+  write(views: readonly Uint8Array[], position: number): void;
   /** Writes zeros, without waiting, to see whether anything can be written there. */
   probe(bytes: number, position: number): void;
   /** Shorter: cuts the end off. Longer: adds zeros, for which a disk needs no room. */

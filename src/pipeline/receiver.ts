@@ -137,7 +137,7 @@ export class ReceiverHub implements ConnectionHub {
   /** A group is written and not yet committed: its files are open and its frames are in nobody's catalogue. */
   get full(): boolean {
     const { sink } = this.options;
-    return sink.stagedFrames >= groupFramesMax || sink.stagedBytes >= groupBytesMax;
+    return sink.stagedFrames >= groupFramesMax || sink.stagedBytes >= (sink.traits.groupBytes ?? groupBytesMax);
   }
 
   get heldFor(): SinkError | undefined {

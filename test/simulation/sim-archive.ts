@@ -112,11 +112,6 @@ export class SimArchive {
         return this.bytes.copy(into, 0, Math.min(position, this.#length));
       },
       write: (views, position) => this.#write(Buffer.concat(views), position, life),
-      writeNow: (view, position) => {
-        now();
-        this.#refuseIfFull(position + view.byteLength);
-        this.#put(view, position);
-      },
       probe: (bytes, position) => {
         now();
         this.#refuseIfFull(position + bytes);
@@ -147,17 +142,13 @@ export class SimArchive {
     };
   }
 
-  async #write(bytes: Buffer, position: number, life: number): Promise<void> {
+  #write(bytes: Buffer, position: number, life: number): void {
     const { random } = this.#options;
     // The system copies a write page by page, and ends it between two of them.
     const cut = position + random.int(bytes.byteLength + 1);
     const first = Math.max(0, cut - (cut % sectorBytes) - position);
-    if (this.#ends(life)) {
-      if (life === this.#life) this.#put(bytes.subarray(0, first), position);
-      return new Promise(() => undefined);
-    }
-    this.#put(bytes.subarray(0, first), position);
-    await this.#later(life, 3);
+    if (life === this.#life) this.#put(bytes.subarray(0, first), position);
+    this.#step(life);
     this.#refuseIfFull(position + bytes.byteLength);
     this.#put(bytes, position);
   }

@@ -19,12 +19,11 @@ function limited(file: ArchiveFile): ArchiveFile {
     path,
     bytes,
     read: (into, position) => file.read(into, position),
-    write: async (views, position) => {
+    write: (views, position) => {
       const written = views.reduce((sum, view) => sum + view.byteLength, 0);
       if (position + written > fileBytesMax) throw tooLarge();
-      await file.write(views, position);
+      file.write(views, position);
     },
-    writeNow: (view, position) => file.writeNow(view, position),
     probe: (size, position) => file.probe(size, position),
     resize: (size) => file.resize(size),
     sync: () => file.sync(),

@@ -40,8 +40,13 @@ export class GrowingChunk {
 
   /** `view` is behind what was there. */
   addBytes(view: Uint8Array): void {
-    this.crc32 = crc32(view, this.crc32);
+    this.addChecksum(view);
     this.bytes += view.byteLength;
+  }
+
+  /** For who counts bytes before they are all together. */
+  addChecksum(view: Uint8Array): void {
+    this.crc32 = crc32(view, this.crc32);
   }
 
   /** What makes it a whole chunk: its head, and the index that stands behind its records. */

@@ -29,8 +29,12 @@ export function readRecordHead(view: Buffer): RecordHead {
   return { opcode: view.readUInt8(0), bytes: Number(view.readBigUInt64LE(1)) };
 }
 
-function recordHead(opcode: number, headBytes: number, contentBytes: number): Buffer {
-  const head = Buffer.alloc(headBytes);
+function recordHead(
+  opcode: number,
+  headBytes: number,
+  contentBytes: number,
+  head: Buffer = Buffer.alloc(headBytes),
+): Buffer {
   head.writeUInt8(opcode, 0);
   head.writeBigUInt64LE(BigInt(contentBytes), 1);
   return head;
@@ -43,9 +47,10 @@ export interface MessageHead {
   readonly logTime: bigint;
 }
 
-/** The head of a message with so many bytes of data. */
-export function encodeMessageHead({ channelId, sequence, logTime }: MessageHead, dataBytes: number): Buffer {
-  const head = recordHead(Opcode.MESSAGE, messageHeadBytes, messageFieldsBytes + dataBytes);
+/** The head of a message with so many bytes of data, in `into` or memory of its own. */
+export function encodeMessageHead(message: MessageHead, dataBytes: number, into?: Buffer): Buffer {
+  const { channelId, sequence, logTime } = message;
+  const head = recordHead(Opcode.MESSAGE, messageHeadBytes, messageFieldsBytes + dataBytes, into);
   head.writeUInt16LE(channelId, 9);
   head.writeUInt32LE(sequence % 2 ** 32, 11);
   head.writeBigUInt64LE(logTime, 15);

@@ -128,7 +128,7 @@ class Ending {
     const bytes = this.#builder.buffer;
     this.#builder.reset();
     this.#crc32 = crc32(bytes, this.#crc32);
-    this.#options.file.writeNow(bytes, this.#at);
+    this.#options.file.write([bytes], this.#at);
     this.#at += bytes.byteLength;
   }
 }

@@ -29,8 +29,8 @@ export interface Member {
   readonly comment: string;
 }
 
-/** What stands before the member's bytes. */
-export function encodeHead(member: Member): Uint8Array {
+/** What stands before the member's bytes, in memory that `reserve` gives: there may be anything in that. */
+export function encodeHead(member: Member, reserve: (bytes: number) => Buffer = Buffer.alloc): Buffer {
   const { path, bytes, modifiedNs, comment } = member;
   const pathBytes = Buffer.byteLength(path);
   // More bytes than characters: not ASCII.
@@ -41,14 +41,15 @@ export function encodeHead(member: Member): Uint8Array {
     (bytes <= plainSizeMax ? "" : record("size", String(bytes))) +
     record("comment", comment);
   const recordsBytes = Buffer.byteLength(records);
-  const head = Buffer.alloc(2 * blockBytes + padded(recordsBytes));
+  const head = reserve(2 * blockBytes + padded(recordsBytes));
   const seconds = modifiedNs < 0n ? 0 : Math.min(Number(modifiedNs / 1_000_000_000n), plainSizeMax);
-  encodeBlock(head, { path: extensionPath, bytes: recordsBytes, seconds, type: "x" });
+  encodeBlock(head, 0, extensionBlock, { path: extensionPath, bytes: recordsBytes, seconds });
   head.write(records, blockBytes);
-  const memberBlock = head.subarray(blockBytes + padded(recordsBytes));
+  const memberAt = head.length - blockBytes;
+  head.fill(0, blockBytes + recordsBytes, memberAt);
   // For readers that know no extended headers.
-  const shortPath = Buffer.from(path).toString("latin1", 0, plainPathBytesMax);
-  encodeBlock(memberBlock, { path: shortPath, bytes: bytes <= plainSizeMax ? bytes : 0, seconds, type: "0" });
+  const shortPath = plainPath ? path : Buffer.from(path).toString("latin1", 0, plainPathBytesMax);
+  encodeBlock(head, memberAt, memberBlock, { path: shortPath, bytes: bytes <= plainSizeMax ? bytes : 0, seconds });
   return head;
 }
 
@@ -97,22 +98,64 @@ interface Block {
   readonly type: string;
 }
 
-function encodeBlock(block: Buffer, { path, bytes, seconds, type }: Block): void {
-  block.write(path, 0, plainPathBytesMax, "latin1");
+const pathAt = 0;
+const sizeAt = 124;
+const timeAt = 136;
+const checksumAt = 148;
+/** Digits of a size or time; of a checksum. */
+const fieldDigits = 11;
+const checksumDigits = 6;
+
+const extensionBlock = emptyBlock("x");
+const memberBlock = emptyBlock("0");
+
+/** A block without a path, whose numbers are 0, and its checksum. */
+function emptyBlock(type: string): { readonly block: Buffer; readonly checksum: number } {
+  const block = Buffer.alloc(blockBytes);
   block.write(octal(mode, 7), 100, "latin1");
   block.write(octal(0, 7), 108, "latin1");
   block.write(octal(0, 7), 116, "latin1");
-  block.write(octal(bytes, 11), 124, "latin1");
-  block.write(octal(seconds, 11), 136, "latin1");
+  block.write(octal(0, fieldDigits), sizeAt, "latin1");
+  block.write(octal(0, fieldDigits), timeAt, "latin1");
+  block.write(" ".repeat(8), checksumAt, "latin1");
   block.write(type, 156, "latin1");
   block.write("ustar\x0000", 257, "latin1");
-  block.write(`${octal(checksumOf(block), 6)}\0 `, 148, "latin1");
+  return { block, checksum: checksumOf(block) };
+}
+
+/** Copies an empty block and fills it in. What is added to the checksum is what differs from a 0 or from nothing. */
+function encodeBlock(
+  head: Buffer,
+  at: number,
+  { block, checksum }: ReturnType<typeof emptyBlock>,
+  { path, bytes, seconds }: Omit<Block, "type">,
+): void {
+  head.set(block, at);
+  const pathBytes = head.write(path, at + pathAt, plainPathBytesMax, "latin1");
+  let sum = checksum;
+  for (let index = 0; index < pathBytes; index += 1) sum += head[at + pathAt + index] as number;
+  sum += writeOctal(head, at + sizeAt, bytes, fieldDigits);
+  sum += writeOctal(head, at + timeAt, seconds, fieldDigits);
+  writeOctal(head, at + checksumAt, sum, checksumDigits);
+  head[at + checksumAt + checksumDigits] = 0;
+}
+
+/** Writes digits without allocating, and returns their sum. */
+function writeOctal(head: Buffer, at: number, value: number, digits: number): number {
+  let [left, sum] = [value, 0];
+  for (let index = at + digits - 1; index >= at; index -= 1) {
+    // Not with bits: sizes do not fit 32 of them.
+    const digit = left % 8;
+    left = (left - digit) / 8;
+    head[index] = 0x30 + digit;
+    sum += digit;
+  }
+  assert(left === 0, "a number fits its field");
+  return sum;
 }
 
 function octal(value: number, digits: number): string {
-  const text = value.toString(8).padStart(digits, "0");
-  assert(text.length === digits, "a number fits its field");
-  return text;
+  return value.toString(8).padStart(digits, "0");
 }
 
 /** The sum of all bytes, the checksum's own field taken for spaces. */

@@ -14,7 +14,7 @@ import {
   realpathSync,
   statSync,
   writeSync,
-  writev,
+  writevSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ArchiveFile, ArchiveFileState } from "../../archive-formats/archive-file.ts";
@@ -155,28 +155,18 @@ class NodeArchiveFile implements ArchiveFile {
     return done;
   }
 
-  async write(views: readonly Uint8Array[], position: number): Promise<void> {
+  write(views: readonly Uint8Array[], position: number): void {
     let rest = views.filter((view) => view.byteLength > 0);
     let at = position;
     while (rest.length > 0) {
-      const count = await this.#writeSome(rest.slice(0, viewsMax), at);
-      if (count === 0) throw nothingWritten();
+      const [first] = rest;
+      const count =
+        rest.length === 1 && first !== undefined
+          ? writeSync(this.#handle, first, 0, first.byteLength, at)
+          : writevSync(this.#handle, rest.slice(0, viewsMax), at);
+      if (count <= 0) throw nothingWritten();
       at += count;
       rest = viewsBehind(rest, count);
-    }
-  }
-
-  #writeSome(views: readonly Uint8Array[], position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      writev(this.#handle, views, position, (error, count) => (error === null ? resolve(count) : reject(error)));
-    });
-  }
-
-  writeNow(view: Uint8Array, position: number): void {
-    for (let done = 0; done < view.byteLength;) {
-      const count = writeSync(this.#handle, view, done, view.byteLength - done, position + done);
-      if (count <= 0) throw nothingWritten();
-      done += count;
     }
   }
 

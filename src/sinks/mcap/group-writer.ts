@@ -9,7 +9,7 @@
  */
 import { McapRecordBuilder } from "@mcap/core";
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
-import type { Channels } from "../../archive-formats/mcap/channels.ts";
+import type { Channel, Channels } from "../../archive-formats/mcap/channels.ts";
 import {
   encodeSchemas,
   type Fact,
@@ -19,76 +19,108 @@ import {
   logTime,
 } from "../../archive-formats/mcap/format.ts";
 import { GrowingChunk } from "../../archive-formats/mcap/growing-chunk.ts";
-import { encodeGrowingHead, encodeMessageHead, messageHeadBytes } from "../../archive-formats/mcap/records.ts";
+import {
+  encodeGrowingHead,
+  encodeMessageHead,
+  type MessageHead,
+  messageHeadBytes,
+} from "../../archive-formats/mcap/records.ts";
 import type { Tail } from "../../archive-formats/mcap/scan.ts";
-import { imageFormatOf, imageStartBytes } from "../../image-format.ts";
-import { MiB } from "../../limits.ts";
+import { imageFormatOf } from "../../image-format.ts";
+import type { Clock } from "../../ports.ts";
+import type { AppendBuffer } from "../archive/append-buffer.ts";
+import { Turns } from "../archive/turns.ts";
 import type { NewFrame } from "../store/append-store.ts";
-
-/** Written at once: system calls for small frames are shared. */
-const writeBytes: number = MiB;
-const writeViewsMax = 512;
 
 export interface GroupWriterOptions {
   readonly file: ArchiveFile;
+  /** Of that file. */
+  readonly buffer: AppendBuffer;
   readonly channels: Channels;
   readonly tail: Tail;
   /** Its name. */
   readonly archive: string;
   /** A chunk is full at this size, unless one frame alone is larger. */
   readonly chunkBytesMax: number;
+  readonly clock: Pick<Clock, "nowMs">;
 }
 
 export class GroupWriter {
   readonly #file: ArchiveFile;
+  readonly #buffer: AppendBuffer;
   readonly #channels: Channels;
   readonly #chunkBytesMax: number;
+  readonly #turns: Turns;
   /** Where the group begins in the file; facts have it in them. */
   readonly group: GroupFacts;
-  /** What is to be written next, and where. */
-  #views: Uint8Array[] = [];
-  #viewsBytes = 0;
-  #at: number;
   #chunk: GrowingChunk | undefined;
   #channelsWritten: number;
   readonly #heads: { readonly at: number; readonly head: Uint8Array }[] = [];
 
-  constructor({ file, channels, tail, archive, chunkBytesMax }: GroupWriterOptions) {
+  constructor({ file, buffer, channels, tail, archive, chunkBytesMax, clock }: GroupWriterOptions) {
     this.#file = file;
+    this.#buffer = buffer;
     this.#channels = channels;
     this.#chunkBytesMax = chunkBytesMax;
+    this.#turns = new Turns(clock);
     this.group = { archive, group: tail.bytes };
-    this.#at = tail.bytes;
-    this.#chunk = tail.chunk?.clone();
     this.#channelsWritten = tail.channelsWritten;
+    buffer.begin(tail.bytes);
+    this.#fill(tail.chunk?.clone());
   }
 
-  async addFrame({ staged, path, number }: NewFrame): Promise<void> {
-    const { frame, draft, crc32, receivedNs } = staged;
-    const pieces = draft.pieces();
-    const first = await pieces.next();
-    let piece = first.done === true ? undefined : first.value;
-    const format = imageFormatOf(piece?.subarray(0, imageStartBytes) ?? new Uint8Array(0));
-    const channel = this.#channels.of(format === undefined ? "other" : "image", frame.origin);
+  /** A promise only where its bytes have to be read first. */
+  addFrame(item: NewFrame): Promise<void> | undefined {
+    const { memory } = item.staged.draft;
+    if (memory === undefined) return this.#addPieces(item);
+    const begun = this.#begin(item, memory);
+    this.#put(begun.chunk, memory);
+    this.#end(begun);
+    return undefined;
+  }
+
+  async #addPieces(item: NewFrame): Promise<void> {
+    let begun: BegunFrame | undefined;
+    for await (const piece of item.staged.draft.pieces()) {
+      begun ??= this.#begin(item, piece);
+      this.#put(begun.chunk, piece);
+      // It is read over by the next one.
+      this.#buffer.flush();
+      if (this.turnDue) await this.pass();
+    }
+    this.#end(begun ?? this.#begin(item, nothing));
+  }
+
+  /** `start` holds the first of its bytes. */
+  #begin({ staged, path, number }: NewFrame, start: Uint8Array): BegunFrame {
+    const { frame, crc32, receivedNs } = staged;
+    const { origin, sequence, bytes } = frame;
+    const format = imageFormatOf(start);
+    const channel = this.#channels.of(format === undefined ? "other" : "image", origin);
     const time = logTime(frame.capturedNs);
-    const fields = format === undefined ? new Uint8Array(0) : imageHead(frame, format);
+    const fields = format === undefined ? nothing : imageHead(frame, format);
     const topic = this.#channels.topicOf(channel);
     const fact = frameFact({ frame, path, number, crc32, topic, receivedNs }, this.group);
-
-    const chunk = this.#chunkFor(channel.id, fields.byteLength + frame.bytes + fact.json.length + 2 * messageHeadBytes);
+    const dataBytes = fields.byteLength + bytes;
+    const chunk = this.#chunkFor(channel.id, dataBytes + fact.json.length + 2 * messageHeadBytes);
     chunk.addMessage(channel.id, time, chunk.bytes);
-    const message = { channelId: channel.id, sequence: frame.sequence, logTime: time };
-    this.#putRecord(chunk, encodeMessageHead(message, fields.byteLength + frame.bytes), fields);
-    while (piece !== undefined) {
-      this.#putRecord(chunk, piece);
-      // What is in memory stays as it is until the group is done; a piece of a file is read over by the next one.
-      if (draft.memory === undefined || this.#viewsBytes >= writeBytes) await this.#write();
-      const next = await pieces.next();
-      piece = next.done === true ? undefined : next.value;
-    }
+    this.#putHead(chunk, { channelId: channel.id, sequence, logTime: time }, dataBytes);
+    this.#put(chunk, fields);
+    return { chunk, channel, fact, time };
+  }
+
+  #end({ chunk, channel, fact, time }: BegunFrame): void {
     this.#putFact(chunk, fact, time);
     if (channel.lastTime === undefined || channel.lastTime < time) channel.lastTime = time;
-    if (this.#views.length >= writeViewsMax) await this.#write();
+  }
+
+  /** Others want their turn. */
+  get turnDue(): boolean {
+    return this.#turns.due;
+  }
+
+  pass(): Promise<void> {
+    return this.#turns.pass();
   }
 
   /** `time`: where it belongs among the frames. */
@@ -99,18 +131,28 @@ export class GroupWriter {
   #putFact(chunk: GrowingChunk, { channelId, sequence, json }: Fact, time: bigint): void {
     const data = Buffer.from(json);
     chunk.addMessage(channelId, time, chunk.bytes);
-    this.#putRecord(chunk, encodeMessageHead({ channelId, sequence, logTime: time }, data.byteLength), data);
+    this.#putHead(chunk, { channelId, sequence, logTime: time }, data.byteLength);
+    this.#put(chunk, data);
   }
 
   /** The chunk to which the next `bytes` go, on this channel, whose record is in the file when they are. */
   #chunkFor(channelId: number, bytes: number): GrowingChunk {
     if (this.#chunk !== undefined && this.#chunk.bytes + bytes > this.#chunkBytesMax) this.#seal(this.#chunk);
-    if (this.#chunk === undefined) {
-      this.#chunk = new GrowingChunk(this.#at + this.#viewsBytes);
-      this.#put(encodeGrowingHead());
+    let chunk = this.#chunk;
+    if (chunk === undefined) {
+      chunk = new GrowingChunk(this.#buffer.position);
+      this.#buffer.put(encodeGrowingHead());
+      this.#fill(chunk);
     }
-    if (this.#channelsWritten < channelId) this.#putRecord(this.#chunk, this.#channelRecords(channelId));
-    return this.#chunk;
+    if (this.#channelsWritten < channelId) this.#put(chunk, this.#channelRecords(channelId));
+    return chunk;
+  }
+
+  /** What is appended from now on is in this chunk, and in its checksum; undefined: in none. */
+  #fill(chunk: GrowingChunk | undefined): void {
+    this.#buffer.settle();
+    this.#chunk = chunk;
+    this.#buffer.onView = chunk === undefined ? undefined : (view) => chunk.addChecksum(view);
   }
 
   #channelRecords(channelId: number): Uint8Array {
@@ -122,37 +164,36 @@ export class GroupWriter {
   }
 
   #seal(chunk: GrowingChunk): void {
+    this.#fill(undefined);
     const { head, index } = chunk.seal();
-    this.#put(index);
+    this.#buffer.put(index);
     this.#heads.push({ at: chunk.at, head });
-    this.#chunk = undefined;
   }
 
-  #putRecord(chunk: GrowingChunk, ...views: readonly Uint8Array[]): void {
-    for (const view of views) {
-      chunk.addBytes(view);
-      this.#put(view);
-    }
+  #putHead(chunk: GrowingChunk, message: MessageHead, dataBytes: number): void {
+    encodeMessageHead(message, dataBytes, this.#buffer.reserve(messageHeadBytes));
+    chunk.bytes += messageHeadBytes;
   }
 
-  #put(view: Uint8Array): void {
-    if (view.byteLength === 0) return;
-    this.#views.push(view);
-    this.#viewsBytes += view.byteLength;
-  }
-
-  async #write(): Promise<void> {
-    const [views, at] = [this.#views, this.#at];
-    this.#at += this.#viewsBytes;
-    this.#views = [];
-    this.#viewsBytes = 0;
-    if (views.length > 0) await this.#file.write(views, at);
+  #put(chunk: GrowingChunk, view: Uint8Array): void {
+    this.#buffer.put(view);
+    chunk.bytes += view.byteLength;
   }
 
   /** Writes what is left, and returns where the archive ends now. */
-  async finish(): Promise<Tail> {
-    await this.#write();
-    for (const { at, head } of this.#heads) await this.#file.write([head], at);
-    return { bytes: this.#at, chunk: this.#chunk, channelsWritten: this.#channelsWritten };
+  finish(): Tail {
+    this.#buffer.flush();
+    for (const { at, head } of this.#heads) this.#file.write([head], at);
+    return { bytes: this.#buffer.position, chunk: this.#chunk, channelsWritten: this.#channelsWritten };
   }
 }
+
+/** Its head is in the chunk. */
+interface BegunFrame {
+  readonly chunk: GrowingChunk;
+  readonly channel: Channel;
+  readonly fact: Fact;
+  readonly time: bigint;
+}
+
+const nothing = new Uint8Array(0);

@@ -26,10 +26,12 @@ import type { DestinationEvent } from "../../events.ts";
 import type { Origin } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import type { Clock } from "../../ports.ts";
+import { AppendBuffer } from "../archive/append-buffer.ts";
 import { type OpenArchiveFile, requireArchive, temporaryPathBeside } from "../archive/archive-file.ts";
 import { ArchivePlace } from "../archive/archive-place.ts";
 import { type Appender, type AppendRequest, AppendStore, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
+import { groupBytesFor } from "../store/gathered-frame.ts";
 import type { Layout } from "../store/layout.ts";
 import type { StagedNote } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
@@ -78,7 +80,7 @@ export function openMcapStore(options: McapStoreOptions): AppendStore {
   const temporaryPath = temporaryPathBeside(path);
   return new AppendStore({
     place: path,
-    traits: { appendOnly: true },
+    traits: { appendOnly: true, groupBytes: groupBytesFor(memoryBytesMax) },
     open: (create) => new McapAppender({ ...options, temporaryPath, create }),
     temporaryPath,
     memoryBytesMax,
@@ -96,6 +98,7 @@ class McapAppender implements Appender {
   readonly #options: McapAppenderOptions;
   readonly #file: ArchiveFile;
   readonly #place: ArchivePlace;
+  readonly #buffer: AppendBuffer;
   readonly #channels: Channels;
   /** The archive's name. */
   readonly #id: string;
@@ -111,6 +114,7 @@ class McapAppender implements Appender {
     this.#options = options;
     this.#file = openFile(path, create);
     this.#place = new ArchivePlace({ ...options, file: this.#file });
+    this.#buffer = new AppendBuffer(this.#file);
     let index: FrameIndex | undefined;
     try {
       refuseOthers(path, this.#file);
@@ -140,7 +144,7 @@ class McapAppender implements Appender {
   /** Before anything else, so that after a power loss the file can be told from somebody else's. */
   #begin(): void {
     const start = encodeStart(this.#id);
-    this.#file.writeNow(start, 0);
+    this.#file.write([start], 0);
     this.#tail = { ...this.#tail, bytes: start.byteLength };
     this.#tailBefore = this.#tail;
   }
@@ -188,13 +192,19 @@ class McapAppender implements Appender {
       this.#ended = false;
       const writer = new GroupWriter({
         file: this.#file,
+        buffer: this.#buffer,
         channels: this.#channels,
         tail: this.#tail,
         archive: this.#id,
         chunkBytesMax: this.#options.chunkBytesMax ?? chunkBytesMax,
+        clock: this.#options.clock,
       });
-      for (const item of items) await this.#add(writer, item);
-      const tail = await writer.finish();
+      for (const item of items) {
+        const reading = item.kind === "frame" ? writer.addFrame(item) : this.#addNote(writer, item);
+        if (reading !== undefined) await reading;
+        if (writer.turnDue) await writer.pass();
+      }
+      const tail = writer.finish();
       if (this.#options.sync !== "never") await this.#file.sync();
       this.#place.wrote(tail.bytes - this.#tail.bytes);
       this.#tail = tail;
@@ -203,8 +213,7 @@ class McapAppender implements Appender {
     }
   }
 
-  async #add(writer: GroupWriter, item: NewItem): Promise<void> {
-    if (item.kind === "frame") return writer.addFrame(item);
+  #addNote(writer: GroupWriter, item: StagedNote): undefined {
     const [fact, origin] = factOf(item, writer.group);
     // Beside the source's newest frame: a recording of last month does not become one that lasts until today.
     writer.addFact(fact, this.#channels.lastTimeOf(origin) ?? logTime(item.recordedNs));
@@ -224,7 +233,7 @@ class McapAppender implements Appender {
     this.#place.requireWhole(this.#tail.bytes);
     const { bytes, chunk } = this.#tail;
     // Its head may have been put in place by a commit that failed then, or did not live to the end.
-    if (chunk !== undefined) this.#file.writeNow(encodeGrowingHead(), chunk.at);
+    if (chunk !== undefined) this.#file.write([encodeGrowingHead()], chunk.at);
     this.#file.resize(bytes);
   }
 
@@ -276,8 +285,8 @@ class McapAppender implements Appender {
     let at = bytes;
     if (chunk !== undefined) {
       const { head, index } = chunk.seal();
-      this.#file.writeNow(index, at);
-      this.#file.writeNow(head, chunk.at);
+      this.#file.write([index], at);
+      this.#file.write([head], chunk.at);
       at += index.byteLength;
     }
     const { schemas, records } = this.#channels;

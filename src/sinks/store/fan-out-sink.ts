@@ -26,6 +26,7 @@ import type {
   Stretch,
   Verdict,
 } from "../../frame.ts";
+import { groupBytesMax } from "../../limits.ts";
 import type { FrameWriter, Settle, Sink, SinkTraits } from "../../ports.ts";
 import type { View } from "./view.ts";
 
@@ -61,6 +62,7 @@ export class FanOutSink implements Sink {
       forgets: sinks.some(({ traits }) => traits.forgets === true),
       countsDevices: sinks.some(({ traits }) => traits.countsDevices === true),
       keepsNothing: sinks.every(({ traits }) => traits.keepsNothing === true),
+      groupBytes: Math.min(...sinks.map(({ traits }) => traits.groupBytes ?? groupBytesMax)),
     };
   }
 

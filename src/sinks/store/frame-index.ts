@@ -17,9 +17,11 @@ import { KiB, MiB } from "../../limits.ts";
 import { outcomeOf } from "./duplicates.ts";
 import type { Layout } from "./layout.ts";
 import { freeNumber, numberedPath } from "./numbered-path.ts";
+import { TextFilter } from "./text-filter.ts";
 
-/** The database's own memory, of all sinks together. */
+/** The database's own memory, of all sinks together; half as much again goes into the filters before it. */
 export const indexCacheBytesMax: number = 8 * MiB;
+const filterBytesMin: number = 4 * KiB;
 
 /** What is to be done with a frame: appended at `path`, or nothing, because it is held or cannot be. */
 export type Placement =
@@ -57,10 +59,12 @@ export class FrameIndex {
   readonly #equal: AnyStatement;
   readonly #named: AnyStatement;
   readonly #atPath: AnyStatement;
-  readonly #add: AnyStatement;
+  readonly #addRow: AnyStatement;
   readonly #trim: AnyStatement;
+  /** Keys and paths of all rows: what is not in it need not be looked for. */
+  readonly #known: TextFilter;
   /** Placed and not yet kept, in that order. */
-  #pending: HeldFrame[] = [];
+  #pending: { readonly held: HeldFrame; readonly key: string }[] = [];
   readonly #pendingByKey = new Map<string, HeldFrame[]>();
   readonly #pendingPaths = new Set<string>();
   #closed = false;
@@ -68,6 +72,7 @@ export class FrameIndex {
   constructor(options: FrameIndexOptions) {
     this.#options = options;
     const { file } = options;
+    this.#known = new TextFilter(2 ** Math.ceil(Math.log2(Math.max(filterBytesMin, options.cacheBytes / 2))));
     this.#database = new Database(file ?? ":memory:", { create: true, readwrite: true });
     try {
       // The file is nobody else's and does not outlive the process: no journal on the disk, no syncs.
@@ -96,7 +101,7 @@ export class FrameIndex {
     );
     this.#named = this.#prepare("SELECT 1 FROM held WHERE key = ?1 LIMIT 1");
     this.#atPath = this.#prepare("SELECT 1 FROM held WHERE path = ?1 LIMIT 1");
-    this.#add = this.#prepare(
+    this.#addRow = this.#prepare(
       `INSERT INTO held (key, bytes, crc32, captured, number, session, sequence, path)
        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
     );
@@ -111,12 +116,9 @@ export class FrameIndex {
   }
 
   #find(origin: Origin, entry: FrameEntry, sequence: number | undefined): Verdict {
-    const rows = this.#offered.values(this.#keyOf(origin, entry.name), entry.bytes, entry.capturedNs) as [
-      string,
-      number,
-      number,
-      number,
-    ][];
+    const key = this.#keyOf(origin, entry.name);
+    if (!this.#known.mayHave(key)) return { kind: "want" };
+    const rows = this.#offered.values(key, entry.bytes, entry.capturedNs) as [string, number, number, number][];
     // Of several, the one that this very session stored is the one it asks about; else the one that came last.
     const row = rows.findLast(([session]) => session === origin.session) ?? rows.at(-1);
     if (row === undefined) return { kind: "want" };
@@ -135,22 +137,24 @@ export class FrameIndex {
     const { origin, bytes } = frame;
     const asking = { session: origin.session, sequence: frame.sequence };
     const key = this.#keyOf(origin, frame.name);
-    const mates = this.#pendingByKey.get(key) ?? [];
-    const mate = mates.find((held) => held.frame.bytes === bytes && held.crc32 === crc32);
+    const mates = this.#pendingByKey.get(key);
+    const mate = mates?.find((held) => held.frame.bytes === bytes && held.crc32 === crc32);
     if (mate !== undefined) {
       const { origin: storing, sequence } = mate.frame;
       const stored = { session: storing.session, sequence, number: mate.number };
       return { kind: "held", outcome: outcomeOf(stored, asking) };
     }
-    const [equal] = this.#equal.values(key, bytes, crc32) as [string, number, number][];
-    if (equal !== undefined) {
-      const [session, sequence, number] = equal;
-      return { kind: "held", outcome: outcomeOf({ session, sequence, number }, asking) };
+    if (this.#known.mayHave(key)) {
+      const [equal] = this.#equal.values(key, bytes, crc32) as [string, number, number][];
+      if (equal !== undefined) {
+        const [session, sequence, number] = equal;
+        return { kind: "held", outcome: outcomeOf({ session, sequence, number }, asking) };
+      }
     }
-    const free = this.#freePath(frame, key, mates.length > 0);
+    const free = this.#freePath(frame, key, mates !== undefined);
     if (free === undefined) return { kind: "refuse", reason: "name" };
     const { path, number } = free;
-    this.restore({ frame, path, number, crc32 });
+    this.#add({ frame, path, number, crc32 }, key);
     return { kind: "append", path, number, outcome: number === 1 ? "stored" : "conflict" };
   }
 
@@ -163,46 +167,51 @@ export class FrameIndex {
   #freePath(frame: Frame, key: string, hasMates: boolean): { path: string; number: number } | undefined {
     const { layout } = this.#options;
     // Nothing tells two frames of a stream apart, so the numbers of a name need not go on.
-    if (layout === undefined) return { path: "", number: hasMates || exists(this.#named, key) ? 2 : 1 };
+    if (layout === undefined) return { path: "", number: hasMates || this.#has(this.#named, key) ? 2 : 1 };
     const own = layout.pathOf(frame);
     if (own === undefined) return undefined;
     const number = freeNumber((one) => {
       const path = numberedPath(own, one);
-      return this.#pendingPaths.has(path) || exists(this.#atPath, path);
+      return this.#pendingPaths.has(path) || this.#has(this.#atPath, path);
     });
     return { path: numberedPath(own, number), number };
   }
 
+  /** Of a key or a path. */
+  #has(statement: AnyStatement, text: string): boolean {
+    return this.#known.mayHave(text) && statement.values(text).length > 0;
+  }
+
   /** Adds what is found in the archive, as if placed: `keep` has to follow, after some thousands at most. */
   restore(held: HeldFrame): void {
-    const key = this.#keyOf(held.frame.origin, held.frame.name);
-    this.#pending.push(held);
+    this.#add(held, this.#keyOf(held.frame.origin, held.frame.name));
+  }
+
+  #add(held: HeldFrame, key: string): void {
+    this.#pending.push({ held, key });
     const mates = this.#pendingByKey.get(key);
     if (mates === undefined) this.#pendingByKey.set(key, [held]);
     else mates.push(held);
-    this.#pendingPaths.add(held.path);
+    if (this.#options.layout !== undefined) this.#pendingPaths.add(held.path);
   }
 
   /** What was placed is in the archive. If this throws, none of it is in the index, and `forget` is due. */
   keep(): void {
-    const { framesMax } = this.#options;
-    this.#database.transaction(() => {
-      for (const { frame, path, number, crc32 } of this.#pending) {
-        const { origin, bytes, capturedNs } = frame;
-        this.#add.run(
-          this.#keyOf(origin, frame.name),
-          bytes,
-          crc32,
-          capturedNs,
-          number,
-          origin.session,
-          frame.sequence,
-          path,
-        );
-      }
-      if (framesMax !== undefined && this.#pending.length > 0) this.#trim.run(framesMax);
-    })();
+    if (this.#pending.length === 0) return;
+    this.#database.transaction(() => this.#insert())();
     this.forget();
+  }
+
+  #insert(): void {
+    const { framesMax, layout } = this.#options;
+    for (const { held, key } of this.#pending) {
+      const { frame, path, number, crc32 } = held;
+      const { origin, bytes, capturedNs } = frame;
+      this.#known.add(key);
+      if (layout !== undefined) this.#known.add(path);
+      this.#addRow.run(key, bytes, crc32, capturedNs, number, origin.session, frame.sequence, path);
+    }
+    if (framesMax !== undefined) this.#trim.run(framesMax);
   }
 
   /** What was placed and not kept is not in the archive. */
@@ -231,10 +240,6 @@ export class FrameIndex {
 /** 128 bits that nobody can make equal for two names. */
 function nameDigest(key: string): string {
   return Bun.CryptoHasher.hash("sha256", key, "base64").slice(0, 22);
-}
-
-function exists(statement: AnyStatement, value: string): boolean {
-  return statement.values(value).length > 0;
 }
 
 /** False: some systems let no open file lose its name. */

@@ -20,6 +20,11 @@ const frameBytesMax: number = 8 * MiB;
 export const gatheredBytesMax: number = 16 * MiB;
 /** Written to see whether a temporary file can be. */
 const probeBytes: number = 4 * KiB;
+/** Staged in memory, a group is to be committed before there is room for nothing but temporary files. */
+export function groupBytesFor(memoryBytesMax: number): number {
+  return memoryBytesMax / 2;
+}
+
 /** The smallest buffer. */
 const bufferBytesMin: number = 4 * KiB;
 /** What is read back from a temporary file at once. */
@@ -95,22 +100,13 @@ export class FrameGatherer {
   /** Begins a frame of so many bytes. Throws what opening a file throws. */
   begin(bytes: number): GatheredFrame {
     if (this.needsFile(bytes)) return this.#newFile();
-    const size = bufferBytesFor(bytes);
-    this.#memoryBytes += size;
-    return new FrameInMemory(bytes, {
-      reserve: () => this.#reserve(size),
-      release: (buffer) => {
-        this.#memoryBytes -= size;
-        if (buffer === undefined) return;
-        const spare = this.#spare.get(size);
-        if (spare === undefined) this.#spare.set(size, [buffer]);
-        else spare.push(buffer);
-        this.#spareBytes += size;
-      },
-    });
+    this.#memoryBytes += bufferBytesFor(bytes);
+    return new FrameInMemory(bytes, this);
   }
 
-  #reserve(size: number): Uint8Array {
+  /** For a frame that was begun: its buffer. */
+  reserve(bytes: number): Uint8Array {
+    const size = bufferBytesFor(bytes);
     const spare = this.#spare.get(size)?.pop();
     if (spare !== undefined) {
       this.#spareBytes -= size;
@@ -124,11 +120,27 @@ export class FrameGatherer {
     // Every byte that is read was written before.
     return Buffer.allocUnsafeSlow(size);
   }
+
+  /** A frame that was begun has ended; takes back its buffer, if it has had one. */
+  release(bytes: number, buffer: Uint8Array | undefined): void {
+    const size = bufferBytesFor(bytes);
+    this.#memoryBytes -= size;
+    if (buffer === undefined) return;
+    const spare = this.#spare.get(size);
+    if (spare === undefined) this.#spare.set(size, [buffer]);
+    else spare.push(buffer);
+    this.#spareBytes += size;
+  }
 }
 
-/** The next power of two: a camera's frames, all a little different in size, can use each other's buffers. */
+/**
+ * Up to an eighth more, in steps: a camera's frames, all a little different in size, can use each other's buffers. For
+ * frames that may be in memory.
+ */
 function bufferBytesFor(bytes: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(bytes, bufferBytesMin)));
+  if (bytes <= bufferBytesMin) return bufferBytesMin;
+  const step = 2 ** (31 - Math.clz32(bytes)) / 8;
+  return Math.ceil(bytes / step) * step;
 }
 
 /** The bytes of one frame: write*, then pieces as often as needed, then discard. */
@@ -139,22 +151,16 @@ export interface GatheredFrame extends Draft {
   pieces(): AsyncGenerator<Uint8Array, void, void>;
 }
 
-/** Gives a buffer, at most once, and takes it back. */
-interface Memory {
-  readonly reserve: () => Uint8Array;
-  readonly release: (buffer: Uint8Array | undefined) => void;
-}
-
 class FrameInMemory implements GatheredFrame {
   /** Taken with the first bytes: a peer that announces frames and sends none costs nothing. */
   #buffer: Uint8Array | undefined;
   readonly #size: number;
-  #memory: Memory | undefined;
+  #gatherer: Pick<FrameGatherer, "reserve" | "release"> | undefined;
   #bytes = 0;
 
-  constructor(size: number, memory: Memory) {
+  constructor(size: number, gatherer: Pick<FrameGatherer, "reserve" | "release">) {
     this.#size = size;
-    this.#memory = memory;
+    this.#gatherer = gatherer;
   }
 
   get bytes(): number {
@@ -167,8 +173,8 @@ class FrameInMemory implements GatheredFrame {
 
   write(view: Uint8Array): void {
     assert(this.#bytes + view.byteLength <= this.#size, "a frame is not longer than was said");
-    assert(this.#memory !== undefined, "a frame that was discarded is not written");
-    this.#buffer ??= this.#memory.reserve();
+    assert(this.#gatherer !== undefined, "a frame that was discarded is not written");
+    this.#buffer ??= this.#gatherer.reserve(this.#size);
     this.#buffer.set(view, this.#bytes);
     this.#bytes += view.byteLength;
   }
@@ -178,8 +184,8 @@ class FrameInMemory implements GatheredFrame {
   }
 
   discard(): void {
-    this.#memory?.release(this.#buffer);
-    this.#memory = undefined;
+    this.#gatherer?.release(this.#size, this.#buffer);
+    this.#gatherer = undefined;
     this.#buffer = undefined;
     this.#bytes = 0;
   }

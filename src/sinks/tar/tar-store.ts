@@ -10,26 +10,29 @@
  */
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
 import { frameFacts, type GroupFacts, recordFacts } from "../../archive-formats/tar/facts.ts";
-import { blockBytes, encodeHead, endBytes, paddingBytes } from "../../archive-formats/tar/format.ts";
+import { blockBytes, encodeHead, endBytes, type Member, paddingBytes } from "../../archive-formats/tar/format.ts";
 import { type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import type { SinkError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
-import { KiB, MiB } from "../../limits.ts";
+import { KiB } from "../../limits.ts";
 import type { Clock } from "../../ports.ts";
+import { AppendBuffer } from "../archive/append-buffer.ts";
 import { type OpenArchiveFile, requireArchive, temporaryPathBeside } from "../archive/archive-file.ts";
 import { ArchivePlace } from "../archive/archive-place.ts";
+import { Turns } from "../archive/turns.ts";
 import { type Appender, type AppendRequest, AppendStore, type NewFrame, type NewItem } from "../store/append-store.ts";
 import { FrameIndex } from "../store/frame-index.ts";
+import { type GatheredFrame, groupBytesFor } from "../store/gathered-frame.ts";
 import type { Layout } from "../store/layout.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
 
-/** Written with one call. */
-const writeBytesMax: number = 8 * MiB;
 const probeBytes: number = 4 * KiB;
 /** Frames of an archive that is opened are put into the index so many at a time. */
 const restoredMax = 2_000;
 const zeros = new Uint8Array(endBytes);
+/** A block that makes an archive ours, and says nothing. */
+const claim = encodeHead({ path: "", bytes: 0, modifiedNs: 0n, comment: "" }).subarray(0, blockBytes);
 
 export interface TarStoreOptions {
   /** As the user wrote it; messages name it so. */
@@ -56,7 +59,7 @@ export function openTarStore(options: TarStoreOptions): AppendStore {
   const temporaryPath = temporaryPathBeside(path);
   return new AppendStore({
     place: path,
-    traits: { appendOnly: true },
+    traits: { appendOnly: true, groupBytes: groupBytesFor(memoryBytesMax) },
     open: (create) => new TarAppender({ ...options, temporaryPath, create }),
     temporaryPath,
     memoryBytesMax,
@@ -74,6 +77,7 @@ class TarAppender implements Appender {
   readonly #options: TarAppenderOptions;
   readonly #file: ArchiveFile;
   readonly #place: ArchivePlace;
+  readonly #buffer: AppendBuffer;
   /** Its name in the facts of its members. */
   readonly #archive: string;
   /** Where the end of the archive is written, and where it was before the last group. */
@@ -86,6 +90,7 @@ class TarAppender implements Appender {
     this.#options = options;
     this.#file = openFile(path, options.create);
     this.#place = new ArchivePlace({ ...options, file: this.#file });
+    this.#buffer = new AppendBuffer(this.#file);
     let index: FrameIndex | undefined;
     try {
       index = new FrameIndex({
@@ -125,48 +130,66 @@ class TarAppender implements Appender {
   }
 
   async #appendGroup(items: readonly NewItem[]): Promise<void> {
-    const writer = new GroupWriter(this.#file, this.#end, this.#options.sync);
-    for (const item of items) if (item.kind === "frame") await this.#appendFrame(writer, item);
-    await this.#appendLines(writer, "gaps", items.flatMap(gapLine));
-    await this.#appendLines(writer, "stretches", items.flatMap(stretchLine));
-    await this.#appendLines(writer, "ends", items.flatMap(endLine));
-    this.#end = writer.position;
-    await writer.put(zeros);
-    await writer.flush();
-    if (this.#options.sync !== "never") await this.#file.sync();
-    this.#place.wrote(writer.position - this.#groupStart);
+    const { sync } = this.#options;
+    const buffer = this.#buffer;
+    if (this.#end === 0 && sync !== "never") {
+      // What makes the archive ours is on the disk before anything that a power loss could leave there without it.
+      this.#file.write([claim], 0);
+      await this.#file.sync();
+    }
+    buffer.begin(this.#end);
+    const turns = new Turns(this.#options.clock);
+    for (const item of items) {
+      if (item.kind !== "frame") continue;
+      this.#putHead(item);
+      const { draft } = item.staged;
+      if (draft.memory === undefined) await this.#putPieces(draft, turns);
+      else buffer.put(draft.memory);
+      buffer.put(zeros.subarray(0, paddingBytes(draft.bytes)));
+      if (turns.due) await turns.pass();
+    }
+    this.#putLines("gaps", items.flatMap(gapLine));
+    this.#putLines("stretches", items.flatMap(stretchLine));
+    this.#putLines("ends", items.flatMap(endLine));
+    this.#end = buffer.position;
+    buffer.put(zeros);
+    buffer.flush();
+    if (sync !== "never") await this.#file.sync();
+    this.#place.wrote(buffer.position - this.#groupStart);
   }
 
   get #groupFacts(): GroupFacts {
     return { group: this.#groupStart, archive: this.#archive };
   }
 
-  async #appendFrame(writer: GroupWriter, item: NewFrame): Promise<void> {
-    const { staged, path, number } = item;
-    const { draft } = staged;
+  readonly #reserve = (bytes: number): Buffer => this.#buffer.reserve(bytes);
+
+  #putHead({ staged, path, number }: NewFrame): void {
     const { bytes, capturedNs: modifiedNs } = staged.frame;
     const comment = frameFacts(staged, number, this.#groupFacts);
-    await writer.put(encodeHead({ path, bytes, modifiedNs, comment }));
-    if (draft.memory === undefined) {
-      for await (const piece of draft.pieces()) {
-        await writer.put(piece);
-        // The piece is used again for the next one.
-        await writer.flush();
-      }
-    } else await writer.put(draft.memory);
-    await writer.put(zeros.subarray(0, paddingBytes(bytes)));
+    encodeHead({ path, bytes, modifiedNs, comment }, this.#reserve);
+  }
+
+  async #putPieces(draft: GatheredFrame, turns: Turns): Promise<void> {
+    for await (const piece of draft.pieces()) {
+      this.#buffer.put(piece);
+      // The piece is used again for the next one.
+      this.#buffer.flush();
+      if (turns.due) await turns.pass();
+    }
   }
 
   /** One member for all gaps, stretches or ends of a group, if there are any. */
-  async #appendLines(writer: GroupWriter, what: "gaps" | "stretches" | "ends", lines: readonly Line[]): Promise<void> {
+  #putLines(what: "gaps" | "stretches" | "ends", lines: readonly Line[]): void {
     const [first] = lines;
     if (first === undefined) return;
     const content = Buffer.from(lines.map(({ text }) => `${text}\n`).join(""));
     const path = `.framepipe/${what}/${String(this.#groupStart).padStart(16, "0")}.jsonl`;
     const comment = recordFacts(checksumOf(content), this.#groupFacts);
-    await writer.put(encodeHead({ path, bytes: content.byteLength, modifiedNs: first.recordedNs, comment }));
-    await writer.put(content);
-    await writer.put(zeros.subarray(0, paddingBytes(content.byteLength)));
+    const member: Member = { path, bytes: content.byteLength, modifiedNs: first.recordedNs, comment };
+    encodeHead(member, this.#reserve);
+    this.#buffer.put(content);
+    this.#buffer.put(zeros.subarray(0, paddingBytes(content.byteLength)));
   }
 
   retract(): void {
@@ -230,44 +253,6 @@ function restore(path: string, file: ArchiveFile, index: FrameIndex): ScannedArc
   });
   index.keep();
   return scanned;
-}
-
-/** Writes one group, several members with a call. */
-class GroupWriter {
-  readonly #file: ArchiveFile;
-  readonly #sync: SyncMode;
-  #views: Uint8Array[] = [];
-  #viewsBytes = 0;
-  /** Where the next byte goes. */
-  position: number;
-
-  constructor(file: ArchiveFile, position: number, sync: SyncMode) {
-    this.#file = file;
-    this.#sync = sync;
-    this.position = position;
-  }
-
-  /** `view` must not change until `flush`. */
-  async put(view: Uint8Array): Promise<void> {
-    this.#views.push(view);
-    this.#viewsBytes += view.byteLength;
-    this.position += view.byteLength;
-    if (this.#viewsBytes >= writeBytesMax) await this.flush();
-  }
-
-  async flush(): Promise<void> {
-    const views = this.#views;
-    const start = this.position - this.#viewsBytes;
-    this.#views = [];
-    this.#viewsBytes = 0;
-    const [first] = views;
-    if (start === 0 && first !== undefined && this.#sync !== "never") {
-      // What makes the archive ours is on the disk before anything that a power loss could leave there without it.
-      await this.#file.write([first.subarray(0, blockBytes)], 0);
-      await this.#file.sync();
-    }
-    await this.#file.write(views, start);
-  }
 }
 
 interface Line {

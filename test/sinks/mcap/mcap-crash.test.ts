@@ -81,7 +81,7 @@ class WatchedFile implements ArchiveFile {
     return this.#file.read(into, position);
   }
 
-  async write(views: readonly Uint8Array[], position: number): Promise<void> {
+  write(views: readonly Uint8Array[], position: number): void {
     const bytes = Buffer.concat(views);
     this.#flushed ??= readFileSync(this.path);
     if (this.#random.chance(0.3)) {
@@ -89,7 +89,7 @@ class WatchedFile implements ArchiveFile {
       const count = bytes.byteLength < 64 ? bytes.byteLength : this.#random.int(bytes.byteLength + 1);
       this.#snapshot("kill", overwritten(readFileSync(this.path), { position, bytes: bytes.subarray(0, count) }));
     }
-    await this.#file.write(views, position);
+    this.#file.write(views, position);
     this.#later.push({ position, bytes });
     if (this.#random.chance(0.2)) this.#losePower();
   }
@@ -118,12 +118,6 @@ class WatchedFile implements ArchiveFile {
       }
     }
     return result;
-  }
-
-  writeNow(view: Uint8Array, position: number): void {
-    this.#flushed ??= readFileSync(this.path);
-    this.#file.writeNow(view, position);
-    this.#later.push({ position, bytes: view.slice() });
   }
 
   probe(bytes: number, position: number): void {

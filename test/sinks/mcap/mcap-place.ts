@@ -86,14 +86,13 @@ export class McapPlace implements SinkPlace {
       path: file.path,
       bytes: file.bytes,
       read: (into, position) => file.read(into, position),
-      write: async (views, position) => {
+      write: (views, position) => {
         if (this.broken !== "write") return file.write(views, position);
         // As a disk does that fills up: some of it is there.
         const [first] = views;
-        if (first !== undefined) await file.write([first.subarray(0, first.byteLength >> 1)], position);
+        if (first !== undefined) file.write([first.subarray(0, first.byteLength >> 1)], position);
         throw full();
       },
-      writeNow: (view, position) => file.writeNow(view, position),
       probe: (bytes, position) => {
         if (this.broken !== undefined) throw full();
         file.probe(bytes, position);

@@ -429,12 +429,12 @@ describe("mcap sink: the file", () => {
     let before = Buffer.alloc(0);
     const openFile: OpenArchiveFile = (path, create) => {
       const file = openNodeArchiveFile(path, create);
-      const writeNow = file.writeNow.bind(file);
-      file.writeNow = (view, at) => {
+      const write = file.write.bind(file);
+      file.write = (views, at) => {
         room -= 1;
         // In a head that is there already is room.
         if (room < 0 && at >= before.byteLength) throw Object.assign(new Error("full"), { code: "ENOSPC" });
-        writeNow(view, at);
+        write(views, at);
       };
       return file;
     };

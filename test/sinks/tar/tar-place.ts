@@ -113,11 +113,10 @@ export class TarPlace implements SinkPlace {
       bytes: file.bytes,
       read: (into, position) => file.read(into, position),
       // The first half fits.
-      write: async (views, position) => {
-        await file.write(this.#broken ? views.slice(0, views.length / 2) : views, position);
+      write: (views, position) => {
+        file.write(this.#broken ? views.slice(0, views.length / 2) : views, position);
         refuse();
       },
-      writeNow: (view, position) => file.writeNow(view, position),
       probe: (bytes, position) => {
         refuse();
         file.probe(bytes, position);

@@ -223,9 +223,9 @@ print(json.dumps(members))`;
       const place = makePlace({ sync });
       const steps: string[] = [];
       const sink = place.open({}, (file) => ({
-        write: async (views, position) => {
+        write: (views, position) => {
           steps.push(`${position}: ${views.reduce((sum, view) => sum + view.byteLength, 0)}`);
-          await file.write(views, position);
+          file.write(views, position);
         },
         sync: async () => {
           steps.push("sync");
@@ -678,10 +678,10 @@ describe("tar sink: when the disk fails", () => {
     const place = makePlace();
     let writes = 0;
     const sink = place.open({}, (file) => ({
-      write: async (views, position) => {
+      write: (views, position) => {
         writes += 1;
         if (writes === 1) throw new SinkError("broken for good", { retryable: false });
-        await file.write(views, position);
+        file.write(views, position);
       },
     }));
     const results = stage(sink, frameOf("1.jpg", "one"), "one");
