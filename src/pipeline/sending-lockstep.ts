@@ -10,7 +10,7 @@ import { stopMs } from "../limits.ts";
 import type { Clock, Dial, OpenedFrame, Source } from "../ports.ts";
 import { LockstepPace } from "../protocols/lockstep/pace.ts";
 import { LockstepSender, type LockstepStep } from "../protocols/lockstep/sender.ts";
-import { type FrameRecord, SourceLedger } from "../protocols/source-ledger.ts";
+import { type FrameRecord, moveFrame, SourceLedger } from "../protocols/source-ledger.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
 import { framesHeld, type SenderResult, type SenderTrouble, sizeProblem } from "./sending.ts";
@@ -271,6 +271,8 @@ export class LockstepSending {
     if (current === undefined || ledger === undefined) return;
     this.#closeFrame();
     const { record, sequence } = current;
+    // Until its last reply a frame may have to be sent anew, so it was wanted as long.
+    moveFrame(record, "send");
     ledger.settle(sequence, record, "stored");
     const { eachFrame = false, onEvent } = this.#options;
     if (eachFrame) onEvent({ event: "stored", source: ledger.source, name: record.entry.name });
@@ -281,6 +283,8 @@ export class LockstepSending {
   #giveUp(ledger: SourceLedger, sequence: number, record: FrameRecord, reason: GapReason, detail: string): void {
     this.#closeFrame();
     ledger.turnIntoGap(sequence, record, reason, detail);
+    // The receiver cannot be told.
+    ledger.gapSent(sequence, record);
     ledger.settle(sequence, record, "recorded");
     const { name } = record.entry;
     this.#options.onEvent(

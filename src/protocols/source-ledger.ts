@@ -7,20 +7,18 @@
  * Frames are sent in that order; with `newest`, live ones go before all others and the newest of them first, but one
  * that has fallen far behind has its turn.
  *
- * States of a frame: listed -> offered -> wanted -> sent -> settled, and gap -> gap-sent -> settled for one that will
- * not arrive. A live frame begins as wanted. One that the receiver has is doubted until it is settled, or wanted
- * because its bytes are others. A lost connection turns all that is not settled back into listed, gap-sent into gap.
+ * The states of a frame are in frame-states.ts.
  */
 import { assert } from "../errors.ts";
 import type { FrameEntry, GapReason, HeardOutcome, Metadata, SourceTotals, StoredOutcome } from "../frame.ts";
 import { againFirstMs, againLastMs, againQuietMax, agedFrames } from "../limits.ts";
 import { compareNatural } from "../names.ts";
+import { type FrameMove, frameMoves, type FrameState } from "./frame-states.ts";
+import { stateAfter } from "./moves.ts";
 import { StretchLog } from "./stretch-log.ts";
 
 /** Which unsent frame goes first. */
 export type SendingOrder = "oldest" | "newest";
-
-export type FrameState = "listed" | "offered" | "doubted" | "wanted" | "sent" | "gap" | "gap-sent" | "settled";
 
 /** A frame that is at the receiver, or was, as a verdict tells of it. */
 export interface HeldCopy {
@@ -50,6 +48,11 @@ export interface FrameRecord {
   gapDetail: string;
   /** As how many frames the gap was told that begins here; 0: it was told with an earlier one; undefined: not yet. */
   gapCount: number | undefined;
+}
+
+/** What happens to a frame. */
+export function moveFrame(record: FrameRecord, move: FrameMove): void {
+  record.state = stateAfter(frameMoves, record.state, move);
 }
 
 /** The start of a frame. */
@@ -206,7 +209,7 @@ export class SourceLedger {
 
   /** The frame will not arrive. It is sent as a gap when its turn comes. */
   turnIntoGap(sequence: number, record: FrameRecord, reason: GapReason, detail: string): void {
-    record.state = "gap";
+    moveFrame(record, "fail");
     record.gapReason = reason;
     record.gapDetail = detail;
     if (sequence < this.sendCursor) this.sendCursor = sequence;
@@ -214,7 +217,7 @@ export class SourceLedger {
 
   /** After a pause, which grows each time. Returns whether it is time to say so: once for each such frame. */
   sendAgain(sequence: number, record: FrameRecord, nowMs: number): boolean {
-    record.state = "wanted";
+    moveFrame(record, "again");
     record.partial = undefined;
     if (sequence < this.sendCursor) this.sendCursor = sequence;
     const pauseMs = Math.min(againLastMs, againFirstMs * 2 ** record.again);
@@ -232,10 +235,9 @@ export class SourceLedger {
   }
 
   settle(sequence: number, record: FrameRecord, outcome: HeardOutcome): void {
-    assert(record.state !== "settled", "a frame is settled once");
     if (record.state === "gap-sent") this.sentGaps--;
     else this.probing = false;
-    record.state = "settled";
+    moveFrame(record, "settle");
     this.settledFrames++;
     this.settledBytes += record.bytes;
     if (outcome === "stored") this.storedFrames++;
@@ -279,7 +281,7 @@ export class SourceLedger {
     for (let at = this.#first; at < this.#records.length; at++) {
       const record = this.#records[at];
       if (record === undefined || record.state === "settled") continue;
-      record.state = record.gapReason === undefined ? "listed" : "gap";
+      moveFrame(record, "cut");
       record.partial = undefined;
     }
   }
@@ -330,8 +332,8 @@ export class SourceLedger {
     const count = first.gapCount ?? this.#gapRun(sequence, first);
     for (let at = 0; at < count; at++) {
       const record = this.record(sequence + at);
-      assert(record?.state === "gap", "a run of gaps is settled together");
-      record.state = "gap-sent";
+      assert(record !== undefined, "a run of gaps is settled together");
+      moveFrame(record, "tell");
       this.sentGaps++;
       record.gapCount = at === 0 ? count : 0;
     }

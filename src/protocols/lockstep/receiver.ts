@@ -25,7 +25,8 @@ import {
   overBytes,
   sourceOf,
 } from "./messages.ts";
-import { serverMoves, stateAfter, type ServerMove, type ServerState } from "./states.ts";
+import { stateAfter } from "../moves.ts";
+import { serverMoves, type ServerMove, type ServerState } from "./states.ts";
 
 /** Quiet is counted in this many ticks, so that a thread that was busy reads what waits for it in between. */
 const settleTicks = 2;

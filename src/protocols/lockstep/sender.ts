@@ -21,7 +21,8 @@ import {
   type FrameHeader,
 } from "./messages.ts";
 import type { LockstepPace } from "./pace.ts";
-import { clientMoves, stateAfter, type ClientMove, type ClientState } from "./states.ts";
+import { stateAfter } from "../moves.ts";
+import { clientMoves, type ClientMove, type ClientState } from "./states.ts";
 
 export type LockstepStep =
   /** Answer with `frame` or `finish`; or, if there is nothing for now, ask again later. */

@@ -2,7 +2,7 @@
  * The state tables of lockstep/PROTOCOL.md sections 3 and 4: state, what happens, next state. The engines move by them
  * and a test compares them with the text. `server` is the receiver, `client` the sender.
  */
-import { assert } from "../../errors.ts";
+import type { Moves } from "../moves.ts";
 
 export type ServerState =
   "opening" | "greeted" | "header" | "announced" | "payload" | "storing" | "next" | "over" | "failed";
@@ -13,10 +13,7 @@ export type ClientState =
   "opening" | "greeting" | "ready" | "pausing" | "announcing" | "payload" | "confirming" | "over" | "failed";
 export type ClientMove = "session-header" | "ok" | "first-frame" | "continue" | "frame-header" | "last-byte" | "over";
 
-/** One role's moves. `failure` is not listed: it leads from everywhere to `failed`. */
-export type Moves<State extends string, Move extends string> = Readonly<
-  Record<State, Readonly<Partial<Record<Move, State>>>>
->;
+// `failure` is not listed: it leads from everywhere to `failed`.
 
 export const serverMoves: Moves<ServerState, ServerMove> = {
   opening: { "session-header": "greeted" },
@@ -41,14 +38,3 @@ export const clientMoves: Moves<ClientState, ClientMove> = {
   over: {},
   failed: {},
 };
-
-/** The state behind `move`. A move that the table does not have is a bug of the engine, never of a peer. */
-export function stateAfter<State extends string, Move extends string>(
-  moves: Moves<State, Move>,
-  state: State,
-  move: Move,
-): State {
-  const to: State | undefined = moves[state][move];
-  assert(to !== undefined, "a lockstep move that is in the table");
-  return to;
-}

@@ -6,7 +6,7 @@ import { crc32 } from "../../bytes/checksum.ts";
 import type { Outbox } from "../../bytes/outbox.ts";
 import { assert } from "../../errors.ts";
 import type { GapReason, Metadata } from "../../frame.ts";
-import type { OpenFrame, SourceLedger } from "../source-ledger.ts";
+import { moveFrame, type OpenFrame, type SourceLedger } from "../source-ledger.ts";
 import type { AnswerClock } from "./answer-clock.ts";
 import type { MessageWriter } from "./message-writer.ts";
 import { fullMessageBytes, messageBytesMax } from "./messages.ts";
@@ -56,10 +56,10 @@ export class OpenFrames {
   open(sourceIndex: number, bytes: number, metadata?: Metadata): number | undefined {
     const ledger = this.#ledgers[sourceIndex] as SourceLedger;
     const next = ledger.nextToSend();
-    assert(next !== undefined && next.record.state === "wanted", "a frame is opened after an open step");
+    assert(next !== undefined, "a frame is opened after an open step");
     assert(ledger.open === undefined, "one frame of a source is open at a time");
     next.record.bytes = bytes;
-    next.record.state = "sent";
+    moveFrame(next.record, "send");
     next.record.windowBytes = 0;
     const { sequence, record } = next;
     // A file of another size is another file.

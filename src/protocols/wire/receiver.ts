@@ -26,7 +26,8 @@ import { MessageReader } from "./message-reader.ts";
 import { MessageWriter } from "./message-writer.ts";
 import { type AckRange, type ChunkHead, type FrameHead, fullMessageBytes, messageBytesMax } from "./messages.ts";
 import { MessageParser } from "./parser.ts";
-import { type ReceiverState, receiverTable } from "./states.ts";
+import { stateAfter } from "../moves.ts";
+import { type ReceiverMove, receiverMoves, type ReceiverState, receiverTable } from "./states.ts";
 
 export interface ReceiverOptions {
   readonly agent: string;
@@ -266,7 +267,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         return undefined;
       }
       case "bye":
-        this.state = "closing";
+        this.#move("bye");
         return { type: "bye", interrupted: this.#reader.bye(head) };
       case "welcome":
       case "refuse":
@@ -400,8 +401,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   }
 
   welcome(wallNs: bigint, admitted?: Admitted): void {
-    assert(this.state === "fresh", "a session is welcomed once");
-    this.state = "running";
+    this.#move("welcome");
     this.#admitted = admitted;
     this.#device = admitted?.device ?? this.#device;
     this.#writer.welcome({
@@ -427,7 +427,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
 
   refuse(code: ProtocolCode, text: string): void {
     if (this.state === "closed") return;
-    this.state = "closed";
+    this.#move("refuse");
     // An older peer reads a REFUSE in its own header only.
     const headerVersion = Math.min(version, this.#parser.version);
     if (this.outbox.room >= messageBytesMax) this.#writer.refuse(code, text, headerVersion);
@@ -514,7 +514,11 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
 
   farewell(): void {
     this.#send(() => this.#writer.farewell());
-    this.state = "closed";
+    this.#move("farewell");
+  }
+
+  #move(move: ReceiverMove): void {
+    this.state = stateAfter(receiverMoves, this.state, move);
   }
 
   /**

@@ -6,14 +6,14 @@ import type { Outbox } from "../../bytes/outbox.ts";
 import { assert } from "../../errors.ts";
 import type { FrameEntry } from "../../frame.ts";
 import { aheadFramesMax, offerEntriesMax, proveBytes } from "../../limits.ts";
-import type { FrameRecord, SendingOrder, SourceLedger } from "../source-ledger.ts";
+import { type FrameRecord, moveFrame, type SendingOrder, type SourceLedger } from "../source-ledger.ts";
 import type { AnswerClock } from "./answer-clock.ts";
 import type { MessageWriter } from "./message-writer.ts";
 import { fullMessageBytes } from "./messages.ts";
 import type { OpenFrames } from "./open-frames.ts";
 import type { SendWindow } from "./send-window.ts";
 import { flushStep, type SenderStep, waitStep } from "./sender-steps.ts";
-import type { SenderState } from "./states.ts";
+import type { SenderMove, SenderState } from "./states.ts";
 
 /** How many entries one `list` step asks for; the first ones ask for less, so that the first answer comes soon. */
 const listFrames = 256;
@@ -26,7 +26,7 @@ const lookAgain = "again";
 
 /** What it goes by of the session, which may end by it. */
 export interface ScheduledSession {
-  state: SenderState;
+  readonly state: SenderState;
   /** The receiver cannot store anything for now. */
   readonly held: boolean;
   /** Both ends of this connection have proven a key. */
@@ -35,6 +35,8 @@ export interface ScheduledSession {
   readonly withheld: boolean;
   /** Every source is at its end and settled, and all that was found in it is said. */
   readonly complete: boolean;
+  /** BYE is said. */
+  move(move: SenderMove): void;
 }
 
 export interface SendSchedulerOptions {
@@ -102,7 +104,7 @@ export class SendScheduler {
     const session = this.#session;
     this.#nowMs = nowMs;
     if (session.withheld) {
-      if (this.stopping) this.#endStep();
+      if (this.stopping && session.state === "running") this.#endStep();
       return waitStep;
     }
     // Names are for nobody who has not admitted us.
@@ -178,7 +180,7 @@ export class SendScheduler {
     for (let sequence = first; sequence < first + count; sequence++) {
       const record = ledger.record(sequence);
       assert(record !== undefined, "an offered frame is in the span");
-      record.state = "offered";
+      moveFrame(record, "offer");
     }
   }
 
@@ -258,7 +260,7 @@ export class SendScheduler {
     const session = this.#session;
     if (open || !this.#window.empty) return;
     this.#writer.bye(!session.complete);
-    session.state = "closing";
+    session.move("bye");
     this.#answers.wrote(this.#nowMs);
   }
 }

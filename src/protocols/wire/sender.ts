@@ -13,7 +13,8 @@ import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, protocolCodeName, unreachable } from "../../errors.ts";
 import type { FrameEntry, GapReason, HeardVerdict, StretchClass } from "../../frame.ts";
 import { answerSaidMs, frameAttemptsMax, idleMs, outboxBytes, pingMs } from "../../limits.ts";
-import { type FrameRecord, type SendingOrder, SourceLedger } from "../source-ledger.ts";
+import { type FrameRecord, moveFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
+import { stateAfter } from "../moves.ts";
 import { describeAnswer } from "../stranger.ts";
 import { AnswerClock } from "./answer-clock.ts";
 import { Feature, Kind, type KindName, kindName, magic, version, versionHighest, versionLowest } from "./constants.ts";
@@ -26,7 +27,7 @@ import { SendWindow } from "./send-window.ts";
 import { type ScheduledSession, SendScheduler } from "./send-scheduler.ts";
 import { type SenderStep, waitStep } from "./sender-steps.ts";
 import { Settlement } from "./settlement.ts";
-import { type SenderState, senderTable } from "./states.ts";
+import { type SenderMove, senderMoves, type SenderState, senderTable } from "./states.ts";
 import { Notices } from "./notices.ts";
 import { OpenFrames } from "./open-frames.ts";
 
@@ -115,8 +116,7 @@ export class SenderSession implements ScheduledSession {
    * before WELCOME; with `proof` it asks to join, and for its name.
    */
   connected(nowMs: number, keys?: { readonly proof: Uint8Array }): void {
-    assert(this.state === "closed", "connected once per connection");
-    this.state = "greeting";
+    this.move("connected");
     this.keyed = keys !== undefined;
     this.#parser = new MessageParser();
     this.#arrived = false;
@@ -139,6 +139,11 @@ export class SenderSession implements ScheduledSession {
     this.#writer.hello({ features, session, clockNs: wallNs(), device, agent, proof, via: [] });
   }
 
+  /** Of this connection. */
+  move(move: SenderMove): void {
+    this.state = stateAfter(senderMoves, this.state, move);
+  }
+
   /** A frame that could go on in its middle may always begin anew, so we understand the offer. */
   get #featuresAsked(): number {
     const { prompt, digest = false } = this.#options;
@@ -147,7 +152,7 @@ export class SenderSession implements ScheduledSession {
 
   /** The connection is gone. Open frames must be closed by the driver. */
   disconnected(): void {
-    this.state = "closed";
+    this.move("gone");
     this.outbox.clear();
     for (const ledger of this.ledgers) {
       if (ledger.held) this.#notices.add({ type: "resumed", sourceIndex: ledger.index });
@@ -293,9 +298,9 @@ export class SenderSession implements ScheduledSession {
   compared(sourceIndex: number, sequence: number, isSame: boolean): void {
     const ledger = this.#ledger(sourceIndex);
     const record = ledger.record(sequence);
-    assert(record?.state === "doubted" && record.held !== undefined, "a frame is compared after a compare step");
+    assert(record?.held !== undefined, "a frame is compared after a compare step");
     if (isSame) this.#settlement.settle(ledger, sequence, record, record.held.outcome, record.held.crc32);
-    else record.state = "wanted";
+    else moveFrame(record, "differ");
   }
 
   // ---- what arrives
@@ -329,7 +334,7 @@ export class SenderSession implements ScheduledSession {
       case "welcome":
         return this.#handleWelcome(this.#reader.welcome(head));
       case "refuse": {
-        this.state = "closed";
+        this.move("refuse");
         throw refusal(this.#reader.refuse(head));
       }
       case "want":
@@ -370,7 +375,7 @@ export class SenderSession implements ScheduledSession {
       }
       case "farewell":
         if (this.#unanswered) throw new ProtocolError(ProtocolCode.unexpected, "FAREWELL before all was answered");
-        this.state = "closed";
+        this.move("farewell");
         return this.#notices.add({ type: "done" });
       case "hello":
       case "source":
@@ -391,7 +396,7 @@ export class SenderSession implements ScheduledSession {
     this.#features = welcome.features & this.#featuresAsked;
     this.frames.digesting = (this.#features & Feature.digest) !== 0;
     this.#window.welcomed(welcome, (this.#features & Feature.progress) !== 0);
-    this.state = "running";
+    this.move("welcome");
     const { agent, device, pins, keepsNothing, frameBytesMax } = welcome;
     this.frameBytesMax = frameBytesMax;
     this.withheld = keepsNothing && this.#options.needsKeeping === true;
@@ -425,7 +430,7 @@ export class SenderSession implements ScheduledSession {
   #judge(ledger: SourceLedger, sequence: number, record: FrameRecord, verdict: HeardVerdict): void {
     switch (verdict.kind) {
       case "want":
-        record.state = "wanted";
+        moveFrame(record, "want");
         record.held = undefined;
         return;
       case "have":
@@ -434,7 +439,7 @@ export class SenderSession implements ScheduledSession {
         if (this.#options.compares !== true)
           return this.#settlement.settle(ledger, sequence, record, outcome, verdict.crc32);
         record.held = { outcome, crc32: verdict.crc32 };
-        record.state = "doubted";
+        moveFrame(record, "have");
         if (sequence < ledger.sendCursor) ledger.sendCursor = sequence;
         return;
       }
@@ -444,7 +449,7 @@ export class SenderSession implements ScheduledSession {
         if ((this.#features & Feature.resume) === 0 || verdict.offset > record.entry.bytes) {
           throw new ProtocolError(ProtocolCode.malformed, `frame ${sequence} cannot go on at ${verdict.offset}`);
         }
-        record.state = "wanted";
+        moveFrame(record, "want");
         record.held = undefined;
         record.partial = verdict;
         return;

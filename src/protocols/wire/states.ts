@@ -1,12 +1,33 @@
 /**
- * The state tables of PROTOCOL.md section 3, for both roles: which kinds may be received in which state. The engines
- * ask here, a test compares with the text. This file does not know what a message means.
+ * The state tables of PROTOCOL.md section 3, for both roles: what leads from state to state, and which kinds may be
+ * received in which. The engines go by them, a test compares with the text. This file does not know what a message
+ * means.
  */
 import { ProtocolCode, ProtocolError } from "../../errors.ts";
+import type { Moves } from "../moves.ts";
 import { Kind, kindName, type KindName } from "./constants.ts";
 
 export type SenderState = "greeting" | "running" | "closing" | "closed";
 export type ReceiverState = "fresh" | "running" | "closing" | "closed";
+
+export type SenderMove = "connected" | "welcome" | "bye" | "farewell" | "refuse" | "gone";
+export type ReceiverMove = "welcome" | "bye" | "farewell" | "refuse";
+
+/** Named after the message that was written or read. `gone`: the connection is. */
+export const senderMoves: Moves<SenderState, SenderMove> = {
+  closed: { connected: "greeting", gone: "closed" },
+  greeting: { welcome: "running", refuse: "closed", gone: "closed" },
+  running: { bye: "closing", refuse: "closed", gone: "closed" },
+  closing: { farewell: "closed", refuse: "closed", gone: "closed" },
+};
+
+/** A receiver's session ends with its connection. */
+export const receiverMoves: Moves<ReceiverState, ReceiverMove> = {
+  fresh: { welcome: "running", refuse: "closed" },
+  running: { bye: "closing", refuse: "closed" },
+  closing: { farewell: "closed", refuse: "closed" },
+  closed: {},
+};
 
 /** What a sender may receive. */
 export const senderStates: Readonly<Record<SenderState, readonly KindName[]>> = {

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as limits from "../../../src/limits.ts";
 import { selfEndingExtensions } from "../../../src/protocols/lockstep/messages.ts";
-import { clientMoves, serverMoves, stateAfter } from "../../../src/protocols/lockstep/states.ts";
+import { clientMoves, serverMoves } from "../../../src/protocols/lockstep/states.ts";
+import { stateAfter } from "../../../src/protocols/moves.ts";
 
 const text = readFileSync(join(import.meta.dir, "../../../src/protocols/lockstep/PROTOCOL.md"), "utf8");
 

@@ -23,7 +23,9 @@ import {
   version,
   type WireCodes,
 } from "../../../src/protocols/wire/constants.ts";
-import { receiverStates, senderStates } from "../../../src/protocols/wire/states.ts";
+import { type FrameMove, frameMoves, type FrameState } from "../../../src/protocols/frame-states.ts";
+import { stateAfter } from "../../../src/protocols/moves.ts";
+import { receiverMoves, receiverStates, senderMoves, senderStates } from "../../../src/protocols/wire/states.ts";
 import { encoded, putPayload, roundTrips } from "./cases.ts";
 import { type Field, layoutOf, walkHead } from "./layout-table.ts";
 
@@ -132,7 +134,8 @@ describe("wire/PROTOCOL.md", () => {
   });
 
   test("states of both roles", () => {
-    const [sender = "", receiver = ""] = section(3).split("What a **receiver** may receive");
+    const received = section(3).split("What leads from state to state")[0] ?? "";
+    const [sender = "", receiver = ""] = received.split("What a **receiver** may receive");
     for (const [of, table] of [
       [sender, senderStates],
       [receiver, receiverStates],
@@ -142,6 +145,55 @@ describe("wire/PROTOCOL.md", () => {
         .map(([state, , kinds]) => [state, kinds === "–" ? [] : (kinds ?? "").toLowerCase().split(" ").toSorted()]);
       const expected = Object.entries(table).map(([state, kinds]) => [state, [...kinds].toSorted()]);
       expect(Object.fromEntries(found)).toEqual(Object.fromEntries(expected));
+    }
+  });
+
+  /** Every (state, move) of a table, and where it leads. */
+  const coded = (moves: Readonly<Record<string, Readonly<Record<string, string>>>>): string[] =>
+    Object.entries(moves).flatMap(([state, row]) => Object.entries(row).map(([move, to]) => `${state} ${move} ${to}`));
+
+  test("moves of both roles", () => {
+    const [, moves = ""] = section(3).split("What leads from state to state");
+    const [table = ""] = moves.split("The life of a frame");
+    const found = rows(table)
+      .slice(1)
+      .flatMap(([of = "", state = "", on = "", to = ""]) =>
+        on.split(", ").flatMap((move) => {
+          // A receiver's session is gone with its connection.
+          if (of === "receiver" && move === "gone") return [];
+          const states = Object.keys(of === "sender" ? senderMoves : receiverMoves);
+          const from = state === "any" ? states.filter((each) => isLeft(of, each, move)) : [state];
+          return from.map((each) => `${of} ${each} ${move.toLowerCase()} ${to}`);
+        }),
+      );
+    const expected = [
+      ...coded(senderMoves).map((move) => `sender ${move}`),
+      ...coded(receiverMoves).map((move) => `receiver ${move}`),
+    ];
+    expect(found.toSorted()).toEqual(expected.toSorted());
+  });
+
+  /** A closed end is told nothing any more, but the connection of a closed sender may still be there. */
+  const isLeft = (of: string, state: string, move: string): boolean =>
+    state !== "closed" || (of === "sender" && move === "gone");
+
+  test("the life of a frame", () => {
+    const [, life = ""] = section(3).split("The life of a frame at its sender");
+    const states = Object.keys(frameMoves);
+    const before = ["listed", "offered", "doubted", "wanted", "sent"];
+    const found = rows(life)
+      .slice(1)
+      .flatMap(([state = "", on = "", to = ""]) => {
+        const from = state.startsWith("any") ? before : state.split(", ");
+        return from.map((each) => `${each} ${on.split(":")[0]} ${to}`);
+      });
+    expect(found.toSorted()).toEqual(coded(frameMoves).toSorted());
+    // Whatever else happens in a state is a bug, and found as one.
+    const moves = new Set(Object.values(frameMoves).flatMap((row) => Object.keys(row)));
+    for (const state of states as FrameState[]) {
+      for (const move of moves as Set<FrameMove>) {
+        if (frameMoves[state][move] === undefined) expect(() => stateAfter(frameMoves, state, move)).toThrow();
+      }
     }
   });
 
