@@ -13,7 +13,8 @@ import { LockstepSender, type LockstepStep } from "../protocols/lockstep/sender.
 import { type FrameRecord, moveFrame, SourceLedger } from "../protocols/source-ledger.ts";
 import { Deadline } from "./deadline.ts";
 import { Reconnecting } from "./reconnecting.ts";
-import { framesHeld, type SenderResult, type SenderTrouble, sizeProblem } from "./sending.ts";
+import { framesHeld, type SenderResult, type SenderTrouble } from "./sending.ts";
+import { sizeProblem } from "./source-feed.ts";
 
 export interface LockstepSendingOptions {
   /** For messages: `host:port`. */

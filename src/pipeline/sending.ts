@@ -6,16 +6,18 @@
  *
  * Knows ports only (Source, Dial, Clock): the simulation runs this very file.
  */
-import { assert, ExitStatus, ProtocolCode, ProtocolError, SourceError, unreachable, UserError } from "../errors.ts";
+import { assert, ExitStatus, ProtocolCode, ProtocolError, unreachable, UserError } from "../errors.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
-import type { FrameEntry, GapReason, Notice, RefusalReason, SourceTotals } from "../frame.ts";
+import type { Notice, SourceTotals } from "../frame.ts";
 import { chunkBytes, stopMs } from "../limits.ts";
-import type { Clock, Dial, OpenedFrame, ProvenKey, SenderTrust, Source } from "../ports.ts";
+import type { Clock, Dial, ProvenKey, SenderTrust, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
 import { SenderSession } from "../protocols/wire/sender.ts";
 import type { SenderStep } from "../protocols/wire/sender-steps.ts";
 import { Deadline } from "./deadline.ts";
+import { ReceiverHolds } from "./receiver-holds.ts";
 import { Reconnecting } from "./reconnecting.ts";
+import { SourceFeed } from "./source-feed.ts";
 
 export interface SendingOptions {
   /** For messages: `host:port`. */
@@ -68,23 +70,18 @@ export interface SenderResult {
   readonly error: UserError | ProtocolError | undefined;
 }
 
-/** Written to the link when this much has been put together, so that small frames share a write. */
+/** Written to the link when this much has been put together. */
 const flushBytes = chunkBytes;
 
 /** Notices of a receiver of a later version that are told; there may be a number in each. */
 const noticesMax = 100;
 
-/** A receiver that held all, and does not at this moment, is looked at again after this time. */
-const liftedMs = 1_000;
-
-/** After a comparison that took longer, whoever else waits has a turn. */
-const compareSliceMs = 5;
-
 export class Sending {
   readonly #options: SendingOptions;
   readonly #session: SenderSession;
   readonly #deadline: Deadline;
-  readonly #opened = new Map<number, OpenedFrame>();
+  readonly #feed: SourceFeed;
+  readonly #holds: ReceiverHolds;
   readonly #connection: Reconnecting;
   /** We do not read: answers to what has been read find no room. */
   #paused = false;
@@ -98,9 +95,6 @@ export class Sending {
   #refusal: UserError | undefined;
   /** The user knows that the receiver keeps nothing. */
   #waitTold = false;
-  /** Holds that were told, by source; undefined: of all. One that is lifted is over when a frame is stored. */
-  readonly #holds = new Map<number | undefined, "held" | "lifted">();
-  #stopHoldClock: (() => void) | undefined;
   readonly #noticesTold = new Set<string>();
 
   constructor(options: SendingOptions) {
@@ -113,6 +107,12 @@ export class Sending {
     const compares = sources.some((source) => source.confirms !== undefined);
     const common = { session, device, agent, sources, order, prompt, rateMax, compares };
     this.#session = new SenderSession({ ...common, needsKeeping, wallNs });
+    this.#feed = new SourceFeed(options, this.#session);
+    this.#holds = new ReceiverHolds({
+      ...options,
+      ledgers: this.#session.ledgers,
+      onGaveUp: (error) => this.#finish(error),
+    });
     this.#deadline = new Deadline(
       clock,
       () => this.#session.tickAtMs,
@@ -158,7 +158,7 @@ export class Sending {
 
   get trouble(): SenderTrouble | undefined {
     if (!this.#connection.isConnected) return "unconnected";
-    return this.#holds.get(undefined) === "held" ? "held" : undefined;
+    return this.#holds.holdsAll ? "held" : undefined;
   }
 
   /** Finishes the frames in hand, waits for their acks for a while, says BYE. */
@@ -183,7 +183,7 @@ export class Sending {
   #disconnected(): void {
     this.#deadline.clear();
     this.#session.disconnected();
-    this.#closeFrames();
+    this.#feed.closeAll();
     this.#pump();
     if (this.#stopping) this.#finish(undefined);
   }
@@ -260,53 +260,6 @@ export class Sending {
     });
   }
 
-  /** Said once, however often it begins again before a frame is stored. */
-  #held(sourceIndex: number | undefined, reason: string): void {
-    const told = this.#holds.has(sourceIndex);
-    this.#holds.set(sourceIndex, "held");
-    if (told) return;
-    const { onEvent, retryForMs } = this.#options;
-    const limit = retryForMs === undefined ? {} : { retryForMs };
-    onEvent({ event: "held", reason, ...limit, ...this.#named(sourceIndex) });
-    this.#limitHold(reason);
-  }
-
-  #lifted(sourceIndex: number | undefined): void {
-    if (this.#holds.has(sourceIndex)) this.#holds.set(sourceIndex, "lifted");
-  }
-
-  /** A frame of this source was stored: that the receiver stores again can be believed. */
-  #storedAgain(sourceIndex: number): void {
-    for (const index of [undefined, sourceIndex]) {
-      if (this.#holds.get(index) !== "lifted") continue;
-      this.#holds.delete(index);
-      this.#options.onEvent({ event: "resumed", ...this.#named(index) });
-    }
-    if (this.#holds.size === 0) this.#endHold();
-  }
-
-  /** A receiver that holds all that is left for as long as we are to try is given up like one that is not there. */
-  #limitHold(reason: string, afterMs: number | undefined = this.#options.retryForMs): void {
-    const { retryForMs, clock, peer } = this.#options;
-    if (retryForMs === undefined || afterMs === undefined || this.#stopHoldClock !== undefined) return;
-    this.#stopHoldClock = clock.after(afterMs, () => {
-      this.#stopHoldClock = undefined;
-      // Nothing was stored since it held all; perhaps the connection is lost just now, and it will say so on the next.
-      if (this.#holds.get(undefined) === "lifted") return this.#limitHold(reason, liftedMs);
-      const isHeld = (index: number | undefined): boolean => this.#holds.get(index) === "held";
-      const canGoOn = this.#session.ledgers.some(({ complete }, index) => !complete && !isHeld(index));
-      if (canGoOn && !isHeld(undefined)) return this.#limitHold(reason);
-      const message = `gave up: ${peer} could not store for ${retryForMs / 1000} s: ${reason}`;
-      const hint = "see to it there, or give it longer with --retry-for; what is stored is not sent again";
-      this.#finish(new UserError(message, [hint], ExitStatus.gaveUp));
-    });
-  }
-
-  #endHold(): void {
-    this.#stopHoldClock?.();
-    this.#stopHoldClock = undefined;
-  }
-
   /** Does one step; returns whether the loop goes on. */
   #step(step: SenderStep): boolean {
     const { onEvent, eachFrame = false, sources, peer } = this.#options;
@@ -318,25 +271,30 @@ export class Sending {
         return this.#flush();
       case "list":
         if (step.idle) this.#flush();
-        this.#list(step.sourceIndex, step.max, step.liveOnly);
+        this.#feed.list(step.sourceIndex, step.max, step.liveOnly);
         if (step.idle) this.#pumpSoon();
         return !step.idle;
       case "compare":
-        return this.#compare(step.sourceIndex, step.sequence, step.entry, step.crc32);
+        if (this.#feed.compare(step.sourceIndex, step.sequence, step.entry, step.crc32)) return true;
+        this.#flush();
+        this.#pumpSoon();
+        return false;
       case "open":
-        this.#open(step.sourceIndex, step.entry);
+        this.#feed.open(step.sourceIndex, step.entry);
+        this.#flushFull();
         return true;
       case "chunk":
-        this.#chunk(step.sourceIndex, step.bytes);
+        this.#feed.chunk(step.sourceIndex, step.bytes);
+        this.#flushFull();
         return true;
       case "prove":
-        this.#prove(step.sourceIndex, step.bytes);
+        this.#feed.prove(step.sourceIndex, step.bytes);
         // Disks may be slow: who waits for a ping has its turn.
         this.#flush();
         this.#pumpSoon();
         return false;
       case "close":
-        this.#close(step.sourceIndex);
+        this.#feed.close(step.sourceIndex);
         return true;
       case "welcomed":
         this.#pinned(step.pins);
@@ -347,16 +305,16 @@ export class Sending {
       case "settled":
         this.#connection.working();
         sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32);
-        if (this.#holds.size > 0 && step.outcome !== undefined) this.#storedAgain(step.sourceIndex);
+        if (step.outcome !== undefined) this.#holds.storedAgain(step.sourceIndex);
         if (eachFrame && (step.outcome === "stored" || step.outcome === "conflict")) {
-          onEvent({ event: "stored", source: this.#name(step.sourceIndex), name: step.entry.name });
+          onEvent({ event: "stored", source: sources[step.sourceIndex]?.name ?? "", name: step.entry.name });
         }
         if (step.outcome === "conflict") {
-          onEvent({ event: "conflict", source: this.#name(step.sourceIndex), name: step.entry.name });
+          onEvent({ event: "conflict", source: sources[step.sourceIndex]?.name ?? "", name: step.entry.name });
         }
         return true;
       case "refused":
-        this.#refused(step.sourceIndex, step.entry.name, step.reason, step.text);
+        this.#feed.refused(step.sourceIndex, step.entry.name, step.reason, step.text);
         return true;
       case "going-on":
         this.#connection.working();
@@ -368,10 +326,10 @@ export class Sending {
         onEvent({ event: "waiting", detail: step.text });
         return true;
       case "held":
-        this.#held(step.sourceIndex, step.text);
+        this.#holds.held(step.sourceIndex, step.text);
         return true;
       case "resumed":
-        this.#lifted(step.sourceIndex);
+        this.#holds.lifted(step.sourceIndex);
         return true;
       case "source-ended": {
         this.#connection.working();
@@ -416,8 +374,8 @@ export class Sending {
     } else if (keepsNothing !== this.#waitTold) {
       this.#waitTold = keepsNothing;
       const reason = "it keeps nothing (--out - or /dev/null), and --delete-sent would remove the only copies";
-      if (keepsNothing) this.#held(undefined, reason);
-      else this.#lifted(undefined);
+      if (keepsNothing) this.#holds.held(undefined, reason);
+      else this.#holds.lifted(undefined);
     }
   }
 
@@ -439,6 +397,11 @@ export class Sending {
     return all;
   }
 
+  /** Small frames share a write. */
+  #flushFull(): void {
+    if (this.#session.outbox.byteLength >= flushBytes) this.#flush();
+  }
+
   #regulate(): void {
     const { link } = this.#connection;
     const { full } = this.#session;
@@ -448,133 +411,13 @@ export class Sending {
     else link.resume();
   }
 
-  #list(sourceIndex: number, max: number, liveOnly: boolean): void {
-    const listed = this.#options.sources[sourceIndex]?.list(max, liveOnly);
-    if (listed === undefined) return this.#session.listingDone(sourceIndex);
-    if (listed.length === 0) return this.#session.listedNothing(sourceIndex, liveOnly);
-    for (const entry of listed) {
-      if ("failure" in entry) {
-        const { name, failure, detail, count = 1 } = entry;
-        this.#session.listedGap(sourceIndex, name, failure, detail, count);
-        if (failure === "refused") this.#refused(sourceIndex, name, "too-large", detail, count);
-        else this.#skipped(sourceIndex, name, failure, detail, count);
-      } else if ("stretch" in entry) {
-        this.#session.stretch(sourceIndex, entry.stretch, entry.count, entry.bytes, entry.text);
-      } else {
-        this.#session.listed(sourceIndex, entry, entry.live === true);
-      }
-    }
-  }
-
-  /** Returns whether the loop goes on: a large file takes its time, and the link must have its turn. */
-  #compare(sourceIndex: number, sequence: number, entry: FrameEntry, crc32: number): boolean {
-    const { clock, sources } = this.#options;
-    const startMs = clock.nowMs();
-    const source = sources[sourceIndex];
-    const isSame = source?.confirms === undefined ? true : source.confirms(entry, crc32);
-    if (isSame !== undefined) this.#session.compared(sourceIndex, sequence, isSame);
-    if (isSame !== undefined && clock.nowMs() - startMs < compareSliceMs) return true;
-    this.#flush();
-    this.#pumpSoon();
-    return false;
-  }
-
-  #open(sourceIndex: number, entry: Parameters<Source["open"]>[0]): void {
-    let opened: OpenedFrame | undefined;
-    try {
-      opened = this.#options.sources[sourceIndex]?.open(entry);
-      if (opened === undefined) return;
-      this.#opened.set(sourceIndex, opened);
-    } catch (error) {
-      this.#skip(sourceIndex, entry.name, error);
-      return;
-    }
-    const tooLarge =
-      sizeProblem(opened.bytes, this.#options.frameBytesMax, "sender") ??
-      sizeProblem(opened.bytes, this.#session.frameBytesMax, "receiver");
-    if (tooLarge !== undefined) {
-      this.#close(sourceIndex);
-      this.#session.frames.skip(sourceIndex, "refused", tooLarge);
-      this.#refused(sourceIndex, entry.name, "too-large", tooLarge);
-      return;
-    }
-    const bytes = this.#session.frames.open(sourceIndex, opened.bytes, opened.metadata);
-    if (bytes !== undefined) this.#chunk(sourceIndex, bytes);
-  }
-
-  #chunk(sourceIndex: number, bytes: number): void {
-    const opened = this.#opened.get(sourceIndex);
-    try {
-      const taken = opened?.read(this.#session.frames.chunkView(sourceIndex, bytes)) ?? 0;
-      if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
-    } catch (error) {
-      this.#skip(sourceIndex, this.#session.ledgers[sourceIndex]?.open?.record.entry.name ?? "", error);
-      return;
-    }
-    if (this.#session.frames.commitChunk(sourceIndex, bytes, opened?.notes)) this.#close(sourceIndex);
-    if (this.#session.outbox.byteLength >= flushBytes) this.#flush();
-  }
-
-  /** The start of a frame that the receiver may have is read and compared, and not sent. */
-  #prove(sourceIndex: number, bytes: number): void {
-    const entry = this.#session.ledgers[sourceIndex]?.open?.record.entry;
-    const source = this.#options.sources[sourceIndex];
-    if (entry === undefined || source === undefined) return;
-    try {
-      const view = new Uint8Array(bytes);
-      const taken = this.#opened.get(sourceIndex)?.read(view) ?? 0;
-      if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
-      if (this.#session.frames.proved(sourceIndex, view)) return;
-      this.#close(sourceIndex);
-      const again = source.open(entry);
-      this.#opened.set(sourceIndex, again);
-      if (again.bytes !== entry.bytes) throw new SourceError("changing", "has another size than before");
-    } catch (error) {
-      this.#skip(sourceIndex, entry.name, error);
-    }
-  }
-
-  #skip(sourceIndex: number, name: string, error: unknown): void {
-    if (!(error instanceof SourceError)) throw error;
-    this.#close(sourceIndex);
-    this.#session.frames.skip(sourceIndex, error.reason, error.message);
-    this.#skipped(sourceIndex, name, error.reason, error.message, 1);
-  }
-
-  #skipped(sourceIndex: number, name: string, reason: GapReason, detail: string, count: number): void {
-    this.#options.onEvent({ event: "skipped", source: this.#name(sourceIndex), name, count, reason, detail });
-  }
-
-  #refused(sourceIndex: number, name: string, reason: RefusalReason, detail: string, count = 1): void {
-    this.#options.onEvent({ event: "refused", source: this.#name(sourceIndex), name, count, reason, detail });
-  }
-
-  #close(sourceIndex: number): void {
-    this.#opened.get(sourceIndex)?.close();
-    this.#opened.delete(sourceIndex);
-  }
-
-  #closeFrames(): void {
-    for (const opened of this.#opened.values()) opened.close();
-    this.#opened.clear();
-  }
-
-  /** For events that are about one source, or about all. */
-  #named(sourceIndex: number | undefined): { source?: string } {
-    return sourceIndex === undefined ? {} : { source: this.#name(sourceIndex) };
-  }
-
-  #name(sourceIndex: number): string {
-    return this.#options.sources[sourceIndex]?.name ?? "";
-  }
-
   #finish(reason: UserError | ProtocolError | undefined): void {
     if (this.#finished) return;
     const error = reason ?? this.#refusal;
     this.#finished = true;
-    this.#endHold();
+    this.#holds.end();
     this.#deadline.clear();
-    this.#closeFrames();
+    this.#feed.closeAll();
     const { sources } = this.#options;
     const lost = framesHeld(sources);
     for (const source of sources) source.dispose();
@@ -604,16 +447,6 @@ function deviceOf({ device }: { readonly device: string }): { device?: string } 
 const nothingKeptHints = [
   "its frames go to standard output or /dev/null; start it with --out DIRECTORY, or leave out --delete-sent",
 ];
-
-/** Why a frame of this size is not sent, if it is not. Both ends show it, so it says whose limit that is. */
-export function sizeProblem(
-  bytes: number,
-  frameBytesMax: number | undefined,
-  whose: "sender" | "receiver",
-): string | undefined {
-  if (frameBytesMax === undefined || bytes <= frameBytesMax) return undefined;
-  return `${bytes} bytes, limit ${frameBytesMax} (--max-frame of the ${whose})`;
-}
 
 /** What is lost when the run ends here: of each source that cannot be read again, the frames that only it has. */
 export function framesHeld(sources: readonly Source[]): SenderResult["lost"] {
