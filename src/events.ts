@@ -172,7 +172,8 @@ export type ReceiverEvent =
     }
   | { readonly event: "resumed"; readonly device?: string; readonly source?: string }
   | DestinationEvent
-  | ViewEvent;
+  | ViewEvent
+  | UpstreamEvent;
 
 /** Of a destination, whatever frames come: what somebody has done to it, or what we have. */
 export type DestinationEvent = {
@@ -196,6 +197,45 @@ export type DestinationEvent = {
   readonly hints?: readonly string[];
   readonly bytes?: number;
 };
+
+/** Of the receiver that a gateway hands on to. */
+export type UpstreamEvent =
+  | { readonly event: "upstream-connected"; readonly peer: string }
+  /** `device`: whose connection it was; empty: that of the gateway itself. */
+  | { readonly event: "upstream-lost"; readonly peer: string; readonly device: string; readonly reason: string }
+  /** It cannot store for now. */
+  | { readonly event: "upstream-held"; readonly peer: string; readonly reason: string }
+  | { readonly event: "upstream-resumed"; readonly peer: string }
+  /** It takes nothing of this device; tried again later. */
+  | {
+      readonly event: "upstream-refused";
+      readonly peer: string;
+      readonly device: string;
+      readonly reason: string;
+      readonly hints: readonly string[];
+    }
+  /** Numbers that are here and not there. 0: nothing is left. */
+  | { readonly event: "upstream-backlog"; readonly peer: string; readonly frames: number }
+  /** A frame that will never be there. */
+  | {
+      readonly event: "not-handed-on";
+      readonly peer: string;
+      readonly device: string;
+      readonly source: string;
+      readonly name: string;
+      readonly count: number;
+      readonly reason: GapReason | RefusalReason;
+      readonly detail: string;
+    }
+  /** What it has of a source is not what was handed on. */
+  | {
+      readonly event: "upstream-differs";
+      readonly peer: string;
+      readonly device: string;
+      readonly source: string;
+      readonly claimed: SourceTotals;
+      readonly found: SourceTotals;
+    };
 
 /** Of a destination that is shown the frames beside those that keep them, and never waited for. */
 export type ViewEvent =

@@ -40,6 +40,8 @@ export interface Origin {
   readonly source: string;
   /** The session that sent it, 32 hexadecimal digits. */
   readonly session: string;
+  /** Keys of the gateways that it came through, the first one first; absent: it came from the device. */
+  readonly via?: readonly string[] | undefined;
 }
 
 /** A frame as the receiver learns of it, before its bytes. */
@@ -107,6 +109,8 @@ export type GapReason =
   | "refused" // the receiver refused it, or it is larger than the sender's --max-frame
   | "dropped" // a live stream was faster than the link
   | "damaged" // it began properly, and its bytes are not a frame
+  | "duplicate" // of a gateway, and no loss: the frame came with another number
+  | "expired" // of a gateway, and no loss: the frame was stored there and has been removed
   | "other"; // a reason of a later version; the detail says it
 
 /** One or more consecutive frames that will not arrive. */

@@ -185,6 +185,16 @@ export const invitationMsDefault = 600_000;
 export const invitationMsMax: number = 3_650 * 86_400_000;
 /** Connections of one key and device at a time: one, the one that it replaces, and room for two programs. */
 export const keyConnectionsMax = 4;
+/** Connections of a gateway to its upstream: devices beyond it take turns. Each may have a send buffer of 1 MiB. */
+export const upstreamConnectionsMax = 64;
+/** How often a gateway looks whose turn is over. */
+export const gatewayLookMs = 500;
+/** How long a turn is at least where others wait. */
+export const gatewayTurnMs = 2_000;
+/** A session of which nothing came for so long gives its connection up; a backlog that is as old is told. */
+export const gatewayIdleMs = 60_000;
+/** A device that the upstream refuses for good, as it says, is tried again after this time. */
+export const upstreamRefusedMs = 300_000;
 /** Sources of a device, unless its grant lists more. */
 export const keySourcesMax = 64;
 /** What has not arrived in full of all frames of a key: temporary files. Four of the largest frames. */

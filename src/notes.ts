@@ -13,6 +13,15 @@ export function noteWords(bits: number): string[] {
   return bitsOf(bits).map((bit) => notes[bit]?.[0] ?? `note-${bit}`);
 }
 
+/** The bits that these words stand for. */
+export function noteBits(words: readonly string[]): number {
+  return words.reduce((bits, word) => {
+    const known = notes.findIndex(([each]) => each === word);
+    const bit = known >= 0 ? known : Number(/^note-(\d{1,2})$/.exec(word)?.[1] ?? 16);
+    return bit < 16 ? bits | (1 << bit) : bits;
+  }, 0);
+}
+
 export function describeNotes(bits: number): string {
   const texts = bitsOf(bits).map((bit) => notes[bit]?.[1] ?? "a remark that this version does not know");
   return `stored as it came, with ${texts.join(" and ")}`;

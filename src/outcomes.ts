@@ -31,6 +31,11 @@ export function totalsOf(counts: Readonly<Partial<OutcomeCounts>>): SourceTotals
   return expired === 0 ? totals : { ...totals, expired };
 }
 
+/** What becomes of the numbers of a gap. */
+export function outcomeOfGap(reason: GapReason): AccountOutcome {
+  return reason === "refused" || reason === "duplicate" || reason === "expired" ? reason : "gap";
+}
+
 /** What the result of a frame, or of a gap, is for its numbers. */
 export function accountOutcomeOf(
   result: Outcome | RefusalReason,
@@ -43,7 +48,7 @@ export function accountOutcomeOf(
     case "expired":
       return result;
     case "recorded":
-      return gap?.reason === "refused" ? "refused" : "gap";
+      return gap === undefined ? "gap" : outcomeOfGap(gap.reason);
     default:
       return "refused";
   }

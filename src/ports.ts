@@ -13,6 +13,7 @@ import type {
   Origin,
   Outcome,
   RefusalReason,
+  SequenceNumber,
   SourceEnd,
   SourceTotals,
   Stretch,
@@ -191,17 +192,31 @@ export interface Source {
   /**
    * The frame is settled: acknowledged (`outcome`), or reported as a gap (`undefined`). Never called before the ack.
    * `crc32` is the checksum the receiver holds, for a source that deletes what has arrived: only `stored`, `already`
-   * and `conflict` say that it has.
+   * and `conflict` say that it has. `fate`: for a source that hands on.
    */
-  settled(entry: FrameEntry, outcome: HeardOutcome | undefined, crc32: number | undefined): void;
+  settled(entry: FrameEntry, outcome: HeardOutcome | undefined, crc32: number | undefined, fate?: Fate): void;
+  /** Its totals over all runs, for a source that hands on. Absent: as this run has counted. */
+  totals?(): SourceTotals;
+  /** The receiver has recorded its end. */
+  ended?(): void;
   /** Releases everything. May be called at any time, more than once. */
   dispose(): void;
+}
+
+/** Which number was settled. `gapReason`: it was told as a gap, for this reason. */
+export interface Fate {
+  readonly sequence: SequenceNumber;
+  readonly gapReason: GapReason | undefined;
 }
 
 /** An entry, or frames that will not arrive. */
 export type Listed = ListedFrame | ListedGap;
 
 export interface ListedFrame extends FrameEntry {
+  /**
+   * Its number, of a source that hands on what came with one; not listed again before it is settled. Absent: the next.
+   */
+  readonly sequence?: SequenceNumber;
   /**
    * It is new (a camera's), so it is sent without asking whether the receiver has it. After a lost connection that is
    * asked all the same.
@@ -217,15 +232,49 @@ export interface ListedGap {
   readonly detail: string;
   /** How many; 1 if it is not said. At most 4,096 at a time, because each is kept until the gap is recorded. */
   readonly count?: number;
+  /** The number of the first, as of a frame. */
+  readonly sequence?: SequenceNumber;
 }
 
 /** Bytes of a stream before its next frame that are in none. With `loss` a gap is listed besides. */
 export interface ListedStretch {
   readonly stretch: StretchClass;
+  /** The number of what follows it, as of a frame. */
+  readonly sequence?: SequenceNumber;
   readonly count: number;
   readonly bytes: number;
   /** What they are, one line for a person. */
   readonly text: string;
+}
+
+/** What a gateway has stored and has not handed on to its upstream. */
+export interface Backlog {
+  /** Called when there may be more of a device. */
+  onWork?: (device: string) => void;
+  /** Numbers, gaps included. */
+  readonly frames: number;
+  /** That have something. */
+  devices(): string[];
+  /** There is another session of this device that has something. */
+  waits(device: string): boolean;
+  /** The session of this device whose turn it is, and that nobody has taken. Undefined: there is nothing to do. */
+  take(device: string): Handing | undefined;
+}
+
+/** A session that is being handed on, as it came: to one who releases it. */
+export interface Handing {
+  readonly device: string;
+  readonly session: string;
+  /** Keys of the gateways that it came through, this one not among them. */
+  readonly via: readonly string[];
+  /** The device's clock minus ours. */
+  readonly clockOffsetNs: bigint;
+  readonly sources: readonly Source[];
+  /** The session has a source by now that is not among these. */
+  isStale(): boolean;
+  /** Something is due, or on its way. */
+  hasWork(): boolean;
+  release(): void;
 }
 
 /** One frame being read, start to end, in pieces. */

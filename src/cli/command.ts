@@ -9,7 +9,7 @@ import { isAddress } from "../sinks/open-remote.ts";
 import { formatBytes } from "./format.ts";
 import { flagOf, type OptionKey, type OptionValues } from "./option-table.ts";
 import { type Environment, type ParsedOptions, parseOptions, wordsBeforeEnd } from "./parsed-options.ts";
-import { formatAddress, isLoopback } from "../address.ts";
+import { formatAddress, isLoopback, parseAddress } from "../address.ts";
 
 export interface SendCommand {
   readonly mode: "send";
@@ -27,6 +27,15 @@ export interface ReceiveCommand {
   /** Undefined: every interface. */
   readonly host: string | undefined;
   /** 0: the system chooses. */
+  readonly port: number;
+  /** Where it stores. At least one. */
+  readonly out: readonly string[];
+  /** Of a gateway: whom it hands on to. */
+  readonly upstream: Upstream | undefined;
+}
+
+export interface Upstream {
+  readonly host: string;
   readonly port: number;
 }
 
@@ -183,7 +192,7 @@ function receiveCommand(options: ParsedOptions): ReceiveCommand {
     ]);
   }
   const keep = label("keep") ?? label("keepSize");
-  if (keep !== undefined && out.every((destination) => /^(?:-|\/dev\/.*|.*\.(?:tar|mcap))$/i.test(destination))) {
+  if (keep !== undefined && out.every((destination) => isFileOrDevice(destination))) {
     throw new UserError(`${keep} is for a directory, and no --out is one`, ["--out captures, or leave it out"]);
   }
   if (key !== undefined && layout !== undefined && !layout.startsWith("{device}/")) {
@@ -191,7 +200,51 @@ function receiveCommand(options: ParsedOptions): ReceiveCommand {
       "each device writes into a directory of its own: --layout '{device}/{date}/{name}'",
     ]);
   }
-  return { mode: "receive", values, host, port };
+  return { mode: "receive", values, host, port, ...handingOn(options) };
+}
+
+function isFileOrDevice(destination: string): boolean {
+  return /^(?:-|\/dev\/.*|.*\.(?:tar|mcap))$/i.test(destination);
+}
+
+const upstreamScheme = /^framepipe:\/\//i;
+
+/** A gateway keeps what it is sent in a directory, and hands on from there: nobody waits for its upstream. */
+function handingOn(options: ParsedOptions): Pick<ReceiveCommand, "out" | "upstream"> {
+  const { values, label } = options;
+  const { out: all, key, insecure } = values;
+  const out = all.filter((destination) => !upstreamScheme.test(destination));
+  const [address, another] = all.filter((destination) => upstreamScheme.test(destination));
+  const idle = label("join") ?? label("peer");
+  if (address === undefined) {
+    if (idle === undefined) return { out, upstream: undefined };
+    throw new UserError(`${idle} is for a receiver that hands on, and no --out is framepipe://HOST:PORT`, [
+      "who sends to this receiver needs it: framepipe --send … --join FILE",
+    ]);
+  }
+  if (another !== undefined) {
+    throw new UserError("two upstreams: a gateway hands on to one", ["hand on from there to the other"]);
+  }
+  if (out.filter((destination) => !isFileOrDevice(destination) && !isAddress(destination)).length !== 1) {
+    throw new UserError(`--out ${address} needs one directory beside it, from which it hands on`, [
+      `--out captures --out ${address}: while the upstream is away, frames wait in captures`,
+    ]);
+  }
+  const parsed = parseAddress(address.replace(upstreamScheme, "").replace(/\/+$/, ""));
+  if (parsed?.host === undefined || parsed.port === 0) {
+    throw new UserError(`--out ${address}: no HOST:PORT`, [
+      "where the upstream receiver listens: framepipe://recorder:8000",
+    ]);
+  }
+  const { host, port } = parsed;
+  requireKeyFor(options, "join", "peer");
+  if (!isLoopback(host) && !insecure && key === undefined) {
+    throw new UserError(`the connection to ${host} leaves this machine, and would not be encrypted`, [
+      "--key FILE proves and encrypts it; framepipe --invite at the upstream prints what to --join with",
+      "--insecure hands on over plain TCP all the same: for a network you trust, or inside a tunnel",
+    ]);
+  }
+  return { out, upstream: { host, port } };
 }
 
 function listenAddress({ values: { receive, insecure, key } }: ParsedOptions): Pick<ReceiveCommand, "host" | "port"> {

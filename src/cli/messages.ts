@@ -24,6 +24,8 @@ const gaps: Readonly<Record<GapReason, string>> = {
   refused: "refused",
   dropped: "the link was slower than the camera",
   damaged: "its bytes are damaged",
+  duplicate: "it was there already",
+  expired: "it was there, and has been removed to make room",
   other: "for a reason that this version does not know",
 };
 
@@ -185,6 +187,37 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
       const { place, what, detail, hints } = event;
       const level = what === "begun" || what === "log-small" || what === "converting" ? "info" : "warning";
       return { level, event, text: `${place}: ${detail}`, hints };
+    }
+    case "upstream-connected":
+      return { level: "info", event, text: `handing on to ${event.peer}` };
+    case "upstream-lost": {
+      const text = `no connection to the upstream ${event.peer}: ${event.reason}; frames stay here until it is there`;
+      return { level: "info", event, text };
+    }
+    case "upstream-held": {
+      const text = `the upstream ${event.peer} cannot store now: ${event.reason}; frames stay here meanwhile`;
+      return { level: "warning", event, text };
+    }
+    case "upstream-resumed":
+      return { level: "info", event, text: `the upstream ${event.peer} stores again` };
+    case "upstream-refused": {
+      const text = `the upstream ${event.peer} refuses what ${event.device} sends: ${event.reason}`;
+      return { level: "warning", event, text, hints: event.hints };
+    }
+    case "upstream-backlog": {
+      const { frames, peer } = event;
+      const text =
+        frames === 0 ? `all is handed on to ${peer}` : `${formatFrames(frames)} wait to be handed on to ${peer}`;
+      return { level: "info", event, text };
+    }
+    case "not-handed-on": {
+      const { reason, detail, peer } = event;
+      const why = detail || { ...refusals, ...gaps }[reason];
+      return { level: "frame", event, text: `not handed on to ${peer}: ${event.device}/${whatOf(event)}: ${why}` };
+    }
+    case "upstream-differs": {
+      const text = `the upstream ${event.peer} does not share the totals of ${origin(event)}: ${differenceText(event)}`;
+      return { level: "warning", event, text, hints: ["--verify there says more"] };
     }
     case "view-behind":
       return {

@@ -186,17 +186,6 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       help: "how long to try when the receiver is not there, or is there and cannot store",
     },
     lockstep: { help: "speak the stop-and-wait text protocol of an old receiver" },
-    join: {
-      takes: ["FILE", plainText],
-      help:
-        "with --key: an invitation, for the first start; - is standard input. Passed over once the key knows its " +
-        "receiver",
-    },
-    peer: {
-      takes: ["fp1…", publicKey],
-      defaultText: "known from the invitation",
-      help: "with --key: the receiver's public key, for scripts",
-    },
   }),
   ...only(["receive"], {
     receive: {
@@ -208,7 +197,8 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
       repeatable: true,
       help:
         "required: a directory, a .tar or .mcap file, s3://BUCKET/PREFIX, nats://HOST/STREAM, - for standard " +
-        "output, or /dev/null to count and discard. " +
+        "output, or /dev/null to count and discard; beside a directory framepipe://HOST:PORT, to hand on to another " +
+        "receiver. " +
         "With several, a frame is acknowledged when every one has stored it; only - beside another is not waited for",
     },
     sync: {
@@ -251,6 +241,17 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     },
   }),
   ...only(["send", "receive"], {
+    join: {
+      takes: ["FILE", plainText],
+      help:
+        "with --key: an invitation, for the first start; - is standard input. Passed over once the key knows its " +
+        "receiver; of a gateway, its upstream",
+    },
+    peer: {
+      takes: ["fp1…", publicKey],
+      defaultText: "known from the invitation",
+      help: "with --key: the public key of the receiver, or of the upstream, for scripts",
+    },
     maxFrame: {
       ...size(1, frameBytesCeiling, frameBytesMaxDefault),
       help: "largest frame that is sent or accepted; a larger one is named and left out",

@@ -6,11 +6,13 @@ import type { ReceiverEvent } from "../events.ts";
 import type { Metric } from "../live/metrics.ts";
 import type { Trouble } from "../live/page-api.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
-import type { ReceiverTrust } from "../ports.ts";
-import { openSinks } from "../sinks/open-sink.ts";
+import type { Backlog, ReceiverTrust } from "../ports.ts";
+import { dialer } from "../transport/connect.ts";
+import type { HandingOn } from "../pipeline/receive.ts";
+import { directoryBacklog, openSinks } from "../sinks/open-sink.ts";
 import { isTerminal } from "../system/standard-streams.ts";
 import { systemClock } from "../system/system-clock.ts";
-import type { ReceiveCommand } from "./command.ts";
+import type { ReceiveCommand, Upstream } from "./command.ts";
 import { describeReceiverEvent } from "./messages.ts";
 import { Progress, standingOfOrigin } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
@@ -22,8 +24,8 @@ import { programName } from "./version.ts";
 /** Resolves when the receiver has stopped. Throws UserError for what cannot even be started. */
 export async function receive(command: ReceiveCommand, shell: Shell): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
-  const { values, port } = command;
-  const { out, layout, sync, key, maxFrame: frameBytesMax, minFree: minFreeBytes } = values;
+  const { values, port, out, upstream } = command;
+  const { layout, sync, key, maxFrame: frameBytesMax, minFree: minFreeBytes } = values;
   const { keep: keepMs, keepSize: keepBytes } = values;
   // A receiver runs for months: what is hot is worth compiling, which the executable puts off (scripts/build.ts).
   Bun.unsafe.setJITPolicy(1);
@@ -32,9 +34,11 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   const gapFrames = new Map<string, number>();
   let announceHttp: (() => void) | undefined;
   let trust: ReceiverTrust | undefined;
+  let handingOn: HandingOn | undefined;
   const quotaOf = (device: string): number | undefined => trust?.quotaOf(device);
   const tell = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
   const begun: ReceiverEvent[] = [];
+  const backlog = upstream && directoryBacklog(out, systemClock.after);
   const sink = await openSinks(out, {
     env: process.env,
     layout,
@@ -42,6 +46,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     frameBytesMax,
     minFreeBytes,
     mustExist: values.noCreate,
+    backlog,
     keep: keepMs === undefined && keepBytes === undefined ? undefined : { keepMs, keepBytes, quotaOf },
     outputIsTerminal: isTerminal(1),
     // What the reader was given is acknowledged, and nobody is left to complain to.
@@ -56,6 +61,9 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   const ignoreSignals = onStopSignals(shell, () => started?.stop());
   try {
     if (key !== undefined) trust = await openTrust(key, port, terminal);
+    if (upstream !== undefined && backlog !== undefined) {
+      handingOn = await openUpstream(upstream, backlog, command, terminal);
+    }
     if (values.http !== undefined) {
       announceHttp = await watchOverHttp(values.http, key, () => started, gapFrames, terminal);
     }
@@ -70,6 +78,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       trust,
       perAddressMax: values.perAddress,
       once: values.once,
+      handingOn,
       eachFrame: values.json && values.verbose,
       onEvent: (event) => {
         if (event.event === "gap") gapFrames.set(event.reason, (gapFrames.get(event.reason) ?? 0) + event.count);
@@ -114,8 +123,30 @@ async function watchOverHttp(
 ): Promise<() => void> {
   const [{ startHttp }, { receiverMetrics }] = await Promise.all([import("./http.ts"), import("../live/metrics.ts")]);
   const trouble = (): Trouble | undefined => (run() === undefined ? "starting" : run()?.trouble());
-  const metrics = (): Metric[] => receiverMetrics(run()?.progress.values() ?? [], gapFrames, run()?.connections() ?? 0);
+  const metrics = (): Metric[] =>
+    receiverMetrics(run()?.progress.values() ?? [], gapFrames, run()?.connections() ?? 0, run()?.upstream());
   return startHttp({ address, key, terminal, trouble, metrics });
+}
+
+/** Whom it hands on to, with its key if it has one. Throws UserError. */
+async function openUpstream(
+  { host, port }: Upstream,
+  backlog: Backlog,
+  { values: { key, join, peer } }: ReceiveCommand,
+  terminal: Terminal,
+): Promise<HandingOn> {
+  const address = formatAddress(host, port);
+  if (key === undefined) return { peer: address, dial: dialer(host, port), backlog };
+  const { openSenderTrust } = await import("../trust/sender-trust.ts");
+  const trust = openSenderTrust({
+    keyPath: key,
+    address,
+    role: "upstream",
+    join,
+    peer,
+    onEvent: (event) => terminal.report(describeTrustEvent(event, { key })),
+  });
+  return { peer: address, dial: dialer(host, port, trust), trust, backlog };
 }
 
 /** Loaded only where there is a key. Throws UserError. */

@@ -137,6 +137,7 @@ async function openTrust(keyPath: string, { values, host, port }: SendCommand, s
   return openSenderTrust({
     keyPath,
     address: formatAddress(host, port),
+    role: "receiver",
     join: invitation,
     peer,
     onEvent: (event) => shell.terminal.report(describeTrustEvent(event, { key: keyPath })),

@@ -40,6 +40,7 @@ export function receiverMetrics(
   origins: Iterable<OriginProgress>,
   gapFrames: ReadonlyMap<string, number>,
   connections: number,
+  upstream?: { readonly backlogFrames: number; readonly connected: boolean } | undefined,
 ): Metric[] {
   const all = [...origins].map(({ device, source, ...progress }) => ({ labels: { device, source }, ...progress }));
   return [
@@ -74,6 +75,18 @@ export function receiverMetrics(
       type: "gauge",
       help: "Connections of senders that were let in.",
       samples: [{ value: connections }],
+    },
+    {
+      name: "framepipe_upstream_backlog_frames",
+      type: "gauge",
+      help: "Of a gateway: numbers that its upstream does not have.",
+      samples: upstream === undefined ? [] : [{ value: upstream.backlogFrames }],
+    },
+    {
+      name: "framepipe_upstream_connected",
+      type: "gauge",
+      help: "Of a gateway: 1 while there is a connection to its upstream.",
+      samples: upstream === undefined ? [] : [{ value: upstream.connected ? 1 : 0 }],
     },
   ];
 }

@@ -3,7 +3,7 @@ import type { Frame, Gap, Origin, Outcome, RefusalReason, SourceEnd, SourceTotal
 import type { ReceiverEvent } from "../events.ts";
 import { nameBytesMax } from "../limits.ts";
 import { describeNotes, noteWords } from "../notes.ts";
-import { accountOutcomeOf } from "../outcomes.ts";
+import { accountOutcomeOf, isLoss } from "../outcomes.ts";
 import type { NamedSender, SharedNames } from "./shared-names.ts";
 import type { SourceTally, Tally } from "./tally.ts";
 
@@ -64,8 +64,10 @@ export class FrameReports {
 
   gap(gap: Gap): void {
     const { origin, firstSequence, name, count, reason, detail } = gap;
+    const outcome = accountOutcomeOf("recorded", gap);
+    this.#tallyOf(origin).enter(firstSequence, count, outcome);
+    if (!isLoss(outcome)) return;
     this.incomplete = true;
-    this.#tallyOf(origin).enter(firstSequence, count, accountOutcomeOf("recorded", gap));
     const { device, source } = origin;
     this.#options.onEvent({ event: "gap", device, source, name, count, reason, detail });
   }

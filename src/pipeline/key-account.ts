@@ -26,7 +26,8 @@ export class KeyAccount {
   /** Those that are admitted. */
   readonly connections: Set<KeyedConnection> = new Set<KeyedConnection>();
   readonly #clock: Pick<Clock, "nowMs">;
-  readonly #sources = new Set<string>();
+  /** By device: a gateway's key has many. */
+  readonly #sources = new Map<string, Set<string>>();
   readonly #rows: TokenBucket;
   #rate: { readonly bytesPerMs: number; readonly bucket: TokenBucket } | undefined;
 
@@ -54,16 +55,18 @@ export class KeyAccount {
     this.connections.delete(connection);
   }
 
-  /** Why the key may not send this source; undefined: it may, and it counts. */
-  sourceProblem(source: string, { device, sources }: Grant): string | undefined {
+  /** Why the key may not send this source of this device; undefined: it may, and it counts. */
+  sourceProblem(device: string, source: string, { sources }: Grant): string | undefined {
     if (sources !== undefined && !sources.includes(source)) {
       return `${device} may send ${sources.join(", ")}, and not ${source}: its device file says so`;
     }
     const most = Math.max(keySourcesMax, sources?.length ?? 0);
-    if (!this.#sources.has(source) && this.#sources.size >= most) {
+    let known = this.#sources.get(device);
+    if (known === undefined) this.#sources.set(device, (known = new Set()));
+    if (!known.has(source) && known.size >= most) {
       return `${device} has ${most} sources, as many as it may have: its device file can list more`;
     }
-    this.#sources.add(source);
+    known.add(source);
     return undefined;
   }
 

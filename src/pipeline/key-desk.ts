@@ -7,12 +7,18 @@ import { hostOf } from "../address.ts";
 import { parseAddress } from "../address.ts";
 import { ProtocolCode, ProtocolError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
+import { viaMax } from "../limits.ts";
 import type { Admission, Clock, Grant, ProvenKey, ReceiverTrust } from "../ports.ts";
 import type { Admitted, HelloEvent } from "../protocols/receiver-session.ts";
 import { JoinLimit } from "./join-limit.ts";
 import { KeyAccount, type KeyedConnection } from "./key-account.ts";
 
-export type Granted = { readonly device: string; readonly grant: Grant };
+export interface Granted {
+  readonly device: string;
+  readonly grant: Grant;
+  /** Keys of the gateways that its frames came through. Empty: the device itself sends. */
+  readonly via: readonly string[];
+}
 
 export interface KeyDeskOptions {
   readonly trust: ReceiverTrust;
@@ -45,8 +51,8 @@ export class KeyDesk {
   admit(peer: string, { fingerprint, exporter }: ProvenKey, hello: HelloEvent): Granted | Promise<Granted> {
     const { trust, clock } = this.#options;
     const { device, proof, via = [] } = hello;
-    if (via.length > 0) refuse("this version takes no frames that came through another receiver");
-    if (proof === undefined || proof.length === 0) return granted(trust.admit(fingerprint, device));
+    if (proof === undefined || proof.length === 0) return this.#granted(trust.admit(fingerprint, device), via);
+    if (via.length > 0) refuse("a gateway joins for itself, and not for a device whose frames it hands on");
     const host = parseAddress(peer)?.host ?? "";
     if (!this.#joins.take(host, clock.nowMs())) {
       throw new ProtocolError(ProtocolCode.busy, "too many joins have failed: in a minute they are looked at again");
@@ -54,8 +60,25 @@ export class KeyDesk {
     if (device !== "") refuse(`who joins is told its name, and ${fingerprint} says that it is ${device}`);
     return trust.join({ proof, exporter, fingerprint }).then((admission) => {
       if (admission.refused === undefined) this.#joins.succeeded(host);
-      return granted(admission);
+      return this.#granted(admission, []);
     });
+  }
+
+  /** Whoever hands on says where the frames have been: never here before. */
+  #granted(admission: Admission, before: readonly string[]): Granted {
+    if (admission.refused !== undefined) refuse(admission.refused);
+    const { device, grant } = admission;
+    const { fingerprint } = grant;
+    if (device === grant.device) {
+      if (before.length > 0) refuse(`${device} sends for itself, and says that its frames came through another`);
+      return { device, grant, via: [] };
+    }
+    const { pins } = this.#options.trust;
+    if (pins.some((pin) => pin === fingerprint || before.includes(pin))) {
+      refuse(`a loop: frames of ${device} came through this receiver before`);
+    }
+    if (before.length >= viaMax) refuse(`frames of ${device} came through ${viaMax} gateways, as many as there may be`);
+    return { device, grant, via: [...before, fingerprint] };
   }
 
   /** What a device may have at the destination, in bytes. Undefined: as much as there is room. */
@@ -67,7 +90,7 @@ export class KeyDesk {
   enter(
     connection: KeyedConnection,
     key: string,
-    { device, grant }: Granted,
+    { device, grant, via }: Granted,
   ): { readonly account: KeyAccount; readonly admitted: Admitted } {
     const { trust, clock, onEvent } = this.#options;
     let account = this.#accounts.get(key);
@@ -79,14 +102,9 @@ export class KeyDesk {
       break;
     }
     const entered = account;
-    const sourceProblem = (source: string): string | undefined => entered.sourceProblem(source, grant);
-    return { account, admitted: { device, pins: trust.pins, sourceProblem } };
+    const sourceProblem = (source: string): string | undefined => entered.sourceProblem(device, source, grant);
+    return { account, admitted: { device, pins: trust.pins, via, sourceProblem } };
   }
-}
-
-function granted(admission: Admission): Granted {
-  if (admission.refused !== undefined) refuse(admission.refused);
-  return admission;
 }
 
 function refuse(text: string): never {

@@ -5,10 +5,11 @@
 import { ExitStatus, SinkError } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import { spareFiles, stopMs, strangersMax, strangersPerAddressDefault, strangersShare } from "../limits.ts";
-import type { ReceiverTrust, Sink } from "../ports.ts";
+import type { Backlog, Dial, ReceiverTrust, SenderTrust, Sink } from "../ports.ts";
 import { openFilesMax } from "../system/open-files.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { listen } from "../transport/listen.ts";
+import { Gateway } from "./gateway.ts";
 import { ReceiverHub } from "./receiver.ts";
 
 export interface ReceiverRunOptions {
@@ -28,9 +29,20 @@ export interface ReceiverRunOptions {
   readonly perAddressMax?: number;
   /** Exit when the first session has ended. */
   readonly once: boolean;
+  /** What is stored is handed on. Absent: it is no gateway. */
+  readonly handingOn?: HandingOn | undefined;
   /** Frames that are stored are events, too, which costs a little for each. */
   readonly eachFrame?: boolean;
   readonly onEvent: (event: ReceiverEvent) => void;
+}
+
+/** Of a gateway: to whom, and what. */
+export interface HandingOn {
+  /** For messages: `host:port`. */
+  readonly peer: string;
+  readonly dial: Dial;
+  readonly trust?: SenderTrust;
+  readonly backlog: Backlog;
 }
 
 export interface ReceiverResult {
@@ -47,6 +59,8 @@ export interface ReceiverRun {
   trouble(): "held" | "grants-unknown" | undefined;
   /** Connections of senders that were let in. */
   connections(): number;
+  /** Of a gateway: what its upstream does not have. */
+  upstream(): { readonly backlogFrames: number; readonly connected: boolean } | undefined;
   /** Commits and acknowledges what is complete, then ends. */
   stop(): void;
   readonly done: Promise<ReceiverResult>;
@@ -66,7 +80,8 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     stopping = true;
     listener.stop();
     hub.stop((unstoredFrames) => {
-      drain(sink, () => {
+      drain(sink, async () => {
+        await stopHandingOn();
         sink.dispose();
         trust?.dispose();
         if (unstoredFrames === 0) return finish({ status, error });
@@ -75,6 +90,14 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
       });
     });
   };
+  const { handingOn } = options;
+  const gateway =
+    handingOn && new Gateway({ ...handingOn, clock: systemClock, random: Math.random, newSession, agent, onEvent });
+  const stopHandingOn = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (gateway === undefined) resolve();
+      else gateway.stop(resolve);
+    });
   const filesMax = openFilesMax() ?? Number.POSITIVE_INFINITY;
   // Who waits at the door has files as well.
   const strangers =
@@ -88,7 +111,7 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     connectionsMax: Math.min(connectionsMax, Math.max(1, filesMax - strangers - spareFiles * out.length)),
     trust,
     perAddress: perAddressMax > 0,
-    newSession: () => crypto.randomUUID().replaceAll("-", ""),
+    newSession,
     eachFrame,
     onEvent,
     onSessionEnd: (complete) => {
@@ -107,6 +130,7 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
   const meaning = ackMeans === undefined ? {} : { ackMeans };
   onEvent({ event: "listening", address: listener.address, out, keepsNothing, ...meaning });
   hub.watch();
+  gateway?.start();
   return {
     address: listener.address,
     progress: hub.tally.origins,
@@ -115,20 +139,25 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
       return trust?.trouble === undefined ? undefined : "grants-unknown";
     },
     connections: () => hub.sendingCount,
+    upstream: () => gateway && { backlogFrames: gateway.backlogFrames, connected: gateway.isConnected },
     stop: () => end(ExitStatus.ok),
     done,
   };
 }
 
+function newSession(): string {
+  return crypto.randomUUID().replaceAll("-", "");
+}
+
 /** Whoever is shown frames may see the last of them, if that does not take long. */
-function drain(sink: Sink, done: () => void): void {
-  if (sink.drain === undefined) return done();
+function drain(sink: Sink, done: () => Promise<void>): void {
+  if (sink.drain === undefined) return void done();
   let left = false;
   const leave = (): void => {
     if (left) return;
     left = true;
     stopClock();
-    done();
+    void done();
   };
   const stopClock = systemClock.after(stopMs, leave);
   sink.drain(leave);

@@ -59,7 +59,7 @@ export class LockstepSending {
 
   constructor(options: LockstepSendingOptions) {
     this.#options = options;
-    this.#ledgers = options.sources.map((source, index) => new SourceLedger(index, source.name, "oldest"));
+    this.#ledgers = options.sources.map((source, index) => new SourceLedger(index, source, "oldest"));
     const { clock } = options;
     this.#deadline = new Deadline(
       clock,

@@ -36,6 +36,8 @@ export interface SendingOptions {
   readonly goesOn?: boolean;
   readonly agent: string;
   readonly sources: readonly Source[];
+  /** Keys of the gateways that the frames came through. Absent: they are our own. */
+  readonly via?: readonly string[];
   readonly order: SendingOrder;
   /** Cap on the link, in bytes per millisecond. */
   readonly rateMax: number | undefined;
@@ -105,7 +107,8 @@ export class Sending {
     const { wallNs } = clock;
     const needsKeeping = (options.ifNothingIsKept ?? "send") !== "send";
     const compares = sources.some((source) => source.confirms !== undefined);
-    const common = { session, device, agent, sources, order, prompt, rateMax, compares };
+    const { via = [] } = options;
+    const common = { session, device, agent, sources, via, order, prompt, rateMax, compares };
     this.#session = new SenderSession({ ...common, needsKeeping, wallNs });
     this.#feed = new SourceFeed(options, this.#session);
     this.#holds = new ReceiverHolds({
@@ -304,7 +307,7 @@ export class Sending {
         return true;
       case "settled":
         this.#connection.working();
-        sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32);
+        sources[step.sourceIndex]?.settled(step.entry, step.outcome, step.crc32, step.fate);
         if (step.outcome !== undefined) this.#holds.storedAgain(step.sourceIndex);
         if (eachFrame && (step.outcome === "stored" || step.outcome === "conflict")) {
           onEvent({ event: "stored", source: sources[step.sourceIndex]?.name ?? "", name: step.entry.name });
@@ -335,6 +338,7 @@ export class Sending {
         this.#connection.working();
         const ledger = this.#session.ledgers[step.sourceIndex];
         if (ledger === undefined) return true;
+        sources[step.sourceIndex]?.ended?.();
         const { source, disputedBy } = ledger;
         const totals = ledger.totals();
         onEvent({ event: "source-ended", source, totals });

@@ -37,14 +37,17 @@ export class SourceFeed {
     if (listed.length === 0) return this.#session.listedNothing(sourceIndex, liveOnly);
     for (const entry of listed) {
       if ("failure" in entry) {
-        const { name, failure, detail, count = 1 } = entry;
-        this.#session.listedGap(sourceIndex, name, failure, detail, count);
+        const { name, failure, detail, count = 1, sequence } = entry;
+        this.#session.listedGap(sourceIndex, name, failure, detail, count, sequence);
+        // A gap that is handed on was told when it came.
+        if (sequence !== undefined) continue;
         if (failure === "refused") this.refused(sourceIndex, name, "too-large", detail, count);
         else this.#skipped(sourceIndex, name, failure, detail, count);
       } else if ("stretch" in entry) {
-        this.#session.stretch(sourceIndex, entry.stretch, entry.count, entry.bytes, entry.text);
+        const { stretch, count, bytes, text, sequence } = entry;
+        this.#session.stretch(sourceIndex, stretch, count, bytes, text, sequence);
       } else {
-        this.#session.listed(sourceIndex, entry, entry.live === true);
+        this.#session.listed(sourceIndex, entry, entry.live === true, entry.sequence);
       }
     }
   }

@@ -49,6 +49,8 @@ export interface Admitted {
   readonly device: string;
   /** For WELCOME: the receiver's keys, the present one first. */
   readonly pins: readonly string[];
+  /** Keys of the gateways that its frames came through, its own the last; empty: it is the device itself. */
+  readonly via: readonly string[];
   /** Why the peer may not send this source, for its user; undefined: it may. */
   readonly sourceProblem: (source: string) => string | undefined;
 }

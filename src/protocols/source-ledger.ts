@@ -8,9 +8,20 @@
  * that has fallen far behind has its turn.
  *
  * The states of a frame are in frame-states.ts.
+ *
+ * A frame's *place* is its position among those that were listed, and mostly its number as well. Who hands on frames
+ * lists them with the numbers that they came with.
  */
 import { assert } from "../errors.ts";
-import type { FrameEntry, GapReason, HeardOutcome, Metadata, SourceTotals, StoredOutcome } from "../frame.ts";
+import type {
+  FrameEntry,
+  GapReason,
+  HeardOutcome,
+  Metadata,
+  SequenceNumber,
+  SourceTotals,
+  StoredOutcome,
+} from "../frame.ts";
 import { againFirstMs, againLastMs, againQuietMax, agedFrames } from "../limits.ts";
 import { compareNatural } from "../names.ts";
 import { type FrameMove, frameMoves, type FrameState } from "./frame-states.ts";
@@ -28,6 +39,8 @@ export interface HeldCopy {
 
 export interface FrameRecord {
   entry: FrameEntry;
+  /** What it is called on the wire. */
+  readonly number: SequenceNumber;
   state: FrameState;
   /** How often the receiver found it damaged. */
   damaged: number;
@@ -86,6 +99,12 @@ function isNewer(one: FrameEntry, other: FrameEntry): boolean {
   return compareNatural(one.name, other.name) > 0;
 }
 
+/** `totals`: over all runs; absent: what is counted here is all. */
+export interface LedgerSource {
+  readonly name: string;
+  totals?(): SourceTotals;
+}
+
 export class SourceLedger {
   readonly source: string;
   readonly index: number;
@@ -127,10 +146,13 @@ export class SourceLedger {
   sentBytes = 0;
 
   readonly #order: SendingOrder;
+  readonly #source: LedgerSource;
   /** With `newest`: the live frames that may not have been sent, the newest last. */
   readonly #fresh: NumberedRecord[] = [];
   #records: FrameRecord[] = [];
-  /** Sequence number of `#records[#first]`. */
+  /** Places of what is not settled by its number, where these may differ. */
+  #places: Map<SequenceNumber, number> | undefined;
+  /** Place of `#records[#first]`. */
   #base = 0;
   #first = 0;
   /** No frame below is to be offered. */
@@ -138,9 +160,10 @@ export class SourceLedger {
   /** No frame below is to be sent. */
   sendCursor = 0;
 
-  constructor(index: number, source: string, order: SendingOrder) {
+  constructor(index: number, source: LedgerSource, order: SendingOrder) {
     this.index = index;
-    this.source = source;
+    this.source = source.name;
+    this.#source = source;
     this.#order = order;
   }
 
@@ -163,10 +186,12 @@ export class SourceLedger {
     return this.refusedFrames + this.skippedFrames > 0 || this.disputedBy !== undefined;
   }
 
-  /** Appends a frame; its sequence number is the count so far. A live one needs no offer, the first time. */
-  list(entry: FrameEntry, live: boolean): FrameRecord {
+  /** Appends a frame; its number is the count so far if it has none. A live one needs no offer, the first time. */
+  list(entry: FrameEntry, live: boolean, number?: SequenceNumber): FrameRecord {
+    if (number !== undefined) (this.#places ??= new Map()).set(number, this.listedFrames);
     const record: FrameRecord = {
       entry,
+      number: number ?? this.listedFrames,
       state: live ? "wanted" : "listed",
       damaged: 0,
       again: 0,
@@ -207,6 +232,11 @@ export class SourceLedger {
     return this.#records[this.#first + sequence - this.#base];
   }
 
+  /** The place of a number that is not settled. Of any other, one that has no record. */
+  placeOf(number: SequenceNumber): number {
+    return this.#places === undefined ? number : (this.#places.get(number) ?? -1);
+  }
+
   /** The frame will not arrive. It is sent as a gap when its turn comes. */
   turnIntoGap(sequence: number, record: FrameRecord, reason: GapReason, detail: string): void {
     moveFrame(record, "fail");
@@ -245,7 +275,10 @@ export class SourceLedger {
     else if (outcome === "conflict") this.conflictFrames++;
     else if (outcome === "expired") this.expiredFrames++;
     else if (record.gapReason === "refused") this.refusedFrames++;
+    else if (record.gapReason === "duplicate") this.duplicateFrames++;
+    else if (record.gapReason === "expired") this.expiredFrames++;
     else this.skippedFrames++;
+    this.#places?.delete(record.number);
     if (sequence === this.#base) this.#slide();
   }
 
@@ -291,9 +324,10 @@ export class SourceLedger {
     const entries: FrameEntry[] = [];
     while (this.offerCursor < this.listedFrames && this.record(this.offerCursor)?.state !== "listed")
       this.offerCursor++;
+    const number = this.record(this.offerCursor)?.number ?? 0;
     for (let sequence = this.offerCursor; entries.length < max; sequence++) {
       const record = this.record(sequence);
-      if (record?.state !== "listed") break;
+      if (record?.state !== "listed" || record.number !== number + entries.length) break;
       entries.push(record.entry);
     }
     return entries;
@@ -346,11 +380,14 @@ export class SourceLedger {
     for (; ; count++) {
       const record = this.record(sequence + count);
       if (record?.state !== "gap" || record.gapCount !== undefined || record.entry.name !== "") return count;
+      if (record.number !== first.number + count) return count;
       if (record.gapReason !== first.gapReason || record.gapDetail !== first.gapDetail) return count;
     }
   }
 
   totals(): SourceTotals {
+    const ofAllRuns = this.#source.totals?.();
+    if (ofAllRuns !== undefined) return ofAllRuns;
     const totals = {
       frames: this.listedFrames,
       stored: this.storedFrames,

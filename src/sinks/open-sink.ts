@@ -1,15 +1,17 @@
 /** From `--out DEST` to a sink: the only list of them. */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { UserError } from "../errors.ts";
+import { assert, UserError } from "../errors.ts";
 import type { DestinationEvent, ViewEvent } from "../events.ts";
 import type { Clock, Sink } from "../ports.ts";
 import { nodeDisk } from "../system/file-system.ts";
 import { openNodeArchiveFile } from "./archive/archive-file.ts";
+import { DirectoryBacklog } from "./directory/backlog.ts";
 import type { KeepRules } from "./directory/keeping.ts";
 import { DirectoryStore } from "./directory/directory-store.ts";
 import { Requests } from "./directory/requests.ts";
 import { catalogueReaders, lockDirectory, lockedHint, openSqliteCatalogue } from "./directory/sqlite-catalogue.ts";
+import { openStoredFile } from "./directory/stored-file.ts";
 import { openMcapStore } from "./mcap/mcap-store.ts";
 import { NullStore } from "./null/null-store.ts";
 import { type Environment, isAddress, openRemoteStore } from "./open-remote.ts";
@@ -38,6 +40,8 @@ export interface OpenSinkOptions {
   /** The reader of standard output, which was the only destination, has gone: the receiver should stop. */
   readonly onClosed: () => void;
   readonly onEvent: (event: DestinationEvent | ViewEvent) => void;
+  /** Of a gateway: what is handed on from the directory among the destinations. */
+  readonly backlog?: DirectoryBacklog | undefined;
   /** Where stores on other machines are, and with whose rights. */
   readonly env: Environment;
 }
@@ -139,5 +143,18 @@ function openStore(destination: string, layout: Layout, options: OpenSinkOptions
     readersOf: catalogueReaders,
     lockedHint,
     keep: options.keep,
+    backlog: options.backlog,
+  });
+}
+
+/** For a gateway: of the directory among its destinations, for `openSinks`. */
+export function directoryBacklog(destinations: readonly string[], after: Clock["after"]): DirectoryBacklog {
+  const isOther = (destination: string): boolean =>
+    isAddress(destination) || standardOutputs.has(destination) || /^\/dev\/|\.(?:tar|mcap)$/i.test(destination);
+  const directory = destinations.find((destination) => !isOther(destination));
+  assert(directory !== undefined, "a gateway has a directory");
+  return new DirectoryBacklog({
+    clock: { after, wallNs: clock.wallNs },
+    openFile: (path, bytes) => openStoredFile(directory, path, bytes),
   });
 }

@@ -22,6 +22,8 @@ export interface SenderTrustOptions {
   readonly keyPath: string;
   /** `HOST:PORT` that is sent to. */
   readonly address: string;
+  /** What the key file calls it: a gateway's key is a receiver's, too. */
+  readonly role: "receiver" | "upstream";
   /** A file, or `-`. */
   readonly join: string | undefined;
   /** Fingerprint. */
@@ -31,19 +33,19 @@ export interface SenderTrustOptions {
 
 /** Throws UserError for what must be put right before anything is sent. Makes the key if it is not there. */
 export function openSenderTrust(options: SenderTrustOptions): SenderTrust {
-  const { keyPath, address, peer, onEvent } = options;
+  const { keyPath, address, role, peer, onEvent } = options;
   // Nothing is made for a command that cannot work.
-  const known = readKey(keyPath)?.file.receiver;
+  const known = readKey(keyPath)?.file[role];
   const invitation = readInvitation(options, known);
   const pins = known?.pins ?? invitation?.pins ?? (peer === undefined ? undefined : [peer]);
   if (pins === undefined) {
-    throw new UserError(`the key ${keyPath} knows no receiver`, [
+    throw new UserError(`the key ${keyPath} knows no ${role}`, [
       "--join FILE: an invitation, which framepipe --invite DEVICE@HOST:PORT --key FILE prints at the receiver",
       "or --peer fp1…: the receiver's public key, where its device file for this key is made by hand",
     ]);
   }
   if (peer !== undefined && !pins.includes(peer)) {
-    throw new UserError(`--peer ${peer} is none of the keys that ${keyPath} knows its receiver by: ${pins.join(" ")}`, [
+    throw new UserError(`--peer ${peer} is none of the keys that ${keyPath} knows its ${role} by: ${pins.join(" ")}`, [
       "leave --peer out, or use another key file for another receiver",
     ]);
   }
@@ -88,15 +90,15 @@ class FileTrust implements SenderTrust {
   pinned(proven: string, announced: readonly string[]): void {
     // Taken up, or not needed: a grant that is withdrawn later stays withdrawn.
     this.#invitation = undefined;
-    const { keyPath, onEvent } = this.#options;
+    const { keyPath, role, onEvent } = this.#options;
     this.#receiver = { ...this.#receiver, pins: advancePins(this.#receiver.pins, proven, announced) };
     try {
       // Another sender with this key may have learnt more since.
       updateKey(keyPath, (file) => {
-        const { address, pins } = file.receiver ?? this.#receiver;
+        const { address, pins } = file[role] ?? this.#receiver;
         return {
           ...file,
-          receiver: { address, pins: pins.includes(proven) ? advancePins(pins, proven, announced) : pins },
+          [role]: { address, pins: pins.includes(proven) ? advancePins(pins, proven, announced) : pins },
         };
       });
     } catch (error) {

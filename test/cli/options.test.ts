@@ -92,7 +92,7 @@ function receiving(values: Partial<OptionValues> = {}, rest: Partial<ReceiveComm
     insecure: false,
   };
   const all = { ...defaults, ...values } as OptionValues;
-  return { mode: "receive", values: all, host: "127.0.0.1", port: 8000, ...rest };
+  return { mode: "receive", values: all, host: "127.0.0.1", port: 8000, out: all.out, upstream: undefined, ...rest };
 }
 
 function inviting(values: Partial<OptionValues> = {}): Command {

@@ -113,7 +113,7 @@ function receive(pieces: readonly Uint8Array[], rejects: boolean, keyed: boolean
     nowMs: 0,
   });
   const sourceProblem = (source: string): string | undefined => (source === "visible" ? undefined : "not granted");
-  const admitted = { device: "rig-7", pins: ["fp1one", "fp1two"], sourceProblem };
+  const admitted = { device: "rig-7", pins: ["fp1one", "fp1two"], via: [], sourceProblem };
   const said: string[] = [];
   let payload = "";
   for (const piece of pieces) {

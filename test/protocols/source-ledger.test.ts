@@ -8,7 +8,7 @@ function entry(name: string) {
 
 /** A source with `backlog` offered and wanted frames, then as many live ones. */
 function ledgerOf(order: "oldest" | "newest", backlog: number, live: number): SourceLedger {
-  const ledger = new SourceLedger(0, "visible", order);
+  const ledger = new SourceLedger(0, { name: "visible" }, order);
   for (let at = 0; at < backlog; at++) ledger.list(entry(`b${at}`), false).state = "wanted";
   for (let at = 0; at < live; at++) {
     ledger.list(entry(`l${at}`), true);
@@ -103,7 +103,7 @@ describe("the order of sending", () => {
 
 describe("gaps", () => {
   test("nameless ones in a row with one reason are told as one", () => {
-    const ledger = new SourceLedger(0, "visible", "oldest");
+    const ledger = new SourceLedger(0, { name: "visible" }, "oldest");
     const gap = (name: string, detail: string): void => {
       const sequence = ledger.listedFrames;
       ledger.turnIntoGap(sequence, ledger.list(entry(name), false), "dropped", detail);

@@ -671,6 +671,7 @@ export class SimCatalogue implements Catalogue {
         .toSorted((one, other) => one.id - other.id)
         .slice(0, max);
     },
+    mayGo: (frames) => [...frames],
     expire: (expiry) => {
       this.#disk.record({ expiry });
       return new Map();
@@ -679,6 +680,10 @@ export class SimCatalogue implements Catalogue {
     forgetTombstones: () => false,
     forgetSessions: () => undefined,
   };
+
+  get handing(): never {
+    throw new Error("no gateway is simulated on this disk");
+  }
 
   copyTo(): never {
     throw failure("ENOENT", "there is no file to copy to");

@@ -199,6 +199,7 @@ function sender(place: TrustPlace, given: { join?: string; peer?: string }): Sen
   const trust = openSenderTrust({
     keyPath: place.path("rig-7.key"),
     address: "recorder:8000",
+    role: "receiver",
     join: given.join,
     peer: given.peer,
     onEvent: (event) => events.push(event),

@@ -109,7 +109,7 @@ export const refusalCodes: WireCodes<RefusalReason> = new WireCodes<RefusalReaso
 );
 
 export const gapCodes: WireCodes<GapReason> = new WireCodes<GapReason>(
-  { unreadable: 1, vanished: 2, changing: 3, refused: 4, dropped: 5, damaged: 6, other: 31 },
+  { unreadable: 1, vanished: 2, changing: 3, refused: 4, dropped: 5, damaged: 6, duplicate: 7, expired: 8, other: 31 },
   { from: 1, to: 31, word: "other" },
 );
 

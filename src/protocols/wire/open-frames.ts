@@ -117,7 +117,8 @@ export class OpenFrames {
   chunkView(sourceIndex: number, bytes: number): Uint8Array {
     const { open } = this.#ledgers[sourceIndex] as SourceLedger;
     assert(open !== undefined, "a chunk belongs to an open frame");
-    const { sequence, record, metadata, sentBytes, begun } = open;
+    const { record, metadata, sentBytes, begun } = open;
+    const { number: sequence } = record;
     const digested = this.digesting && sentBytes + bytes === open.bytes;
     if (!begun) {
       const { name, capturedNs } = record.entry;

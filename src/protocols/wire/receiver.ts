@@ -97,6 +97,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
   #session = "";
   #device = "";
   #admitted: Admitted | undefined;
+  #via: Pick<Origin, "via"> = {};
   #receivedBytes = 0;
   /** Bits of `Feature` that both ends use. */
   #features = 0;
@@ -214,7 +215,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
         }
         const problem = this.#admitted?.sourceProblem(source);
         if (problem !== undefined) throw new ProtocolError(ProtocolCode.unauthorized, problem);
-        const origin: Origin = { device: this.#device, source, session: this.#session };
+        const origin: Origin = { device: this.#device, source, session: this.#session, ...this.#via };
         this.#sources.set(sourceIndex, {
           origin,
           incoming: undefined,
@@ -404,6 +405,7 @@ export class WireReceiver<Writer> implements ReceivingSession<Writer> {
     this.#move("welcome");
     this.#admitted = admitted;
     this.#device = admitted?.device ?? this.#device;
+    this.#via = admitted === undefined || admitted.via.length === 0 ? {} : { via: admitted.via };
     this.#writer.welcome({
       features: this.#features,
       keepsNothing: this.#options.keepsNothing ?? false,

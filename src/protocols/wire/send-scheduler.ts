@@ -173,8 +173,9 @@ export class SendScheduler {
 
   #offer(ledger: SourceLedger, entries: readonly FrameEntry[]): void {
     const first = ledger.offerCursor;
-    const count = this.#writer.offer(ledger.index, first, entries);
-    ledger.offers.push({ first, count });
+    const number = ledger.record(first)?.number ?? first;
+    const count = this.#writer.offer(ledger.index, number, entries);
+    ledger.offers.push({ first: number, count });
     this.#answers.wrote(this.#nowMs);
     ledger.offerCursor = first + count;
     for (let sequence = first; sequence < first + count; sequence++) {
@@ -243,7 +244,7 @@ export class SendScheduler {
     const detail = isOther ? `${entry.name}: not what is stored under this name, and lost: ${gapDetail}` : gapDetail;
     const count = ledger.gapSent(sequence, record);
     this.#answers.wrote(this.#nowMs);
-    this.#writer.gap({ sourceIndex: ledger.index, reason, firstSequence: sequence, count, name, detail });
+    this.#writer.gap({ sourceIndex: ledger.index, reason, firstSequence: record.number, count, name, detail });
   }
 
   #endStep(): undefined {

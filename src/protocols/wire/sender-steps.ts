@@ -1,5 +1,6 @@
 /** What the sender's session tells its driver, one step at a time: something to do, or something that happened. */
 import type { FrameEntry, HeardOutcome, Notice, RefusalReason } from "../../frame.ts";
+import type { Fate } from "../../ports.ts";
 
 /** What the driver is to do next. */
 export type SenderCommand =
@@ -60,6 +61,7 @@ export type SenderNotice =
       readonly entry: FrameEntry;
       readonly outcome: HeardOutcome | undefined;
       readonly crc32: number | undefined;
+      readonly fate: Fate;
     }
   | {
       readonly type: "refused";

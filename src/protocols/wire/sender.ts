@@ -11,9 +11,9 @@
  */
 import { Outbox } from "../../bytes/outbox.ts";
 import { assert, ProtocolCode, ProtocolError, protocolCodeName, unreachable } from "../../errors.ts";
-import type { FrameEntry, GapReason, HeardVerdict, StretchClass } from "../../frame.ts";
+import type { FrameEntry, GapReason, HeardVerdict, SequenceNumber, StretchClass } from "../../frame.ts";
 import { answerSaidMs, frameAttemptsMax, idleMs, outboxBytes, pingMs } from "../../limits.ts";
-import { type FrameRecord, moveFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
+import { type FrameRecord, type LedgerSource, moveFrame, type SendingOrder, SourceLedger } from "../source-ledger.ts";
 import { stateAfter } from "../moves.ts";
 import { describeAnswer } from "../stranger.ts";
 import { AnswerClock } from "./answer-clock.ts";
@@ -36,7 +36,9 @@ export interface SenderOptions {
   readonly session: string;
   readonly device: string;
   readonly agent: string;
-  readonly sources: readonly { readonly name: string }[];
+  readonly sources: readonly LedgerSource[];
+  /** Keys of the gateways that the frames came through. Absent: they are our own. */
+  readonly via?: readonly string[];
   readonly order: SendingOrder;
   /**
    * Keep what is under way in the network short, so that a new frame arrives soon. Costs a little throughput where
@@ -95,7 +97,7 @@ export class SenderSession implements ScheduledSession {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.ledgers = options.sources.map(({ name }, index) => new SourceLedger(index, name, options.order));
+    this.ledgers = options.sources.map((source, index) => new SourceLedger(index, source, options.order));
     this.#window = new SendWindow(options.rateMax);
     this.#settlement = new Settlement(this.#window, this.#notices);
     const parts = {
@@ -135,8 +137,10 @@ export class SenderSession implements ScheduledSession {
     const { session, agent, wallNs } = this.#options;
     const features = this.#featuresAsked;
     const proof = keys?.proof ?? nothing;
-    const device = proof.length > 0 ? "" : this.#options.device;
-    this.#writer.hello({ features, session, clockNs: wallNs(), device, agent, proof, via: [] });
+    // Who joins does it for itself.
+    const isJoin = proof.length > 0;
+    const [device, via] = isJoin ? ["", []] : [this.#options.device, this.#options.via ?? []];
+    this.#writer.hello({ features, session, clockNs: wallNs(), device, agent, proof, via });
   }
 
   /** Of this connection. */
@@ -265,24 +269,39 @@ export class SenderSession implements ScheduledSession {
     return this.#notices.take() ?? this.#scheduler.next(nowMs);
   }
 
-  listed(sourceIndex: number, entry: FrameEntry, live: boolean): void {
-    this.#ledger(sourceIndex).list(entry, live);
+  listed(sourceIndex: number, entry: FrameEntry, live: boolean, number?: SequenceNumber): void {
+    this.#ledger(sourceIndex).list(entry, live, number);
   }
 
   /** Frames that cannot even be read: their numbers become a gap. */
-  listedGap(sourceIndex: number, name: string, reason: GapReason, detail: string, count: number): void {
+  listedGap(
+    sourceIndex: number,
+    name: string,
+    reason: GapReason,
+    detail: string,
+    count: number,
+    first?: SequenceNumber,
+  ): void {
     const ledger = this.#ledger(sourceIndex);
     const entry = { name, bytes: 0, capturedNs: 0n };
     for (let at = 0; at < count; at++) {
-      const sequence = ledger.listedFrames;
-      ledger.turnIntoGap(sequence, ledger.list(entry, false), reason, detail);
+      const place = ledger.listedFrames;
+      const record = ledger.list(entry, false, first === undefined ? undefined : first + at);
+      ledger.turnIntoGap(place, record, reason, detail);
     }
   }
 
   /** Bytes in no frame, before the next one that is listed. */
-  stretch(sourceIndex: number, found: StretchClass, count: number, bytes: number, text: string): void {
+  stretch(
+    sourceIndex: number,
+    found: StretchClass,
+    count: number,
+    bytes: number,
+    text: string,
+    number?: SequenceNumber,
+  ): void {
     const ledger = this.#ledger(sourceIndex);
-    ledger.stretches.add(ledger.listedFrames, found, count, bytes, text);
+    ledger.stretches.add(number ?? ledger.listedFrames, found, count, bytes, text);
   }
 
   /** Nothing now, or nothing live; `sourceReady` will be called. */
@@ -419,11 +438,11 @@ export class SenderSession implements ScheduledSession {
       throw new ProtocolError(ProtocolCode.malformed, `WANT from ${want.firstSequence} answers no offer`);
     }
     if (this.withheld) return;
-    let sequence = want.firstSequence;
+    let number = want.firstSequence;
     for (const verdict of want.verdicts) {
-      const record = ledger.record(sequence);
-      if (record?.state === "offered") this.#judge(ledger, sequence, record, verdict);
-      sequence++;
+      const place = ledger.placeOf(number++);
+      const record = ledger.record(place);
+      if (record?.state === "offered") this.#judge(ledger, place, record, verdict);
     }
   }
 
@@ -447,7 +466,7 @@ export class SenderSession implements ScheduledSession {
         return this.#settlement.settle(ledger, sequence, record, "unknown", undefined);
       case "continue":
         if ((this.#features & Feature.resume) === 0 || verdict.offset > record.entry.bytes) {
-          throw new ProtocolError(ProtocolCode.malformed, `frame ${sequence} cannot go on at ${verdict.offset}`);
+          throw new ProtocolError(ProtocolCode.malformed, `frame ${record.number} cannot go on at ${verdict.offset}`);
         }
         moveFrame(record, "want");
         record.held = undefined;
@@ -466,30 +485,32 @@ export class SenderSession implements ScheduledSession {
     this.#window.arrived(ack.receivedBytes, this.#nowMs);
     for (const range of ack.ranges) {
       for (let at = 0; at < range.count; at++) {
-        const sequence = range.firstSequence + at;
-        const record = ledger.record(sequence);
+        const number = range.firstSequence + at;
+        const place = ledger.placeOf(number);
+        const record = ledger.record(place);
         const isGap = range.outcome === "recorded";
         if (record?.state !== (isGap ? "gap-sent" : "sent") || ledger.open?.record === record) {
           throw new ProtocolError(
             ProtocolCode.unexpected,
-            `ACK ${range.outcome} of frame ${sequence} of ${ledger.source}`,
+            `ACK ${range.outcome} of frame ${number} of ${ledger.source}`,
           );
         }
         if (!isGap) this.#settlement.leaveWindow(ledger, record);
-        this.#settlement.settle(ledger, sequence, record, range.outcome, record.crc32);
+        this.#settlement.settle(ledger, place, record, range.outcome, record.crc32);
       }
       ledger.stretches.proven(range.firstSequence + range.count - 1);
     }
   }
 
   #handleReject(head: Uint8Array): void {
-    const { sourceIndex, sequence, reason, again, text } = this.#reader.reject(head);
+    const { sourceIndex, sequence: number, reason, again, text } = this.#reader.reject(head);
     const ledger = this.#ledgerOfPeer(sourceIndex);
-    const record = ledger.record(sequence);
+    const place = ledger.placeOf(number);
+    const record = ledger.record(place);
     // It crossed our word that the frame cannot be sent.
     if (record?.state === "gap" || record?.state === "gap-sent") return;
     if (record?.state !== "sent") {
-      throw new ProtocolError(ProtocolCode.unexpected, `REJECT of frame ${sequence} of ${ledger.source}`);
+      throw new ProtocolError(ProtocolCode.unexpected, `REJECT of frame ${number} of ${ledger.source}`);
     }
     this.#settlement.leaveWindow(ledger, record);
     if (ledger.open?.record === record) {
@@ -498,8 +519,8 @@ export class SenderSession implements ScheduledSession {
     }
     if (reason === "checksum") record.damaged++;
     if (!again || record.damaged >= frameAttemptsMax) {
-      this.#settlement.refuse(ledger, sequence, record, reason, text);
-    } else if (ledger.sendAgain(sequence, record, this.#nowMs)) {
+      this.#settlement.refuse(ledger, place, record, reason, text);
+    } else if (ledger.sendAgain(place, record, this.#nowMs)) {
       this.#notices.add({ type: "held", sourceIndex, text: text === "" ? reason : text });
     }
   }

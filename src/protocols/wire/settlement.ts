@@ -30,6 +30,7 @@ export class Settlement {
       entry: record.entry,
       outcome: isGap ? undefined : outcome,
       crc32: isGap ? undefined : crc,
+      fate: { sequence: record.number, gapReason: isGap ? record.gapReason : undefined },
     });
   }
 

@@ -48,6 +48,25 @@ export const keepingIndexes: readonly string[] = [
   "CREATE INDEX IF NOT EXISTS gaps_by_device ON gaps (device, recorded)",
 ];
 
+/** Of a gateway: what the receiver behind it has. Made when one is started for the first time. */
+export const handingTables: readonly string[] = [
+  `CREATE TABLE IF NOT EXISTS handed_on (
+    session_id INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    PRIMARY KEY (session_id, first)
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS ends_handed_on (
+    session_id INTEGER PRIMARY KEY,
+    recorded INTEGER NOT NULL
+  ) STRICT`,
+  "CREATE INDEX IF NOT EXISTS frames_by_number ON frames (device, source, session, sequence)",
+];
+
+/** A column that some catalogues of this version do not have yet. */
+export const viaColumn = "ALTER TABLE sessions ADD COLUMN via TEXT";
+
 const gapsTable = `CREATE TABLE gaps (
     device TEXT NOT NULL,
     source TEXT NOT NULL,
@@ -72,6 +91,7 @@ export const tablesOf2: readonly string[] = [
     last_seen INTEGER NOT NULL,
     clock_offset INTEGER,
     account TEXT NOT NULL,
+    via TEXT,
     frames INTEGER,
     stored INTEGER,
     duplicates INTEGER,

@@ -2,6 +2,7 @@
 import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Gap, Origin, SourceEnd, SourceTotals, Stretch } from "../../frame.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
+import type { OutcomeRange } from "../../outcome-ranges.ts";
 import type { AccountOutcome } from "../../outcomes.ts";
 
 /** A stored frame, as far as it takes to recognise it. */
@@ -84,6 +85,11 @@ export interface KeptRecords {
   /** In order of storing, of one device or of all; from `id` on. */
   oldest(max: number, device?: string, id?: number): OldFrame[];
   /**
+   * Those at the start of `frames` that may go: what a gateway has not handed on stays, and so does what is behind
+   * it.
+   */
+  mayGo(frames: readonly OldFrame[]): OldFrame[];
+  /**
    * One transaction: rows of frames become tombstones, their numbers `expired`, and their paths `leaving`; gaps go, at
    * most `gapsMax` of each device, whose numbers are given back by device.
    */
@@ -94,6 +100,56 @@ export interface KeptRecords {
   forgetTombstones(beforeMs: number | undefined, max: number | undefined): boolean;
   /** Some sessions of which nothing is left and that were last heard of before `beforeMs`. */
   forgetSessions(beforeMs: number): void;
+}
+
+/** A session of a source, as a gateway sees it. */
+export interface HandingSession {
+  readonly id: number;
+  readonly origin: Origin;
+  /** The sender's clock minus this machine's; 0: they agree, or nothing is known. */
+  readonly clockOffsetNs: bigint;
+  /** The sender has said that the source is at its end: how many numbers it has. Undefined: it may go on. */
+  readonly frames: number | undefined;
+}
+
+/** A stored frame that is to be handed on. */
+export interface HandingFrame extends FrameEntry {
+  readonly sequence: number;
+  readonly path: string;
+  readonly crc32: number;
+}
+
+/** What the receiver behind this one, the upstream, has of numbers of a session. */
+export interface HandedNumbers {
+  readonly id: number;
+  readonly first: number;
+  readonly last: number;
+  /** There. */
+  readonly outcome: AccountOutcome;
+  /** They were told as no frames here. Where there are frames by now, these are still to be handed on. */
+  readonly asGap: boolean;
+}
+
+/** The side of a catalogue that a gateway hands on from. What has no outcome upstream is *due*. */
+export interface HandingRecords {
+  /** Those whose end is not handed on, the oldest first. */
+  sessions(): HandingSession[];
+  sessionOf(origin: Origin): HandingSession | undefined;
+  /** Some of the numbers that are due, from `from` on, in order, with the outcome that they have here. */
+  due(id: number, from: number): OutcomeRange[];
+  dueCount(id: number): number;
+  /** Behind all that have an outcome. */
+  nextNumber(id: number): number;
+  /** In order of their numbers, of which one may have several. */
+  frames(origin: Origin, first: number, last: number, max: number): HandingFrame[];
+  /** Those that have a number from `first` to `last`. */
+  gaps(origin: Origin, first: number, last: number): Gap[];
+  stretches(session: HandingSession, first: number, last: number): Stretch[];
+  /** One transaction. */
+  handedOn(numbers: readonly HandedNumbers[]): void;
+  /** Numbers by their outcome upstream. */
+  totals(id: number): SourceTotals;
+  endHandedOn(id: number, nowNs: bigint): void;
 }
 
 /** What is recorded together. */
@@ -150,6 +206,8 @@ export interface Catalogue {
   hasExpired(frame: Frame, crc32: number): boolean;
   /** What `--keep` and `--keep-size` ask for; nobody asks without them. */
   readonly kept: KeptRecords;
+  /** What a gateway asks for. Asked for before anything else is: nothing that is due may be removed. */
+  readonly handing: HandingRecords;
   /** Writes all that is in it to a new database, also where its own file has been removed. */
   copyTo(path: string): void;
   /** Releases the catalogue. */

@@ -20,15 +20,9 @@ import type { Layout } from "../store/layout.ts";
 import { sinkError } from "../store/storage-error.ts";
 import type { Expiry, Result, SpaceRequest, StagedItem, Store } from "../store/store.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
+import type { DirectoryBacklog } from "./backlog.ts";
 import { begun, cannotUse, makeArchive, makeTemporaryFolder, notThere, replaced, sweepTemporary } from "./archive.ts";
-import {
-  type Catalogue,
-  type CatalogueBatch,
-  type OpenCatalogue,
-  probeFile,
-  type StoredFrame,
-  temporaryFolder,
-} from "./catalogue.ts";
+import { type Catalogue, type OpenCatalogue, probeFile, type StoredFrame, temporaryFolder } from "./catalogue.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { DeviceSizes } from "./device-sizes.ts";
 import { Directories } from "./directories.ts";
@@ -58,6 +52,8 @@ export interface DirectoryStoreOptions {
   /** What is asked for by `--verify`; absent: nobody can. */
   readonly requests?: VerifyServiceOptions["requests"];
   readonly clock: Pick<Clock, "nowMs" | "wallNs">;
+  /** Of a gateway: what is stored and not handed on. */
+  readonly backlog?: Pick<DirectoryBacklog, "opened" | "closed" | "recorded"> | undefined;
   /** Which frames are removed; undefined: none ever. */
   readonly keep?: KeepRules | undefined;
   readonly onEvent?: (event: DestinationEvent) => void;
@@ -85,7 +81,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
 
   /** Takes the directory, or throws UserError. What passes by itself is waited for. */
   constructor(options: DirectoryStoreOptions) {
-    const { directory, disk, minFreeBytes, clock } = options;
+    const { directory, disk, minFreeBytes, clock, backlog } = options;
     this.place = directory;
     this.#options = options;
     this.#disk = disk;
@@ -94,8 +90,14 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#naming = new NamingList({ directory, disk, directories: this.#directories });
     const { keep } = options;
     if (keep !== undefined) this.#keeping = new Keeping({ ...options, rules: keep, directories: this.#directories });
-    const recorded = (batch: CatalogueBatch): void => this.#keeping?.recorded(batch);
-    this.#service = new VerifyService({ ...options, ownFiles: this.#ownFiles, recorded });
+    this.#service = new VerifyService({
+      ...options,
+      ownFiles: this.#ownFiles,
+      recorded: (batch) => {
+        this.#keeping?.recorded(batch);
+        backlog?.recorded(batch);
+      },
+    });
     this.#space = new FreeSpace({ disk, directory, minFreeBytes, nowMs: () => clock.nowMs() });
     try {
       this.#open();
@@ -132,6 +134,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#catalogue = openCatalogue(directory, sync, onEvent);
     const found = this.#ownFiles.remember();
     this.#naming.opened(this.#catalogue);
+    this.#options.backlog?.opened(this.#catalogue);
     this.#keeping?.opened(this.#catalogue, found !== "same");
     // The temporary files of the same directory are our own, in use.
     if (!this.#wasOpen || found === "another directory") {
@@ -164,7 +167,9 @@ export class DirectoryStore implements Store<TemporaryFile> {
       return { origin, first: number, last: number, outcome };
     });
     if (outcomes.length === 0) return;
-    catalogue.record({ frames: [], gaps: [], ends: [], outcomes, nowNs: this.#options.clock.wallNs() });
+    const batch = { frames: [], gaps: [], ends: [], outcomes, nowNs: this.#options.clock.wallNs() };
+    catalogue.record(batch);
+    this.#options.backlog?.recorded(batch);
   }
 
   #find(catalogue: Catalogue, origin: Origin, entry: FrameEntry, sequence: number | undefined): Verdict {
@@ -253,6 +258,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
       recorded: (batch) => {
         this.#keeping?.recorded(batch);
         this.#devices.recorded(batch);
+        this.#options.backlog?.recorded(batch);
       },
     }).run();
   }
@@ -356,6 +362,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
   }
 
   #closeCatalogue(): void {
+    if (this.#catalogue !== undefined) this.#options.backlog?.closed();
     this.#keeping?.close();
     this.#naming.close(this.#catalogue);
     this.#devices.forget();

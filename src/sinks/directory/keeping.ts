@@ -151,18 +151,28 @@ export class Keeping implements Expiry {
         frames.push(frame);
         left -= frame.bytes + rowBytes;
       }
+      const going = kept.mayGo(frames);
+      if (going.length < frames.length) this.#wait();
+      if (going.length === 0 && frames.length > 0) return { frames: [], gapsUpTo: [] };
       // Gaps of the time of these frames go with them; where there are no frames, the oldest.
-      const recordedMs = frames.at(-1)?.receivedMs ?? Number.POSITIVE_INFINITY;
-      return { frames, gapsUpTo: [{ device, recordedMs }] };
+      const recordedMs = going.at(-1)?.receivedMs ?? Number.POSITIVE_INFINITY;
+      return { frames: going, gapsUpTo: [{ device, recordedMs }] };
     }
     // Quotas may have been changed.
     this.#giverKnown = undefined;
     const limitMs = this.#ageLimitMs();
     if (limitMs === undefined) return { frames: [], gapsUpTo: [] };
-    const frames = this.#olderThan(kept.oldest(stepFramesMax), limitMs, (id) => kept.oldest(1, undefined, id)[0]);
+    const page = kept.oldest(stepFramesMax);
+    const frames = kept.mayGo(this.#olderThan(page, limitMs, (id) => kept.oldest(1, undefined, id)[0]));
     const gapsUpTo = [...this.#gaps].flatMap(([device, count]) => (count > 0 ? { device, recordedMs: limitMs } : []));
     if (frames.length < stepFramesMax) this.#lookLater();
     return { frames, gapsUpTo };
+  }
+
+  /** What would go next is not handed on: nothing goes until something is stored, or for a while. */
+  #wait(): void {
+    this.#giverKnown = { giver: undefined };
+    this.#looksAtMs = this.#options.clock.nowMs() + ageLookMsMin;
   }
 
   #lookLater(): void {

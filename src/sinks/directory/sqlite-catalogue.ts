@@ -17,7 +17,7 @@ import { claimFile } from "../../system/file-claim.ts";
 import { lockHolders } from "../../system/file-holders.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import { catalogueTables, catalogueVersion } from "./catalogue-tables.ts";
+import { catalogueTables, catalogueVersion, viaColumn } from "./catalogue-tables.ts";
 import {
   type Account,
   type Catalogue,
@@ -33,6 +33,7 @@ import { migrateTo2 } from "./migrate-catalogue.ts";
 import { type AccountOutcome, noOutcomes, totalsOf } from "../../outcomes.ts";
 import { directoryInUse } from "./own-files.ts";
 import { type SessionAccount, sessionAccountsOf } from "./session-accounts.ts";
+import { SqliteHanding } from "./sqlite-handing.ts";
 import { SqliteKept } from "./sqlite-kept.ts";
 import { SqliteOutcomes } from "./sqlite-outcomes.ts";
 import { SqliteTombstones } from "./sqlite-tombstones.ts";
@@ -142,9 +143,19 @@ function prepareDatabase(database: Database, { directory, version, sync, onEvent
     onEvent({ event: "destination", place: directory, what: "converting", detail: converting });
     migrateTo2(database);
   }
+  if (!hasColumn(database, "sessions", "via")) database.run(viaColumn);
   // A receiver that was killed may have left rows that can be read and are not on the device yet. They are brought
   // there before they are the reason to tell a sender that a frame is stored.
   database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+function hasColumn(database: Database, table: string, column: string): boolean {
+  const statement = database.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2");
+  try {
+    return statement.values(table, column).length > 0;
+  } finally {
+    statement.finalize();
+  }
 }
 
 /** The version of the catalogue's tables; 0 for an empty database. */
@@ -205,6 +216,8 @@ class SqliteCatalogue implements Catalogue {
   readonly #tombstones: SqliteTombstones;
   /** Prepared when it is asked for: most receivers remove nothing. */
   #kept: SqliteKept | undefined;
+  /** As well: most receivers are no gateway. */
+  #handing: SqliteHanding | undefined;
   /** Prepared when a file that was removed comes again for the first time. */
   #ownerOf: AnyStatement | undefined;
   /** Inside `reading`; and whether its transaction has begun, which waits for the first question. */
@@ -238,9 +251,9 @@ class SqliteCatalogue implements Catalogue {
     this.#setOffered = this.#prepare("UPDATE frames SET offered = ?2 WHERE path = ?1 AND captured <> ?2");
     this.#addGap = this.#prepare("INSERT OR REPLACE INTO gaps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
     this.#seeSession = this.#prepare(
-      `INSERT INTO sessions (device, source, session, first_seen, last_seen, clock_offset, account)
-       VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6) ON CONFLICT (device, source, session) DO UPDATE
-       SET last_seen = ?4, clock_offset = coalesce(?5, clock_offset) RETURNING id`,
+      `INSERT INTO sessions (device, source, session, first_seen, last_seen, clock_offset, account, via)
+       VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7) ON CONFLICT (device, source, session) DO UPDATE
+       SET last_seen = ?4, clock_offset = coalesce(?5, clock_offset), via = coalesce(?7, via) RETURNING id`,
     );
     this.#endSession = this.#prepare(
       `UPDATE sessions SET frames = ?2, stored = ?3, duplicates = ?4, conflicts = ?5, refused = ?6, skipped = ?7,
@@ -376,10 +389,13 @@ class SqliteCatalogue implements Catalogue {
   #recordAccount(account: SessionAccount, { nowNs, found = false }: CatalogueBatch): void {
     const { origin, clockOffsetNs, outcomes, totals, gaps, stretches } = account;
     const { device, source, session } = origin;
+    const via = origin.via?.join(" ") ?? null;
     const known = found ? "lost" : "full";
-    const [[id] = []] = this.#seeSession.values(device, source, session, nowNs, clockOffsetNs, known) as [number][];
+    const seen = this.#seeSession.values(device, source, session, nowNs, clockOffsetNs, known, via) as [number][];
+    const [[id] = []] = seen;
     assert(id !== undefined, "a session that was seen has a row");
     if (outcomes.ranges.length > 0) this.#outcomes.enter(id, outcomes.ranges);
+    this.#handing?.stored(id, outcomes.ranges);
     for (const gap of gaps) this.#recordGap(id, gap, nowNs);
     for (const { sequence, class: kind, count, bytes, text } of stretches) {
       this.#addStretch.run(id, sequence, kind, count, bytes, text, nowNs);
@@ -405,7 +421,12 @@ class SqliteCatalogue implements Catalogue {
       outcomes: this.#outcomes,
       tombstones: this.#tombstones,
       transaction: (run) => this.#transaction(run),
+      handing: this.#handing,
     }));
+  }
+
+  get handing(): SqliteHanding {
+    return (this.#handing ??= new SqliteHanding(this.#database, this.#outcomes, (run) => this.#transaction(run)));
   }
 
   #transaction(run: () => void): void {
@@ -436,6 +457,7 @@ class SqliteCatalogue implements Catalogue {
     this.#outcomes.close();
     this.#tombstones.close();
     this.#kept?.close();
+    this.#handing?.close();
     try {
       // A receiver that ends in good order leaves one file.
       this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");

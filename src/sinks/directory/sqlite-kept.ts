@@ -2,6 +2,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import { keepingIndexes } from "./catalogue-tables.ts";
 import type { DeviceHolding, Expiry, KeptRecords, OldFrame } from "./catalogue.ts";
+import type { SqliteHanding } from "./sqlite-handing.ts";
 import type { SqliteOutcomes } from "./sqlite-outcomes.ts";
 import type { SqliteTombstones } from "./sqlite-tombstones.ts";
 
@@ -17,6 +18,8 @@ export interface SqliteKeptOptions {
   readonly outcomes: SqliteOutcomes;
   readonly tombstones: SqliteTombstones;
   readonly transaction: (run: () => void) => void;
+  /** Of a gateway: whether these numbers are handed on, and nothing of the session is due. Absent: there is none. */
+  readonly handing?: Pick<SqliteHanding, "isHandedOn" | "forget"> | undefined;
 }
 
 const oldColumns = "id, device, path, bytes, received / 1000000 FROM frames";
@@ -101,6 +104,18 @@ export class SqliteKept implements KeptRecords {
     });
   }
 
+  mayGo(frames: readonly OldFrame[]): OldFrame[] {
+    const { handing } = this.#options;
+    if (handing === undefined) return [...frames];
+    type Row = [number | null, number];
+    const stays = frames.findIndex(({ id }) =>
+      (this.#ask(keptQueries.find, id) as Row[]).some(
+        ([session, sequence]) => session !== null && !handing.isHandedOn(session, sequence, sequence),
+      ),
+    );
+    return stays < 0 ? [...frames] : frames.slice(0, stays);
+  }
+
   expire({ frames, gapsUpTo, gone }: Expiry, nowNs: bigint): ReadonlyMap<string, number> {
     const gaps = new Map<string, number>();
     this.#options.transaction(() => {
@@ -139,7 +154,11 @@ export class SqliteKept implements KeptRecords {
 
   #expireGaps(device: string, recordedMs: number): number {
     type Row = [number, number | null, number, number];
-    const rows = this.#ask(keptQueries.oldGaps, device, nanoseconds(recordedMs)) as Row[];
+    const { handing } = this.#options;
+    const rows = (this.#ask(keptQueries.oldGaps, device, nanoseconds(recordedMs)) as Row[]).filter(
+      ([, session, first, count]) =>
+        session === null || handing?.isHandedOn(session, first, first + count - 1) !== false,
+    );
     for (const [id, session, first, count] of rows) {
       this.#run("DELETE FROM gaps WHERE rowid = ?1", id);
       if (session === null) continue;
@@ -161,11 +180,13 @@ export class SqliteKept implements KeptRecords {
   forgetSessions(beforeMs: number): void {
     const rows = this.#ask(keptQueries.sessions, this.#sessionCursor, nanoseconds(beforeMs)) as [number, number][];
     this.#sessionCursor = rows.length < sessionsMax ? 0 : (rows.at(-1)?.[0] ?? 0);
-    const over = rows.filter(([, isOver]) => isOver === 1);
+    const { handing } = this.#options;
+    const over = rows.filter(([id, isOver]) => isOver === 1 && handing?.isHandedOn(id) !== false);
     if (over.length === 0) return;
     this.#options.transaction(() => {
       for (const [id] of over) {
         this.#run("DELETE FROM outcomes WHERE session_id = ?1", id);
+        handing?.forget(id);
         this.#run("DELETE FROM stretches WHERE session_id = ?1", id);
         this.#run("DELETE FROM sessions WHERE id = ?1", id);
       }

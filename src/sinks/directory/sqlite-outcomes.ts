@@ -16,19 +16,20 @@ export class SqliteOutcomes {
   readonly #put: Statement<unknown, Value[]>;
   readonly #remove: Statement<unknown, Value[]>;
 
-  constructor(database: Database) {
+  /** `table`: it, or another of the same columns. */
+  constructor(database: Database, table: "outcomes" | "handed_on" = "outcomes") {
     this.#last = database.prepare(
-      "SELECT first, last, outcome FROM outcomes WHERE session_id = ?1 ORDER BY first DESC LIMIT 1",
+      `SELECT first, last, outcome FROM ${table} WHERE session_id = ?1 ORDER BY first DESC LIMIT 1`,
     );
     // Ranges do not overlap: of those that begin before it, only the last can reach into the one that is asked for.
     this.#around = database.prepare(
-      `SELECT first, last, outcome FROM outcomes
+      `SELECT first, last, outcome FROM ${table}
        WHERE session_id = ?1 AND first <= ?3 + 1 AND first >= coalesce(
-         (SELECT max(first) FROM outcomes WHERE session_id = ?1 AND first < ?2), ?2)
+         (SELECT max(first) FROM ${table} WHERE session_id = ?1 AND first < ?2), ?2)
        ORDER BY first`,
     );
-    this.#put = database.prepare("INSERT OR REPLACE INTO outcomes VALUES (?1, ?2, ?3, ?4)");
-    this.#remove = database.prepare("DELETE FROM outcomes WHERE session_id = ?1 AND first = ?2");
+    this.#put = database.prepare(`INSERT OR REPLACE INTO ${table} VALUES (?1, ?2, ?3, ?4)`);
+    this.#remove = database.prepare(`DELETE FROM ${table} WHERE session_id = ?1 AND first = ?2`);
   }
 
   /** Inside a transaction. The ranges are in order. */
@@ -51,6 +52,30 @@ export class SqliteOutcomes {
     this.#enterAmong(sessionId, { first: number, last: number, outcome: "duplicate" }, put);
   }
 
+  /** Nothing is known any more of these numbers. */
+  forget(sessionId: number, first: number, last: number): void {
+    const [highest] = rangesOf(this.#last.values(sessionId) as Row[]);
+    if (highest === undefined || highest.last < first) return;
+    for (const range of this.#overlapping(sessionId, first, last)) {
+      this.#remove.run(sessionId, range.first);
+      if (range.first < first) this.#putRange(sessionId, { ...range, last: first - 1 });
+      if (range.last > last) this.#putRange(sessionId, { ...range, first: last + 1 });
+    }
+  }
+
+  /** Ranges that have a number of those from `first` to `last`, in order. */
+  #overlapping(sessionId: number, first: number, last: number): OutcomeRange[] {
+    const known = rangesOf(this.#around.values(sessionId, first, last) as Row[]);
+    return known.filter((range) => range.first <= last && range.last >= first);
+  }
+
+  /** What is known of the numbers from `first` to `last`, in order. */
+  among(sessionId: number, first: number, last: number): OutcomeRange[] {
+    return this.#overlapping(sessionId, first, last).map((range) => {
+      return { ...range, first: Math.max(first, range.first), last: Math.min(last, range.last) };
+    });
+  }
+
   /** What became of these numbers is removed. */
   expire(sessionId: number, first: number, last: number): void {
     this.#enterAmong(sessionId, { first, last, outcome: "expired" }, put);
@@ -65,10 +90,7 @@ export class SqliteOutcomes {
 
   /** The numbers from `first` to `last` whose frames are not there, as ranges. */
   lostAmong(sessionId: number, first: number, last: number): { first: number; last: number }[] {
-    const known = rangesOf(this.#around.values(sessionId, first, last) as Row[]);
-    return known
-      .filter((range) => isLoss(range.outcome) && range.first <= last && range.last >= first)
-      .map((range) => ({ first: Math.max(first, range.first), last: Math.min(last, range.last) }));
+    return this.among(sessionId, first, last).filter(({ outcome }) => isLoss(outcome));
   }
 
   #putRange(sessionId: number, { first, last, outcome }: OutcomeRange): void {

@@ -21,7 +21,7 @@ import {
   type Verdict,
 } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
-import { accountOutcomeOf } from "../../outcomes.ts";
+import { accountOutcomeOf, isLoss } from "../../outcomes.ts";
 import { outcomeOf } from "../store/duplicates.ts";
 import { FrameGatherer, type GatheredFrame } from "../store/gathered-frame.ts";
 import { Layout, layoutDefault } from "../store/layout.ts";
@@ -328,8 +328,9 @@ function changesOf(items: readonly StagedItem[], results: readonly Result[]): Le
     } else if (item.kind === "gap") {
       const { origin, firstSequence, count } = item.gap;
       const change = changeOf(origin);
-      change.enterGap(item.gap);
-      change.outcomes.enter(firstSequence, firstSequence + count - 1, accountOutcomeOf("recorded", item.gap));
+      const outcome = accountOutcomeOf("recorded", item.gap);
+      if (isLoss(outcome)) change.enterGap(item.gap);
+      change.outcomes.enter(firstSequence, firstSequence + count - 1, outcome);
     } else if (item.kind === "stretch") changeOf(item.stretch.origin).enterStretch(item.stretch);
     else changeOf(item.end.origin).end = { ...item.end.totals, endedMs: Number(item.recordedNs / 1_000_000n) };
   }

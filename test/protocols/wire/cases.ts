@@ -610,7 +610,7 @@ export const unknownNumbers: readonly {
     decode: (r: MessageReader, h: Uint8Array) => r.reject(h).reason,
     value: "other",
   })),
-  ...[7, 30].map((reason) => ({
+  ...[9, 30].map((reason) => ({
     name: `reason ${reason} of a GAP`,
     head: Uint8Array.of(0, 0, reason, 0, ...u64(3, 0), 1, 0, 0, 0, 0, 0, 0, 0),
     decode: (r: MessageReader, h: Uint8Array) => r.gap(h).reason,

@@ -126,6 +126,9 @@ export class DirectoryPlace implements SinkPlace {
       get kept() {
         return catalogue.kept;
       },
+      get handing() {
+        return catalogue.handing;
+      },
       copyTo: (path) => catalogue.copyTo(path),
       close: () => catalogue.close(),
     };

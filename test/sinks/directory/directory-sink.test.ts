@@ -385,6 +385,7 @@ describe("directory sink: files", () => {
           expiredLike: (...args) => catalogue.expiredLike(...args),
           hasExpired: (...args) => catalogue.hasExpired(...args),
           kept: catalogue.kept,
+          handing: catalogue.handing,
           copyTo: (path) => catalogue.copyTo(path),
           close: () => catalogue.close(),
           record: (batch) => {
