@@ -121,12 +121,21 @@ export abstract class JpegHeaderWalk extends BasicWalk {
 
   /** An end or a start before the picture data. */
   #endEarly(bytes: PieceQueue, code: number, to: number, final: boolean): Step | "next" {
-    if (code === marker.eoi) return this.fail("it ends before its picture data", "damaged", this.#tableSeen);
+    if (code === marker.eoi) return this.#meetEnd(bytes, to, final);
     const glance = glanceJpeg(bytes, this.at, to, final);
     if (glance === "more") return "more";
     if (glance === "no") return this.#lose(this.at + 2);
     // SOI again, where a segment may be: if nothing was in between, the first was none.
     return this.fail("the next JPEG begins before its picture data", "cut", this.#tableSeen);
+  }
+
+  /** That of a thumbnail, if its APP data says two bytes too few. */
+  #meetEnd(bytes: PieceQueue, to: number, final: boolean): Step | "next" {
+    const behind = this.at + 2;
+    const end = !this.#segmentOpaque ? bad : behind + 2 > to ? more : knownSegmentEnd(bytes, behind, to);
+    if (end === more && !final) return this.waitForMore(false);
+    if (end >= 0) return this.#lose(behind);
+    return this.fail("it ends before its picture data", "damaged", this.#tableSeen);
   }
 
   /** False: it is not that of this picture. */
@@ -166,6 +175,7 @@ export abstract class JpegHeaderWalk extends BasicWalk {
   #lose(from: number): "next" {
     this.#phase = "lost";
     this.#lostAt = this.at;
+    if (this.#segmentOpaque) this.falseClaim ??= { from: this.#segmentAt + 4, to: this.at };
     this.doubtful = true;
     this.at = from;
     return "next";

@@ -182,16 +182,18 @@ export function isKnown(bytes: Uint8Array, at: number, to: number): Glance {
   const code = bytes[at + 1] as number;
   if (!isOpaque(code)) return "yes";
   const from = at + 4;
-  const length = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
-  const end = at + 2 + (length < 2 ? length + 0x1_0000 : length);
-  if (code === marker.com) return isComment(bytes, from, end, to);
+  if (code === marker.com) {
+    const length = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+    return isComment(bytes, from, at + 2 + (length < 2 ? length + 0x1_0000 : length), to);
+  }
   if (code > marker.appLast) return "no";
+  // Also behind the end of the segment: a length that wrapped may be less than the word.
   for (const word of applications) {
-    const limit = Math.min(word.length, end - from, to - from);
+    const limit = Math.min(word.length, to - from);
     let same = 0;
     while (same < limit && bytes[from + same] === word[same]) same++;
     if (same === word.length) return "yes";
-    if (from + same === to && to < end) return "more";
+    if (from + same === to) return "more";
   }
   return "no";
 }

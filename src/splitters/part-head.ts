@@ -43,8 +43,10 @@ export function partHeadBefore(bytes: PieceQueue, low: number, to: number): Part
   const from = Math.max(low, to - partHeadBytesMax);
   const text = bytes.textAt(from, to);
   const found = fields.exec(text);
-  if (found === null || !/^content-/im.test(found[0])) return undefined;
+  if (found === null) return undefined;
   const line = separatorLine.exec(text.slice(0, found.index));
+  // Other text has lines with colons, too.
+  if (line?.[2]?.startsWith("--") !== true && !/^content-/im.test(found[0])) return undefined;
   const length = /^content-length:[ \t]*(\d{1,15})[ \t]*\r?$/im.exec(found[0])?.[1];
   return {
     from: from + (line?.index ?? found.index),

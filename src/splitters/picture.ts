@@ -6,7 +6,7 @@ import { Note } from "../frame.ts";
 import { beforeLastSeparator, type PartHead, partHeadBefore, partHeadBytesMax } from "./part-head.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { silenceMs, whatFollows } from "./proof.ts";
-import { Rivals } from "./rival.ts";
+import { Rivals, type Winner } from "./rival.ts";
 import type { SecondLooks } from "./second-looks.ts";
 import type { LossKind } from "./split.ts";
 import type { StartSearch } from "./start-search.ts";
@@ -131,6 +131,11 @@ export class Picture {
     if (step === "foreign") return this.#foreign();
     if (this.#isTooLarge()) return this.#tooLarge();
     if (step === "claimed") return this.#proveClaim();
+    const { falseClaim } = walk;
+    if (falseClaim !== undefined) {
+      const found = this.#rivalsWithin(falseClaim.from, falseClaim.to).follow(this.#queue);
+      if (found !== undefined) return this.#loseTo(found);
+    }
     const other = this.#otherWithin();
     if (other !== undefined) return this.#endBefore(other);
     return step === "open" ? this.#close() : this.#doubted ? this.#proveWithin() : this.#frame(walk.at);
@@ -191,12 +196,20 @@ export class Picture {
   #followRivals(): Verdict {
     const { walk } = this;
     if (!walk.doubtful && !(this.#paused && walk.at > this.#queue.end)) return "more";
-    this.#rivals ??= new Rivals(this.#search, walk.resumeAt, this.#looks);
+    this.#rivals ??= this.#rivalsWithin(walk.resumeAt, Infinity);
     const found = this.#rivals.follow(this.#queue);
-    if (found === undefined) return "more";
+    return found === undefined ? "more" : this.#loseTo(found);
+  }
+
+  #rivalsWithin(from: number, to: number): Rivals {
+    return new Rivals(this.#search, this.#looks, { from, to, part: this.part });
+  }
+
+  #loseTo({ winnerAt, firstAt }: Winner): Verdict {
+    const { walk } = this;
     // What comes before the winner may be a preview, if there was a picture to have one.
-    const doubtTo = walk.began && walk.openLengths.length === 0 ? found.winnerAt : 0;
-    return this.#none("cut", "the next picture begins before its end", found.firstAt, doubtTo);
+    const doubtTo = walk.began && walk.openLengths.length === 0 ? winnerAt : 0;
+    return this.#none("cut", "the next picture begins before its end", firstAt, doubtTo);
   }
 
   // ---- proven
@@ -256,6 +269,10 @@ export class Picture {
       this.notes = Note.unprovenLength;
       return this.#frame(walk.at);
     }
+    // A start follows that was cut by the next.
+    if ("walk" in found && found.at > walk.at && this.#search.isCutStart(this.#queue, walk.at, found.at)) {
+      return this.#frame(walk.at);
+    }
     const at = "walk" in found ? found.at : final ? end : undefined;
     if (at !== undefined && walk.openLengths.includes(at - from) && at - from !== walk.at - from) {
       walk.learn(at - from);
@@ -285,7 +302,7 @@ export class Picture {
     }
     const following = this.#partProven ? true : this.#following(walk.at, true);
     if (following === undefined) return "more";
-    if (!following) return this.#none("damaged", walk.detail, walk.resumeAt);
+    if (!following) return walk.retreat(this.#queue) ? "again" : this.#none("damaged", walk.detail, walk.resumeAt);
     const head = partHeadBefore(this.#queue, startAt, walk.at);
     const atEnd = ended && walk.at === end && part !== undefined && !this.#partProven;
     const textAt = atEnd ? beforeLastSeparator(this.#queue, startAt, end, part) : walk.at;

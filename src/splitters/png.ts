@@ -108,7 +108,7 @@ export class PngWalk extends BasicWalk {
   ): Step | "next" {
     const detail = `the checksum of the chunk at byte ${chunkAt} does not hold`;
     if (bytes.find(pngStart, chunkAt, end) < end) return this.none(detail);
-    if (type === iend) return this.#closeWrong(bytes, chunkAt, to, final);
+    if (type === iend) return this.#closeWrong(detail);
     if (end + 8 > to) return final ? this.none(detail) : "more";
     return isChunkHead(bytes.u32At(end), bytes.u32At(end + 4)) && knownTypes.has(bytes.u32At(end + 4))
       ? "next"
@@ -116,19 +116,19 @@ export class PngWalk extends BasicWalk {
   }
 
   /** IEND with a wrong checksum: some of its bytes may be missing, and the next picture's be there. */
-  #closeWrong(bytes: PieceQueue, chunkAt: number, to: number, final: boolean): Step {
+  #closeWrong(detail: string): "open" {
     this.notes |= Note.wrongChecksum;
     this.loss = "damaged";
-    this.detail = `the checksum of the chunk at byte ${chunkAt} does not hold`;
-    for (let at = chunkAt + 8; at < chunkAt + 12; at++) {
-      const glance = this.glance(bytes, at, to, final);
-      if (glance === "more") return "more";
-      if (glance === "no") continue;
-      this.at = at;
-      this.notes = Note.noEndMarker;
-      break;
-    }
+    this.detail = detail;
     return "open";
+  }
+
+  override retreat(bytes: PieceQueue): boolean {
+    const at = this.#endsAt(bytes, this.at);
+    if (at === this.at) return false;
+    this.at = at;
+    this.notes = Note.noEndMarker;
+    return true;
   }
 
   /** Where IEND was cut, or has not begun. */

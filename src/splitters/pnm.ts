@@ -3,8 +3,8 @@ import { markedBytes } from "./byte-kinds.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
 
-/** Comments may stand in a header. */
-const headerBytesMax = 1024;
+/** Comments may stand in a header, and programs put all that they know of a picture there. */
+const headerBytesMax = 4096;
 const blank = String.raw`[\t\n\v\f\r ]`;
 const gap = String.raw`(?:${blank}|#.*[\n\r])+`;
 const header = new RegExp(String.raw`^P([56])${gap}(\d{1,9})${gap}(\d{1,9})${gap}(\d{1,5})${blank}`);

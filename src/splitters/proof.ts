@@ -24,7 +24,7 @@ export function whatFollows(bytes: PieceQueue, search: StartSearch, { at, betwee
   const { end, ended } = bytes;
   if (at === end) return ended ? "proof" : "silence";
   const glance = search.glance(bytes, at, end, ended);
-  if (glance === "yes" || search.isSigned(bytes, at) || (ended && search.isCutStart(bytes, at))) return "proof";
+  if (glance === "yes" || search.isSigned(bytes, at) || (ended && search.isCutStart(bytes, at, end))) return "proof";
   const separator = part === undefined ? "no" : followsSeparator(bytes, at, part);
   if (separator === "yes") return "proof";
   const next = behind(bytes, at, between);

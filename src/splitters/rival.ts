@@ -3,17 +3,33 @@
  * and need not wait until the claim is over. It wins when it is whole and another start follows it: a thumbnail is
  * whole, but the rest of its picture follows it.
  */
+import type { PartHead } from "./part-head.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { whatFollows } from "./proof.ts";
 import type { SecondLooks } from "./second-looks.ts";
 import type { StartSearch } from "./start-search.ts";
 import type { Walk } from "./walk.ts";
 
+export interface RivalPlace {
+  readonly from: number;
+  readonly to: number;
+  readonly part: PartHead | undefined;
+}
+
+export interface Winner {
+  readonly winnerAt: number;
+  /** The first start that did not win. */
+  readonly firstAt: number;
+}
+
 export class Rivals {
   readonly #search: StartSearch;
   readonly #looks: SecondLooks;
-  /** No rival begins before it. */
+  /** Rivals lie from here to `#to`. */
   #from: number;
+  readonly #to: number;
+  /** That of the frame. */
+  readonly #part: PartHead | undefined;
   #walk: Walk | undefined;
   #startAt = 0;
   #walkedBytes = 0;
@@ -22,23 +38,25 @@ export class Rivals {
   /** The first start that there was. */
   #firstAt: number | undefined;
 
-  constructor(search: StartSearch, from: number, looks: SecondLooks) {
+  constructor(search: StartSearch, looks: SecondLooks, { from, to, part }: RivalPlace) {
     this.#search = search;
     this.#from = from;
+    this.#to = to;
+    this.#part = part;
     this.#looks = looks;
   }
 
-  /** Where the winner begins, and where the first start was that did not win. What is looked at may be again. */
-  follow(bytes: PieceQueue): { winnerAt: number; firstAt: number } | undefined {
+  /** What is looked at may be looked at again. */
+  follow(bytes: PieceQueue): Winner | undefined {
     for (;;) {
       const walk = this.#walk ?? this.#begin(bytes);
       if (walk === undefined) return undefined;
-      const step = this.#ended ? "whole" : walk.advance(bytes, bytes.end, false);
+      const step = this.#ended ? "whole" : walk.advance(bytes, Math.min(bytes.end, this.#to), false);
       if (step === "more") return this.#afford(walk, bytes);
       // Without an end it may be a thumbnail that was cut with its picture.
       if (step === "open") this.#from = walk.at;
       else if (step !== "none" && step !== "foreign") {
-        const following = whatFollows(bytes, this.#search, { at: walk.at, between: "line break", part: undefined });
+        const following = whatFollows(bytes, this.#search, { at: walk.at, between: "line break", part: this.#part });
         if (following === "proof") return { winnerAt: this.#startAt, firstAt: this.#firstAt ?? this.#startAt };
         this.#ended = true;
         if (following !== "other") return this.#afford(walk, bytes);
@@ -51,8 +69,9 @@ export class Rivals {
   }
 
   #begin(bytes: PieceQueue): Walk | undefined {
-    if (this.#from >= bytes.end) return undefined;
-    const found = this.#search.findSure(bytes, this.#from, bytes.end, false);
+    const to = Math.min(bytes.end, this.#to);
+    if (this.#from >= to) return undefined;
+    const found = this.#search.findSure(bytes, this.#from, to, false);
     this.#from = found.at;
     if (!("walk" in found)) return undefined;
     const walk = found.walk.another();

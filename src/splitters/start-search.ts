@@ -112,9 +112,9 @@ export class StartSearch {
     return false;
   }
 
-  /** Whether what the stream ends with, from a place on, may be the beginning of a picture that we can split. */
-  isCutStart(bytes: PieceQueue, at: number): boolean {
-    return this.#walks.some((walk) => walk.loss !== "foreign" && walk.glance(bytes, at, bytes.end, false) === "more");
+  /** Whether what ends at `to`, from a place on, may be the beginning of a picture that we can split. */
+  isCutStart(bytes: PieceQueue, at: number, to: number): boolean {
+    return this.#walks.some((walk) => walk.loss !== "foreign" && walk.glance(bytes, at, to, false) === "more");
   }
 
   /** The first place from `from` at which a picture begins; or how far none does, or whether that is not yet known. */

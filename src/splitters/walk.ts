@@ -49,6 +49,8 @@ export interface Walk {
   readonly suspect: boolean;
   /** Out of step: starts in what it waits for are to be followed as well. */
   readonly doubtful: boolean;
+  /** Data that was skipped by a length that proved false: it may hold the next pictures, or thumbnails. */
+  readonly falseClaim: { readonly from: number; readonly to: number } | undefined;
   /** Lengths from `resumeAt` that the header leaves open, if its claim is false. */
   readonly openLengths: readonly number[];
   /** Every decoder shows the picture that the header claims, whatever follows it. */
@@ -63,6 +65,8 @@ export interface Walk {
   learn(length: number): void;
   /** Another picture begins at `at`, in this one's data: it has no end. False: nor has it a picture before. */
   endBefore(at: number): boolean;
+  /** What follows `at` does not prove an open end: goes back to where it may be as well. False: nowhere. */
+  retreat(bytes: PieceQueue): boolean;
   /** Another walk that knows what this one has learnt of the stream. */
   another(): Walk;
 }
@@ -82,6 +86,7 @@ export abstract class BasicWalk implements Walk {
   dataAt: number | undefined = undefined;
   suspect = false;
   doubtful = false;
+  falseClaim: Walk["falseClaim"] = undefined;
   openLengths: readonly number[] = [];
   certain = false;
 
@@ -95,6 +100,7 @@ export abstract class BasicWalk implements Walk {
     this.dataAt = undefined;
     this.suspect = false;
     this.doubtful = false;
+    this.falseClaim = undefined;
     this.openLengths = [];
     this.certain = false;
   }
@@ -108,6 +114,10 @@ export abstract class BasicWalk implements Walk {
   }
 
   endBefore(_at: number): boolean {
+    return false;
+  }
+
+  retreat(_bytes: PieceQueue): boolean {
     return false;
   }
 

@@ -8,6 +8,7 @@
  */
 import { y4mStart } from "../image-format.ts";
 import { Note } from "../frame.ts";
+import { isText } from "./byte-kinds.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { BasicWalk, type Glance, type Pattern, type Step } from "./walk.ts";
 import { readY4mHeader, type Y4mHeader } from "./y4m-header.ts";
@@ -19,6 +20,7 @@ const framePattern: Pattern = { bytes: frameStart, offset: 0 };
 /** Both kinds of line; ffmpeg takes 256 and 80. Comments (`X…`) may be long, and a line without an end is none. */
 const lineBytesMax = 4096;
 const newline = 0x0a;
+const isLineText = isText.map((text, byte) => (byte === newline ? 0 : text));
 const space = 0x20;
 
 /** What was read of the stream. */
@@ -91,11 +93,14 @@ export class Y4mWalk extends BasicWalk {
     if (isFrame && (this.#stream === undefined || !isFrameLine(bytes, start, to))) {
       return this.none(this.#inHeader ? "no frame follows the stream's header" : "no FRAME line");
     }
-    const lineEnd = bytes.indexOf(newline, start, limit);
-    if (lineEnd === limit) {
-      if (limit < start + lineBytesMax) return this.wait(final);
+    const lineEnd = bytes.skip(isLineText, start, limit);
+    if (lineEnd === limit && limit < start + lineBytesMax) return this.wait(final);
+    if (lineEnd === limit || bytes.byteAt(lineEnd) !== newline) {
+      // A frame whose line has lost its end is lost; the next may begin in what would be its line.
+      this.began = isFrame;
+      this.resumeAt = start + 1;
       if (!isFrame) this.#stream = undefined;
-      return this.none(`a line of more than ${lineBytesMax} bytes`);
+      return this.none(`no line of text of at most ${lineBytesMax} bytes`);
     }
     this.at = lineEnd + 1;
     return isFrame ? this.#beginData() : this.#readHeader(bytes, start);

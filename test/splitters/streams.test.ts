@@ -114,6 +114,28 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     jpeg,
   ],
   [
+    "APP lengths that wrapped to 2 and more, up to the thumbnail",
+    "J!J!J!J",
+    withExif(appOf(exif(65_536, other), 65_538)),
+    withExif(appOf(exif(65_539, other), 65_541)),
+    withExif(appOf(exif(65_560, other), 65_562)),
+    jpeg,
+  ],
+  [
+    "an APP length two short, before the end of the thumbnail",
+    "J!J",
+    withExif(appOf(concat(text("Exif\0\0"), new Uint8Array(40), other), other.length + 46)),
+    jpeg,
+  ],
+  [
+    "an APP length that spans whole pictures, into the next",
+    "-JJ-JJ",
+    withExif(appOf(exif(4000, other), 4002 + jpeg.length * 3 + 900)),
+    concat(jpeg, jpeg),
+    withExif(appOf(exif(4000, other), 60_000)),
+    concat(jpeg, jpeg),
+  ],
+  [
     "an APP length of 0 that did not wrap: the thumbnail is no frame",
     "-J",
     withExif(appOf(exif(5000, other), 0)),
@@ -171,6 +193,7 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
   ["PNG cut in the middle, and the next", "-PP", png.subarray(0, 700), png, png],
   ["PNG cut at the end of the stream", "P-", png, png.subarray(0, 700)],
   ["PNG cut within IEND", "P!P!JP!", png.subarray(0, -5), png.subarray(0, -10), jpeg, png.subarray(0, -3)],
+  ["PNG cut within the checksum of IEND", "P!JP!GP", png.subarray(0, -4), jpeg, png.subarray(0, -1), pgm, png],
   ["PNG without IEND", "P!P", png.subarray(0, -12), png],
   ["y4m: 4:2:2 said by XYSCSS", "YY", text("YUV4MPEG2 W20 H10 XYSCSS=422\n"), frameOf(1, 400), frameOf(2, 400)],
   ["y4m: 4:2:2 under a silent header", "Y!Y!Y!", silent, frameOf(1, 400), frameOf(2, 400), frameOf(3, 400)],
@@ -196,6 +219,13 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     y4mData.subarray(0, y4mData.length - y4mLine.length),
     y4m,
   ],
+  ["y4m: a writer that died in a FRAME line", "YY.YYY.Y", y4m, y4mData, text("FRA"), y4m, y4mData, y4m, text("F"), y4m],
+  [
+    "y4m: a FRAME line without its end, and a PNG, which has one in its signature",
+    "Y-P-Y",
+    concat(y4m, text("FRAME "), y4mData.subarray(6, 1900), png, y4mLine, text("FRAME "), y4mData.subarray(6, 1900)),
+    y4m,
+  ],
   ["y4m: bytes lost in the middle", "Y-YY", y4m, y4mData.subarray(0, -9), y4mData, y4mData],
   ["y4m: the last frame is cut", "Y-", y4m, y4mData.subarray(0, -1)],
   ["PNM, deep and with a comment", "GG", text("P5\n# a camera\n4 2\n65535\n"), bytes(...Array(16).keys()), pgm],
@@ -218,6 +248,7 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
   ["y4m: the only frame is grey, and the header silent", "Y!", silent, frameOf(1, 200)],
   ["PNM in what nobody can split, and no start behind it", "-J", tiff, pgm, noise(90), jpeg],
   ["PNM that is no PGM or PPM", "-G", text("P4\n8 2\n\x01\x02"), pgm],
+  ["PNM with a long comment", "GG", text(`P5\n#${"x".repeat(3000)}\n4 2\n255\n12345678`), pgm],
   ["PNM with comments everywhere", "GG", text("P5# one\n#two\r4# three\n 2\t#\n255\n12345678"), pgm],
   [
     "BMP cut, a start that only later data tells, and whole pictures within the claim",
@@ -297,4 +328,15 @@ test("what a frame is made of is what came, to the byte", () => {
   const pieces = first?.kind === "frame" ? first.pieces : [];
   expect(crc32(concat(...pieces))).toBe(crc32(stray));
   expect(pngSignature.length).toBe(8);
+});
+
+test("the head of a part is one by its separator, or by a field of its own", () => {
+  const times = (head: string): unknown[] =>
+    splitIn(concat(text(`${head}\r\n\r\n`), jpeg), 999).map((each) => each.kind === "frame" && each.headerTimeNs);
+  expect(times("--xyz\r\nX-Timestamp: 1700000000.5")).toEqual([false, 1_700_000_000_500_000_000n]);
+  expect(times("xyz\r\nContent-Type: image/jpeg\r\nX-Timestamp: 1700000000")).toEqual([
+    false,
+    1_700_000_000n * 10n ** 9n,
+  ]);
+  expect(times("a log\r\nX-Timestamp: 1700000000.5")).toEqual([false, undefined]);
 });
