@@ -14,6 +14,7 @@ import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import type { CutFrames } from "./cut-frames.ts";
 import type { FrameReports } from "./frame-reports.ts";
 import type { KeyAccount } from "./key-account.ts";
+import type { LoneHold } from "./lone-hold.ts";
 import { type SourceHolds, sourceKey } from "./source-holds.ts";
 
 type Event = Exclude<ReceivingEvent<FrameWriter>, { readonly type: "hello" | "bye" }>;
@@ -31,10 +32,7 @@ export interface FrameIntakeOptions {
   readonly account: () => KeyAccount | undefined;
   /** A frame of this origin was stored. */
   readonly onStored: (origin: Origin) => void;
-  /** There is no room for this connection alone: it waits. */
-  readonly holdAlone: (lacking: SinkError) => void;
-  /** Throws SinkError, after `holdAlone`, when the device has as much as it may have. */
-  readonly requireQuota: (bytes: number) => void;
+  readonly loneHold: LoneHold;
   /** The destination failed where nobody can be told later. */
   readonly hold: (failure: SinkError) => void;
   /** Offers were answered that others wait behind. */
@@ -172,12 +170,12 @@ export class FrameIntake {
   // ---- frames
 
   #open(incoming: Incoming): void {
-    const { sink, frameBytesMax, cutFrames, holdAlone, requireQuota } = this.#options;
+    const { sink, frameBytesMax, cutFrames, loneHold } = this.#options;
     const receiving = this.#receiving;
     // A frame that will be refused anyway must not make everybody wait for the space it claims.
     const notReady = incoming.frame.bytes <= frameBytesMax ? sink.ready(incoming.frame.bytes) : undefined;
     if (notReady !== undefined) {
-      if (notReady.retryable && sink.ready(0) === undefined) holdAlone(notReady);
+      if (notReady.retryable && sink.ready(0) === undefined) loneHold.begin(notReady);
       throw notReady;
     }
     if (this.#options.account()?.mayBegin(incoming.frame.bytes) === false) {
@@ -191,7 +189,7 @@ export class FrameIntake {
       return;
     }
     if (incoming.offset > 0) return receiving.reject(incoming, "storage", "what was here of it is gone", true);
-    requireQuota(incoming.frame.bytes);
+    loneHold.requireQuota(incoming.frame.bytes);
     let writer: FrameWriter | RefusalReason;
     try {
       writer = sink.open(incoming.frame);
@@ -294,8 +292,8 @@ export class FrameIntake {
   // ---- what is recorded
 
   #gap(sourceIndex: number, gap: Gap): void {
-    const { sink, requireQuota, cutFrames } = this.#options;
-    requireQuota(0);
+    const { sink, loneHold, cutFrames } = this.#options;
+    loneHold.requireQuota(0);
     this.#options.account()?.spendRow();
     cutFrames.drop(gap.origin, gap.firstSequence);
     sink.gap(gap, (result) => {

@@ -18,7 +18,8 @@ import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, idleLookMs, stopMs
 import type { Clock, LinkHandlers, ReceiverTrust, Sink } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
-import { type ConnectionHub, ReceivingConnection } from "./receiving-connection.ts";
+import type { ConnectionHub, SessionConnection } from "./connection-hub.ts";
+import { ReceivingConnection } from "./receiving-connection.ts";
 import { SharedNames } from "./shared-names.ts";
 import { SourceHolds } from "./source-holds.ts";
 import { StrangerLog } from "./stranger-log.ts";
@@ -59,7 +60,7 @@ export class ReceiverHub implements ConnectionHub {
   readonly sharedNames: SharedNames;
   readonly #connections = new Set<ReceivingConnection>();
   /** The connection of each session that is known; undefined: it is gone for now. */
-  readonly #sessions = new Map<string, ReceivingConnection | undefined>();
+  readonly #sessions = new Map<string, SessionConnection | undefined>();
   #committing = false;
   #commitPlanned = false;
   #committedAtMs = Number.NEGATIVE_INFINITY;
@@ -148,7 +149,7 @@ export class ReceiverHub implements ConnectionHub {
    * This connection speaks for its session from now on; the one before it, dead or not, is closed. True if it was
    * known.
    */
-  adopt(connection: ReceivingConnection): boolean {
+  adopt(connection: SessionConnection): boolean {
     const session = connection.sessionKey;
     const known = this.#sessions.has(session);
     this.#sessions.get(session)?.replace();

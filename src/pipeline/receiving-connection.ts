@@ -6,64 +6,20 @@
  * again; until then nothing is parsed, the ring fills, and the link is paused.
  */
 import { assert, ProtocolCode, ProtocolError, SinkError } from "../errors.ts";
-import type { ReceiverEvent } from "../events.ts";
-import type { Origin } from "../frame.ts";
 import { handshakeMs, idleMs } from "../limits.ts";
 import { totalsOf } from "../outcomes.ts";
-import type { Clock, FrameWriter, Link, LinkHandlers, Sink } from "../ports.ts";
+import type { Clock, FrameWriter, Link, LinkHandlers } from "../ports.ts";
 import type { HelloEvent, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
-import type { CutFrames } from "./cut-frames.ts";
+import type { ConnectionHub } from "./connection-hub.ts";
 import { Deadline } from "./deadline.ts";
 import { FrameIntake } from "./frame-intake.ts";
 import { FrameReports } from "./frame-reports.ts";
 import type { KeyAccount, KeyedConnection } from "./key-account.ts";
-import type { Granted, KeyDesk } from "./key-desk.ts";
+import type { Granted } from "./key-desk.ts";
 import { LinkWriter } from "./link-writer.ts";
 import { LoneHold } from "./lone-hold.ts";
 import { SessionOpener } from "./session-opener.ts";
-import type { NamedSender, SharedNames } from "./shared-names.ts";
-import type { SourceHolds } from "./source-holds.ts";
-import type { Tally } from "./tally.ts";
-
-/** What a connection knows of the hub that all connections share. */
-export interface ConnectionHub {
-  readonly options: {
-    readonly sink: Sink;
-    readonly clock: Clock;
-    readonly agent: string;
-    readonly frameBytesMax: number;
-    readonly connectionsMax: number;
-    readonly newSession: () => string;
-    readonly eachFrame?: boolean;
-    readonly onEvent: (event: ReceiverEvent) => void;
-  };
-  readonly cutFrames: CutFrames;
-  /** Of peers that have proven a key. Undefined: nobody proves any. */
-  readonly desk: KeyDesk | undefined;
-  /** As many send as may. */
-  readonly busy: boolean;
-  /** Sources that wait for a fault of their own. */
-  readonly sourceHolds: SourceHolds;
-  /** Frames of any connection may be taken now. */
-  readonly open: boolean;
-  /** A group is written and not yet committed. */
-  readonly full: boolean;
-  /** Why the destination cannot take anything, if so. */
-  readonly heldFor: SinkError | undefined;
-  /** This connection speaks for its session from now on. True if the session was known. */
-  adopt(connection: ReceivingConnection): boolean;
-  /** Somebody was not let in. */
-  refused(peer: string, reason: string): void;
-  /** The connection is gone. */
-  remove(connection: ReceivingConnection): void;
-  readonly tally: Tally;
-  readonly sharedNames: SharedNames;
-  commit(): void;
-  commitSoon(): void;
-  hold(failure: SinkError): void;
-  /** A frame of this origin was stored. */
-  frameStored(origin: Origin): void;
-}
+import type { NamedSender } from "./shared-names.ts";
 
 /** After the last word, how long the peer may take to close. Its input is discarded meanwhile: a close with unread
  * input would reset the connection and could take the last word with it. */
@@ -134,13 +90,12 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
       () => this.#tick(),
     );
     this.#reports = new FrameReports({ ...hub.options, tally: hub.tally, sharedNames: hub.sharedNames }, this);
-    this.#loneHold = new LoneHold({
-      clock,
-      hasRoom: () =>
-        hub.heldFor === undefined &&
-        sink.ready(this.waitingBytes) === undefined &&
-        this.#overQuota(this.waitingBytes) === undefined,
-      released: () => this.#releaseAlone(),
+    this.#loneHold = new LoneHold(hub, this, {
+      begun: (reason) => this.#conversation?.receiving.hold(reason),
+      ended: () => {
+        this.#conversation?.receiving.resume();
+        this.#pump();
+      },
     });
   }
 
@@ -224,8 +179,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
       reports: this.#reports,
       account: () => this.#account,
       onStored: (origin) => this.#hub.frameStored(origin),
-      holdAlone: (lacking) => this.#holdAlone(lacking),
-      requireQuota: (bytes) => this.#requireQuota(bytes),
+      loneHold: this.#loneHold,
       hold: (failure) => this.#hub.hold(failure),
       // In its own turn: answers come inside calls of the sink.
       onAnswered: () => clock.after(0, () => this.#pump()),
@@ -382,35 +336,6 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
   get #throttled(): boolean {
     this.#opensAtMs = this.#account?.opensAtMs;
     return this.#opensAtMs !== undefined;
-  }
-
-  #holdAlone(lacking: SinkError): void {
-    const { device, session = "" } = this;
-    this.#loneHold.begin(lacking);
-    // It may be its own frames that take the room.
-    this.#hub.cutFrames.clear({ device, session });
-    this.#conversation?.receiving.hold(lacking.message);
-    const hints = lacking.hints.length === 0 ? {} : { hints: lacking.hints };
-    this.#hub.options.onEvent({ event: "held", reason: lacking.message, device, ...hints });
-  }
-
-  #overQuota(bytes: number): SinkError | undefined {
-    const quota = this.#hub.desk?.quotaOf(this.device);
-    return quota === undefined ? undefined : this.#hub.options.sink.overQuota?.(this.device, quota, bytes);
-  }
-
-  /** Throws SinkError when the device has as much as it may have: then this connection waits, and nobody else. */
-  #requireQuota(bytes: number): void {
-    const over = this.#overQuota(bytes);
-    if (over === undefined) return;
-    this.#holdAlone(over);
-    throw over;
-  }
-
-  #releaseAlone(): void {
-    this.#conversation?.receiving.resume();
-    this.#hub.options.onEvent({ event: "resumed", device: this.device });
-    this.#pump();
   }
 
   // ---- the hub

@@ -1,0 +1,63 @@
+/** The side of the receiver that its connections see. */
+import type { SinkError } from "../errors.ts";
+import type { ReceiverEvent } from "../events.ts";
+import type { Origin } from "../frame.ts";
+import type { Clock, Sink } from "../ports.ts";
+import type { CutFrames } from "./cut-frames.ts";
+import type { KeyDesk } from "./key-desk.ts";
+import type { SharedNames } from "./shared-names.ts";
+import type { SourceHolds } from "./source-holds.ts";
+import type { Tally } from "./tally.ts";
+
+/** A connection as the speaker of a session. */
+export interface SessionConnection {
+  readonly device: string;
+  /** Once the peer has introduced itself, and may send. */
+  readonly session: string | undefined;
+  /** What tells sessions apart. */
+  readonly sessionKey: string;
+  /** The session has come to its end, by its own word. */
+  readonly ended: "complete" | "incomplete" | undefined;
+  /** Another connection of the same session has taken over. */
+  replace(): void;
+}
+
+/** What a connection knows of the hub that all connections share. */
+export interface ConnectionHub {
+  readonly options: {
+    readonly sink: Sink;
+    readonly clock: Clock;
+    readonly agent: string;
+    readonly frameBytesMax: number;
+    readonly connectionsMax: number;
+    readonly newSession: () => string;
+    readonly eachFrame?: boolean;
+    readonly onEvent: (event: ReceiverEvent) => void;
+  };
+  readonly cutFrames: CutFrames;
+  /** Of peers that have proven a key. Undefined: nobody proves any. */
+  readonly desk: KeyDesk | undefined;
+  /** As many send as may. */
+  readonly busy: boolean;
+  /** Sources that wait for a fault of their own. */
+  readonly sourceHolds: SourceHolds;
+  /** Frames of any connection may be taken now. */
+  readonly open: boolean;
+  /** A group is written and not yet committed. */
+  readonly full: boolean;
+  /** Why the destination cannot take anything, if so. */
+  readonly heldFor: SinkError | undefined;
+  /** This connection speaks for its session from now on. True if the session was known. */
+  adopt(connection: SessionConnection): boolean;
+  /** Somebody was not let in. */
+  refused(peer: string, reason: string): void;
+  /** The connection is gone. */
+  remove(connection: SessionConnection): void;
+  readonly tally: Tally;
+  readonly sharedNames: SharedNames;
+  commit(): void;
+  commitSoon(): void;
+  hold(failure: SinkError): void;
+  /** A frame of this origin was stored. */
+  frameStored(origin: Origin): void;
+}
