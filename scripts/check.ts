@@ -36,6 +36,7 @@ const tools: readonly Tool[] = [
   { debianPackage: "socat", probe: "socat" },
   { debianPackage: "openssl", probe: "openssl" },
   { debianPackage: "nats-server", probe: "nats-server" },
+  { debianPackage: "haproxy", probe: "haproxy" },
 ];
 /** To run the linux-arm64 executable on another processor. */
 const arm64Tools: readonly Tool[] = [
