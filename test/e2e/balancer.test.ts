@@ -39,9 +39,15 @@ async function moveBetween(place: Place, { out, env }: Shared): Promise<void> {
   await balancer.start();
   const made = await place.run(["--invite", `camera@127.0.0.1:${balancer.port}`, "--key", key]);
   writeFileSync(place.path("invitation"), made.stdout);
+  const trusted = ["--key", place.path("camera.key"), "--join", place.path("invitation")];
   const sender = place.start([
-    ...["--send", `127.0.0.1:${balancer.port}`, "--json", "--max-rate", "8Mbit"],
-    ...["--key", place.path("camera.key"), "--join", place.path("invitation"), input],
+    "--send",
+    `127.0.0.1:${balancer.port}`,
+    "--json",
+    "--max-rate",
+    "8Mbit",
+    ...trusted,
+    input,
   ]);
   const storedOf = (): number[] => receivers.map((receiver) => receiver.count("stored"));
   const until = async (holds: () => boolean): Promise<void> => {
