@@ -45,6 +45,8 @@ export interface ConnectionHub {
   readonly open: boolean;
   /** A group is written and not yet committed. */
   readonly full: boolean;
+  /** A group is being committed. */
+  readonly committing: boolean;
   /** Why the destination cannot take anything, if so. */
   readonly heldFor: SinkError | undefined;
   /** This connection speaks for its session from now on. True if the session was known. */

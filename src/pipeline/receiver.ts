@@ -141,6 +141,10 @@ export class ReceiverHub implements ConnectionHub {
     return sink.stagedFrames >= groupFramesMax || sink.stagedBytes >= (sink.traits.groupBytes ?? groupBytesMax);
   }
 
+  get committing(): boolean {
+    return this.#committing;
+  }
+
   get heldFor(): SinkError | undefined {
     return this.#held;
   }

@@ -205,12 +205,19 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
     // Events may have ended the session.
     if (this.#isOver) return;
     const { intake } = conversation;
+    const wasCommitting = this.#hub.committing;
     if (intake.ending) this.#hub.commit();
     else this.#hub.commitSoon();
     intake.ending = false;
-    this.#flush();
+    // Where nothing has to be waited for, its acks are there at once: one write, and one wake-up of the sender.
+    if (this.#hub.committing && !wasCommitting) this.#clock.after(0, () => this.#flushOpen());
+    else this.#flush();
     this.#regulate();
     this.#deadline.arm();
+  }
+
+  #flushOpen(): void {
+    if (!this.#isOver) this.#flush();
   }
 
   /** Of calls that may have ended it. */

@@ -13,6 +13,7 @@ import { nameProblem } from "../names.ts";
 import type { Clock, Source } from "../ports.ts";
 import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
 import { errorCode } from "../system/errno.ts";
+import { enlargePipe } from "../system/pipe-size.ts";
 import { DirectorySource } from "./directory/directory-source.ts";
 import type { Captured } from "./captured.ts";
 import type { ChecksumMemory } from "./files/checksum-memory.ts";
@@ -363,5 +364,6 @@ function openStream(input: Input, streams: number, options: OpenSourcesOptions):
 /** Read only when asked to, so a pipe that nobody empties stops whoever fills it. */
 function openReader(input: Input, watch: boolean): StreamReader {
   if (watch && isNamedPipe(input)) return openLastingPipe(input.path);
+  if (input.path === "-") enlargePipe(0);
   return (input.path === "-" ? Bun.stdin : Bun.file(input.path)).stream().getReader();
 }

@@ -50,6 +50,27 @@ function pass(time: SimClock, ms: number): void {
 }
 
 describe("a connection", () => {
+  test("what has arrived is told with the ack, in one write, unless that has to be waited for", async () => {
+    for (const waits of [false, true]) {
+      const { link, handlers, time, sink } = connect();
+      handlers.data(greeting);
+      pass(time, 50);
+      const commit = sink.commit.bind(sink);
+      const { promise: flushed, resolve: flush } = Promise.withResolvers<void>();
+      sink.commit = (done) => void (waits ? flushed : Promise.resolve()).then(() => commit(done));
+      const before = link.writes;
+      handlers.data(frame);
+      expect(link.writes).toBe(before);
+      await Bun.sleep(0);
+      time.step();
+      expect(link.kinds().at(-1)).toBe(waits ? Kind.progress : Kind.ack);
+      flush();
+      await Bun.sleep(0);
+      expect(link.kinds().slice(-2)).toEqual([Kind.progress, Kind.ack]);
+      expect(link.writes).toBe(before + (waits ? 2 : 1));
+    }
+  });
+
   test("FAREWELL is not cut off by a link that was full when it was said", () => {
     const { link, handlers, time } = connect();
     handlers.data(concat(greeting, frame));

@@ -42,6 +42,11 @@ export class HeldLink implements Link {
   close(): void {
     this.closed = true;
   }
+  /** How often something was written. */
+  get writes(): number {
+    return this.#parts.length;
+  }
+
   /** Everything written so far. */
   get written(): Uint8Array {
     return concat(...this.#parts);

@@ -79,19 +79,19 @@ export class OwnFiles {
     return typeof size === "number" && size < catalogueBytesMin;
   }
 
-  /** Throws SinkError unless there is a catalogue that could be opened. */
-  requireCatalogue(): void {
+  /** Throws SinkError unless there is a catalogue that could be opened. Returns which. */
+  requireCatalogue(): string {
     const { directory } = this.#options;
-    if (this.#identity(catalogueFile) === undefined) throw this.#gone();
-    if (!this.#isEmpty) return;
+    const identity = this.#identity(catalogueFile);
+    if (identity === undefined) throw this.#gone();
+    if (!this.#isEmpty) return identity;
     throw lost(`${directory}: its catalogue (${catalogueFile}) was emptied`, rebuildHints(directory));
   }
 
   /** Throws SinkError unless all is as it was; the lock is made again. */
   check(): void {
     const { directory, onEvent } = this.#options;
-    this.requireCatalogue();
-    if (this.#identity(catalogueFile) !== this.#catalogue) throw changed(directory, "another catalogue is there");
+    if (this.requireCatalogue() !== this.#catalogue) throw changed(directory, "another catalogue is there");
     if (this.#identity(logFile) !== this.#log) {
       onEvent?.({ event: "destination", place: directory, what: "log-removed", detail: logRemoved });
       throw changed(directory, "the catalogue's log was removed");

@@ -4,11 +4,13 @@
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { errorCode } from "../../system/errno.ts";
+import { enlargePipe } from "../../system/pipe-size.ts";
 import type { StreamReader } from "./stream-source.ts";
 
 export function openLastingPipe(path: string): StreamReader {
   // It is never written to, and read only to see whether something waits. Not blocking: there is no reader yet.
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  enlargePipe(fd);
   const reader = Bun.file(path).stream().getReader();
   let open = true;
   return {
