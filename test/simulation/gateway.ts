@@ -277,8 +277,8 @@ class Chain {
   #isHandedOn(): boolean {
     if (this.#nodes.some(({ kill }) => kill === undefined)) return false;
     const { length } = this.#folders;
-    const sql =
-      "SELECT count(*) AS count FROM sessions WHERE ended IS NOT NULL AND session = (SELECT max(session) FROM sessions)";
+    const sql = `SELECT count(*) AS count FROM sessions
+      WHERE ended IS NOT NULL AND session = (SELECT max(session) FROM sessions)`;
     const [last] = this.#rows<{ count: number }>("upstream", sql);
     return (last?.count ?? 0) === length && this.#difference() === undefined;
   }
@@ -294,7 +294,8 @@ class Chain {
       if (Bun.deepEquals(here, there)) continue;
       const [one = [], other = []] = [here, there];
       const at = one.findIndex((row, index) => !Bun.deepEquals(row, other[index]));
-      return `${JSON.stringify(one.at(at))} at the gateway, ${JSON.stringify(other.at(at))} upstream (${one.length}, ${other.length})`;
+      const [row, mate] = [one.at(at), other.at(at)].map((found) => JSON.stringify(found));
+      return `${row} at the gateway, ${mate} upstream (${one.length}, ${other.length})`;
     }
     return undefined;
   }
