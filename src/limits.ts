@@ -171,6 +171,8 @@ export const holdProbeMsMax = 30_000;
 export const heldSourcesMax = 256;
 /** After the first signal: how long a sender waits for its acks, and a receiver for its last commit. */
 export const stopMs = 5_000;
+/** As much of it is for telling the receiver which frames of a stream it will not get. */
+export const stopTellMs = 1_000;
 
 // ---- Keys. wire/PROTOCOL.md section 11.
 

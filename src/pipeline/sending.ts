@@ -9,7 +9,7 @@
 import { assert, ExitStatus, ProtocolCode, ProtocolError, unreachable, UserError } from "../errors.ts";
 import type { SenderEvent, SourceProgress } from "../events.ts";
 import type { Notice, SourceTotals } from "../frame.ts";
-import { chunkBytes, stopMs } from "../limits.ts";
+import { chunkBytes, stopMs, stopTellMs } from "../limits.ts";
 import type { Clock, Dial, ProvenKey, SenderTrust, Source } from "../ports.ts";
 import type { SendingOrder } from "../protocols/source-ledger.ts";
 import { SenderSession } from "../protocols/wire/sender.ts";
@@ -164,7 +164,10 @@ export class Sending {
     return this.#holds.holdsAll ? "held" : undefined;
   }
 
-  /** Finishes the frames in hand, waits for their acks for a while, says BYE. */
+  /**
+   * Finishes the frames in hand, and sends those that only this process has; waits for their acks for a while, says
+   * BYE.
+   */
   stop(): void {
     if (this.#stopping || this.#finished) return;
     this.#stopping = true;
@@ -173,12 +176,30 @@ export class Sending {
       source.stop?.();
       if (source.unlistedFrames === 0) this.#session.listingDone(index);
     });
-    this.#session.stop();
+    this.#session.stop(this.#fleeting());
     if (this.#session.state !== "running" && this.#session.state !== "closing") {
       this.#finish(undefined);
       return;
     }
-    this.#options.clock.after(stopMs, () => this.#finish(undefined));
+    const { clock } = this.#options;
+    clock.after(stopMs - stopTellMs, () => this.#giveUp());
+    clock.after(stopMs, () => this.#finish(undefined));
+    this.#pump();
+  }
+
+  /** Sources with frames that end with this process. */
+  #fleeting(): number[] {
+    const { sources } = this.#options;
+    return [...sources.keys()].filter((index) => (sources[index]?.heldFrames ?? 0) > 0);
+  }
+
+  /** Frames that cannot be sent in time are told as lost, if the receiver listens. */
+  #giveUp(): void {
+    if (this.#finished || this.#session.state !== "running") return;
+    for (const index of this.#fleeting()) {
+      this.#feed.listAll(index);
+      this.#session.giveUp(index, "dropped: the sender was stopped");
+    }
     this.#pump();
   }
 

@@ -30,11 +30,22 @@ export class SourceFeed {
     this.#session = session;
   }
 
-  /** Lists what the source has next. */
-  list(sourceIndex: number, max: number, liveOnly: boolean): void {
+  /** Lists everything that the source has. */
+  listAll(sourceIndex: number): void {
+    while (this.list(sourceIndex, Number.POSITIVE_INFINITY, false));
+  }
+
+  /** Lists what the source has next. False: it has nothing more now. */
+  list(sourceIndex: number, max: number, liveOnly: boolean): boolean {
     const listed = this.#options.sources[sourceIndex]?.list(max, liveOnly);
-    if (listed === undefined) return this.#session.listingDone(sourceIndex);
-    if (listed.length === 0) return this.#session.listedNothing(sourceIndex, liveOnly);
+    if (listed === undefined) {
+      this.#session.listingDone(sourceIndex);
+      return false;
+    }
+    if (listed.length === 0) {
+      this.#session.listedNothing(sourceIndex, liveOnly);
+      return false;
+    }
     for (const entry of listed) {
       if ("failure" in entry) {
         const { name, failure, detail, count = 1, sequence } = entry;
@@ -50,6 +61,7 @@ export class SourceFeed {
         this.#session.listed(sourceIndex, entry, entry.live === true, entry.sequence);
       }
     }
+    return true;
   }
 
   /** False: a large file takes its time, and the link must have its turn. */

@@ -117,6 +117,8 @@ export class SourceLedger {
   open: OpenFrame | undefined;
   /** The receiver can store nothing of this source for now. */
   held = false;
+  /** What it has is lost when the process ends, so it is sent although the run is stopping. */
+  fleeting = false;
   /** A frame was wanted again: nothing is begun before this time, which a lost connection does not change. */
   pausedUntilMs: number = Number.NEGATIVE_INFINITY;
   /** Then one frame at a time, until one of them is settled. */
@@ -243,6 +245,16 @@ export class SourceLedger {
     record.gapReason = reason;
     record.gapDetail = detail;
     if (sequence < this.sendCursor) this.sendCursor = sequence;
+  }
+
+  /** What has not been sent will not be. Nameless, so that one message tells of all of them. */
+  giveUp(detail: string): void {
+    for (let sequence = this.#base; sequence < this.listedFrames; sequence++) {
+      const record = this.record(sequence);
+      if (record?.state !== "listed" && record?.state !== "wanted") continue;
+      record.entry = { ...record.entry, name: "" };
+      this.turnIntoGap(sequence, record, "dropped", detail);
+    }
   }
 
   /** After a pause, which grows each time. Returns whether it is time to say so: once for each such frame. */

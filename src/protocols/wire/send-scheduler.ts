@@ -69,7 +69,7 @@ export class SendScheduler {
   /** Sources whose listing has nothing now, and those that have nothing live. */
   readonly #quiet = new Set<number>();
   readonly #quietLive = new Set<number>();
-  /** What is in hand is finished, and nothing new is begun. */
+  /** What is in hand is finished, and nothing new is begun but of fleeting sources. */
   stopping = false;
 
   constructor({ session, ledgers, order, outbox, writer, window, answers, frames }: SendSchedulerOptions) {
@@ -143,9 +143,9 @@ export class SendScheduler {
 
   /** Lists and offers, until `aheadFrames` are offered ahead of the one being sent. */
   #offerStep(aheadFrames: number, idle: boolean): SenderStep | typeof lookAgain | undefined {
-    if (this.stopping) return undefined;
     const newest = this.#order === "newest";
     for (const ledger of this.#ledgers) {
+      if (this.stopping && !ledger.fleeting) continue;
       if (ledger.offerCursor - ledger.sendCursor >= aheadFrames) {
         const step = newest ? this.#listStep(ledger, true, idle) : undefined;
         if (step !== undefined) return step;
@@ -208,7 +208,7 @@ export class SendScheduler {
         if (bytes === undefined) return this.#keepTurn(flushStep);
         return { type: "chunk", sourceIndex: ledger.index, bytes };
       }
-      if (this.stopping) continue;
+      if (this.stopping && !ledger.fleeting) continue;
       const next = ledger.nextToSend();
       if (next === undefined) continue;
       if (next.record.state === "gap") {
@@ -247,6 +247,12 @@ export class SendScheduler {
     this.#writer.gap({ sourceIndex: ledger.index, reason, firstSequence: record.number, count, name, detail });
   }
 
+  /** When stopping, a source may stay unfinished, but the frame in hand is finished, and what would be lost is sent. */
+  #hasInHand(ledger: SourceLedger): boolean {
+    if (ledger.open !== undefined) return true;
+    return ledger.fleeting && (ledger.spanFrames > 0 || !this.#quiet.has(ledger.index));
+  }
+
   #endStep(): undefined {
     let open = false;
     for (const ledger of this.#ledgers) {
@@ -255,8 +261,7 @@ export class SendScheduler {
         ledger.ended = "sent";
         this.#answers.wrote(this.#nowMs);
       }
-      // When stopping, a source may stay unfinished, but the frame in hand is finished.
-      if (ledger.ended === "no" && (!this.stopping || ledger.open !== undefined)) open = true;
+      if (ledger.ended === "no" && (!this.stopping || this.#hasInHand(ledger))) open = true;
     }
     const session = this.#session;
     if (open || !this.#window.empty) return;

@@ -184,9 +184,15 @@ export class SenderSession implements ScheduledSession {
     return this.#parser.full;
   }
 
-  /** Finish what is in hand, then say BYE. Nothing new is begun. */
-  stop(): void {
+  /** Finish what is in hand, then say BYE. Nothing new is begun but of `fleeting` sources, whose rest is sent. */
+  stop(fleeting: readonly number[] = []): void {
+    for (const sourceIndex of fleeting) this.#ledger(sourceIndex).fleeting = true;
     this.#scheduler.stopping = true;
+  }
+
+  /** What has been listed of a source and not been sent becomes a gap. */
+  giveUp(sourceIndex: number, detail: string): void {
+    this.#ledger(sourceIndex).giveUp(detail);
   }
 
   /** Frames handed to the network and not yet acknowledged, and frames listed behind them. */

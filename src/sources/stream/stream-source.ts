@@ -6,7 +6,7 @@
  * `drop-oldest`: the frame that has waited longest is forgotten and its number becomes a gap. What was listed already
  * is told as a gap when its turn comes; what was not is only counted, so an outage of days takes no memory.
  *
- * Stopping ends the reading: what is kept can still be sent, what is in the pipe is its writer's matter.
+ * Stopping ends the reading: what has been read can still be sent, what is in the pipe is its writer's matter.
  */
 import { SourceError } from "../../errors.ts";
 import type { FrameEntry, Outcome } from "../../frame.ts";
@@ -127,7 +127,10 @@ export class StreamSource implements Source {
     if (this.#stopped) return;
     this.#stopped = true;
     const { reader } = this.#options;
-    if (reader.isIdle?.() === true) this.#endHere();
+    const isEnd = reader.isIdle?.() === true;
+    if (isEnd) this.#options.splitter.end();
+    this.#giveAll();
+    this.#over ||= isEnd;
     this.#wake?.();
     this.#cancelTimer?.();
     this.#remarks.end();
@@ -135,14 +138,12 @@ export class StreamSource implements Source {
     reader.cancel().catch(() => undefined);
   }
 
-  /** A stream without an end has it where nothing more is under way. */
-  #endHere(): void {
+  /** Frames that are complete, whether there is room for them or not. */
+  #giveAll(): void {
     const { splitter, clock } = this.#options;
-    splitter.end();
     for (let split = splitter.next(clock.nowMs()); split !== undefined; split = splitter.next(clock.nowMs())) {
       this.#give(split);
     }
-    this.#over = true;
   }
 
   dispose(): void {

@@ -213,6 +213,17 @@ describe("a stream", () => {
     expect(problems).toEqual([]);
   });
 
+  test("stopped while its store is full, it keeps every complete frame that was read", async () => {
+    const { source, pipe } = sourceOf();
+    pipe.write("aaaabbbbccccddddeeeeff");
+    await settle();
+    expect(source.heldFrames).toBe(3);
+    source.stop();
+    expect(contents(source, source.list(10))).toEqual(["aaaa", "bbbb", "cccc", "dddd", "eeee"]);
+    // What follows them in the stream nobody knows.
+    expect(source.list(10)).toEqual([]);
+  });
+
   test("text between its frames is said and listed once, then in sums", async () => {
     const png = Buffer.concat([pngSignature, chunk("IHDR", bytes(0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0))]);
     const picture = Buffer.concat([png, chunk("IDAT", bytes(1)), chunk("IEND", bytes())]);
