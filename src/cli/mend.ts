@@ -4,7 +4,7 @@ import type { DamagedFile, SetAside } from "../sinks/directory/damaged-files.ts"
 import { mend } from "../sinks/directory/mend.ts";
 import type { VerifyCommand } from "./command.ts";
 import { printable } from "./format.ts";
-import type { Standing } from "./progress.ts";
+import type { Standing } from "./pace.ts";
 import { type Terminal, toJson } from "./terminal.ts";
 
 export interface Mending {

@@ -7,103 +7,20 @@
  * clearing them, repeated all bars with every redraw once there were more than the screen has lines, and repainted in
  * several writes. What is left to do is small: lines of columns, which `Terminal.draw` replaces as a whole.
  */
-import type { OriginProgress, SourceProgress } from "../events.ts";
 import { formatByteRate, formatBytes, formatCount, formatDuration } from "./format.ts";
 import { formatFrameRate, formatFrames, printable } from "./format.ts";
+import { partsBesideStored } from "./messages.ts";
+import { type Pace, PaceMeter, type Standing, sumOfPaces } from "./pace.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Redraws a second are for the eye; more would only cost the camera's processor. */
 export const redrawMs = 250;
 /** Between plain lines and between JSON lines. */
 export const lineMs = 5_000;
-/** Rates are those of this last stretch of time: long enough to be steady, short enough to show a stall. */
-export const rateWindowMs = 5_000;
 /** Above this many sources that moved, a plain line tells their sum. */
 const plainSourcesMax = 8;
 const nameColumnsMax = 28;
 const barColumns = 20;
-
-/** Where one source, or one device's source, stands. */
-export interface Standing {
-  readonly name: string;
-  /** Frames that nothing is left to do for. */
-  readonly frames: number;
-  readonly bytes: number;
-  /** Payload bytes that went over the link. */
-  readonly linkBytes: number;
-  /** What there is in all, as far as it is known; undefined where nobody knows. */
-  readonly listed: { readonly frames: number; readonly bytes: number; readonly complete: boolean } | undefined;
-}
-
-export function standingOfSource(progress: SourceProgress): Standing {
-  return {
-    name: progress.source,
-    frames: progress.settledFrames,
-    bytes: progress.settledBytes,
-    linkBytes: progress.sentBytes,
-    listed: { frames: progress.listedFrames, bytes: progress.listedBytes, complete: progress.listingDone },
-  };
-}
-
-export function standingOfOrigin(progress: OriginProgress): Standing {
-  const { stored, conflict, duplicate, expired } = progress.frames;
-  return {
-    name: `${progress.device}/${progress.source}`,
-    frames: stored + conflict + duplicate + expired,
-    bytes: progress.storedBytes,
-    linkBytes: progress.receivedBytes,
-    listed: undefined,
-  };
-}
-
-/** A standing and how fast it changes. Rates are per second. */
-export interface Pace extends Standing {
-  readonly frameRate: number;
-  readonly linkByteRate: number;
-  /** Undefined: nobody can say. */
-  readonly leftMs: number | undefined;
-}
-
-interface Sample {
-  readonly ms: number;
-  readonly frames: number;
-  readonly bytes: number;
-  readonly linkBytes: number;
-}
-
-/** Turns standings into paces by remembering those of the last few seconds. */
-export class PaceMeter {
-  #samples: Sample[] = [];
-
-  measure(nowMs: number, standing: Standing): Pace {
-    const { frames, bytes, linkBytes } = standing;
-    // The oldest sample that is kept is the last one at or before the window's start.
-    const inside = this.#samples.findIndex((sample) => sample.ms > nowMs - rateWindowMs);
-    const from = inside === -1 ? this.#samples.length - 1 : inside - 1;
-    if (from > 0) this.#samples.splice(0, from);
-    const oldest = this.#samples[0];
-    this.#samples.push({ ms: nowMs, frames, bytes, linkBytes });
-    if (oldest === undefined || nowMs <= oldest.ms)
-      return { ...standing, frameRate: 0, linkByteRate: 0, leftMs: undefined };
-    const seconds = (nowMs - oldest.ms) / 1000;
-    const frameRate = (frames - oldest.frames) / seconds;
-    const linkByteRate = (linkBytes - oldest.linkBytes) / seconds;
-    return {
-      ...standing,
-      frameRate,
-      linkByteRate,
-      leftMs: timeLeftMs(standing, frameRate, (bytes - oldest.bytes) / seconds),
-    };
-  }
-}
-
-function timeLeftMs({ frames, bytes, listed }: Standing, frameRate: number, byteRate: number): number | undefined {
-  if (listed === undefined || !listed.complete) return undefined;
-  if (frames >= listed.frames) return 0;
-  // Bytes tell it better than frames, unless what is left has none.
-  const [left, rate] = listed.bytes > bytes ? [listed.bytes - bytes, byteRate] : [listed.frames - frames, frameRate];
-  return rate > 0 ? (left / rate) * 1000 : undefined;
-}
 
 export interface ProgressOptions {
   readonly terminal: Terminal;
@@ -154,23 +71,24 @@ export class Progress {
   #tell(paces: readonly Pace[]): void {
     const { terminal } = this.#options;
     const changed = paces.filter((pace) => {
-      const state = `${pace.frames} ${pace.linkBytes}`;
+      const state = [pace.frames, pace.linkBytes, ...beside(pace)].join(" ");
       const before = this.#told.get(pace.name) ?? "0 0";
       this.#told.set(pace.name, state);
       return state !== before;
     });
     const told =
-      changed.length > plainSourcesMax && !terminal.json ? [sum(`${changed.length} sources`, changed)] : changed;
+      changed.length > plainSourcesMax && !terminal.json ? [sumOfPaces(`${changed.length} sources`, changed)] : changed;
     for (const pace of told) terminal.report({ level: "detail", event: progressEvent(pace), text: plainLine(pace) });
   }
 }
 
 function progressEvent(pace: Pace): { event: "progress" } & Record<string, unknown> {
-  const { name, frames, bytes, linkBytes, listed, frameRate, linkByteRate, leftMs } = pace;
+  const { name, frames, others = {}, bytes, linkBytes, listed, frameRate, linkByteRate, leftMs } = pace;
   return {
     event: "progress",
     source: name,
     frames,
+    ...others,
     bytes,
     linkBytes,
     ...(listed === undefined
@@ -186,7 +104,7 @@ function progressEvent(pace: Pace): { event: "progress" } & Record<string, unkno
 export function plainLine(pace: Pace): string {
   const { name, frames, listed, frameRate, linkByteRate } = pace;
   const rates = [formatFrameRate(frameRate), formatByteRate(linkByteRate)];
-  if (listed === undefined) return `${name}: ${[formatFrames(frames), ...rates].join(", ")}`;
+  if (listed === undefined) return `${name}: ${[formatFrames(frames), ...beside(pace), ...rates].join(", ")}`;
   const parts = [
     `${formatCount(frames)} of ${formatCount(listed.frames)}${listed.complete ? "" : "+"} frames`,
     ...rates,
@@ -215,7 +133,13 @@ const columns: readonly { readonly rank: number; readonly left?: boolean; readon
   { rank: 4, cell: backlogCell },
   { rank: 5, cell: bytesCell },
   { rank: 2, cell: timeLeftCell },
+  { rank: 5, left: true, cell: (pace) => beside(pace).join(", ") },
 ];
+
+/** What became of frames that were not stored under their names. */
+function beside({ others }: Standing): string[] {
+  return others === undefined ? [] : partsBesideStored(others);
+}
 
 function framesCell({ frames, listed }: Pace): string {
   if (listed === undefined) return formatFrames(frames);
@@ -261,7 +185,7 @@ export function displayLines(
   const rows = shown.map((pace) => columns.map((column) => column.cell(pace)));
   if (shown.length < paces.length) {
     const hidden = paces.filter((pace) => !shown.includes(pace));
-    const rest = sum(`and ${formatCount(hidden.length)} more`, hidden);
+    const rest = sumOfPaces(`and ${formatCount(hidden.length)} more`, hidden);
     rows.push(columns.map((column) => column.cell(rest)));
   }
   return alignRows(rows, size.columns - 1);
@@ -296,27 +220,4 @@ const gap = "  ";
 function padded(text: string, width: number, left: boolean): string {
   const padding = " ".repeat(Math.max(0, width - Bun.stringWidth(text)));
   return left ? text + padding : padding + text;
-}
-
-/** Several as one. */
-function sum(name: string, paces: readonly Pace[]): Pace {
-  const total = (value: (pace: Pace) => number): number => paces.reduce((all, pace) => all + value(pace), 0);
-  const known = paces.every(({ listed }) => listed !== undefined);
-  const left = paces.map((pace) => pace.leftMs);
-  return {
-    name,
-    frames: total((pace) => pace.frames),
-    bytes: total((pace) => pace.bytes),
-    linkBytes: total((pace) => pace.linkBytes),
-    listed: known
-      ? {
-          frames: total(({ listed }) => listed?.frames ?? 0),
-          bytes: total(({ listed }) => listed?.bytes ?? 0),
-          complete: paces.every(({ listed }) => listed?.complete === true),
-        }
-      : undefined,
-    frameRate: total((pace) => pace.frameRate),
-    linkByteRate: total((pace) => pace.linkByteRate),
-    leftMs: left.every((ms) => ms !== undefined) ? Math.max(...left) : undefined,
-  };
 }

@@ -12,7 +12,8 @@ import { formatBytes, printable } from "./format.ts";
 import { Manifest } from "./manifest.ts";
 import { rebuild, replace } from "./mend.ts";
 import { differenceText, gapWords } from "./messages.ts";
-import { Progress, type Standing } from "./progress.ts";
+import type { Standing } from "./pace.ts";
+import { Progress } from "./progress.ts";
 import { onStopSignals, type Shell } from "./shell.ts";
 import { toJson } from "./terminal.ts";
 

@@ -1,14 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import {
-  displayLines,
-  type Pace,
-  PaceMeter,
-  plainLine,
-  Progress,
-  rateWindowMs,
-  type Standing,
-} from "../../src/cli/progress.ts";
-import { standingOfOrigin, standingOfSource } from "../../src/cli/progress.ts";
+import { type Pace, PaceMeter, rateWindowMs, type Standing } from "../../src/cli/pace.ts";
+import { standingOfOrigin, standingOfSource } from "../../src/cli/pace.ts";
+import { displayLines, plainLine, Progress } from "../../src/cli/progress.ts";
 import { Terminal } from "../../src/cli/terminal.ts";
 import { Screen } from "./screen.ts";
 
@@ -277,10 +270,23 @@ describe("progress", () => {
     };
     expect(standingOfOrigin(origin)).toEqual({
       name: "rig/visible",
-      frames: 6,
+      frames: 4,
+      others: { duplicates: 2, conflicts: 1, refused: 1, skipped: 1 },
       bytes: 400,
       linkBytes: 450,
       listed: undefined,
     });
+  });
+
+  test("what was not stored under its name stands beside what was stored, on a terminal, in lines and in sums", () => {
+    const others = { duplicates: 2, conflicts: 1, refused: 1, skipped: 1 };
+    const stored = { ...standing("rig/visible", 4), others };
+    const [line] = displayLines([pace(stored, 1)], { columns: 120, rows: 24 });
+    expect(line).toMatch(/^rig\/visible +4 frames .* 2 already there, 1 conflict, 2 refused or missing$/);
+    expect(plainLine(pace(stored, 1))).toContain("4 frames, 2 already there, 1 conflict, 2 refused or missing, ");
+    const many = Array.from({ length: 20 }, () => pace(stored, 1));
+    expect(displayLines(many, { columns: 120, rows: 4 }).at(-1)).toMatch(
+      /^and 19 more +76 frames .* 38 already there,/,
+    );
   });
 });

@@ -1,4 +1,4 @@
-/** Stopping a sender of a stream whose frames only its memory has: they are sent while there is time, and told if not. */
+/** Stopping a sender of a stream whose frames only its memory has: sent while there is time, and told if not. */
 import { expect, test } from "bun:test";
 import { ExitStatus, SinkError } from "../../src/errors.ts";
 import { stopMs } from "../../src/limits.ts";
