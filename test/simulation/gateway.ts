@@ -153,6 +153,7 @@ class Chain {
     const backlog =
       outgoing && new DirectoryBacklog({ clock, openFile: (path, bytes) => openStoredFile(directory, path, bytes) });
     let catalogue: Catalogue | undefined;
+    let isDead = false;
     const sync = "never";
     const store = new DirectoryStore({
       directory,
@@ -161,7 +162,11 @@ class Chain {
       minFreeBytes: 0,
       disk: nodeDisk,
       takeLock: () => ({ release: () => undefined, inPlace: () => true }),
-      openCatalogue: (...of) => (catalogue = openSqliteCatalogue(...of)),
+      openCatalogue: (...of) => {
+        // What a commit that was cut goes on to do is done by nobody.
+        if (isDead) throw new Error("the process is gone");
+        return (catalogue = openSqliteCatalogue(...of));
+      },
       clock,
       backlog,
     });
@@ -181,6 +186,7 @@ class Chain {
     if (outgoing !== undefined && backlog !== undefined) this.#startGateway(name, clock, outgoing, backlog);
     node.kill = () => {
       kill();
+      isDead = true;
       incoming.accept = undefined;
       incoming.kill("receiver");
       outgoing?.kill("sender");

@@ -25,6 +25,8 @@ interface Known {
   source: BacklogSource | undefined;
   /** What was recorded and not told begins here; infinite: nothing. */
   changedFrom: number;
+  /** Counts turns; 0: it had none. */
+  lastTurn: number;
 }
 
 export class DirectoryBacklog implements Backlog {
@@ -36,6 +38,7 @@ export class DirectoryBacklog implements Backlog {
   #settled: (HandedNumbers & { last: number })[] = [];
   #writePlanned = false;
   #tellPlanned = false;
+  #turns = 0;
 
   constructor(options: DirectoryBacklogOptions) {
     this.#options = options;
@@ -135,12 +138,18 @@ export class DirectoryBacklog implements Backlog {
   }
 
   take(device: string): Handing | undefined {
-    const first = this.#ofDevice(device).find((known) => known.source === undefined && this.#hasWork(known));
+    const waiting = this.#ofDevice(device).filter((known) => known.source === undefined && this.#hasWork(known));
+    // Who has had no turn for longest, and of those who had none the first: one that cannot go on stops nobody.
+    const [first] = waiting.toSorted((one, other) => one.lastTurn - other.lastTurn);
     if (first === undefined) return undefined;
+    this.#turns += 1;
     const { session, via = [] } = first.session.origin;
     const all = (): Known[] => this.#ofDevice(device).filter((known) => known.session.origin.session === session);
     const taken = all();
-    for (const known of taken) known.source = this.#sourceOf(known);
+    for (const known of taken) {
+      known.source = this.#sourceOf(known);
+      known.lastTurn = this.#turns;
+    }
     return {
       device,
       session,
@@ -206,13 +215,16 @@ export class DirectoryBacklog implements Backlog {
       // The disk is full or gone: the receiver says so.
       return false;
     }
+    // What was counted meanwhile was counted without these.
+    const written = new Set(this.#settled.map(({ id }) => id));
+    for (const known of this.#known.values()) if (written.has(known.session.id)) known.dueCount = undefined;
     this.#settled = [];
     return true;
   }
 }
 
 function newlyKnown(session: HandingSession): Known {
-  return { session, dueCount: undefined, source: undefined, changedFrom: Number.POSITIVE_INFINITY };
+  return { session, dueCount: undefined, source: undefined, changedFrom: Number.POSITIVE_INFINITY, lastTurn: 0 };
 }
 
 function keyOf({ device, source, session }: Origin): string {

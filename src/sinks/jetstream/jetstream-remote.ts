@@ -6,7 +6,7 @@
 import type { JetStreamClient, JetStreamManager, StoredMsg, StreamConfig } from "@nats-io/jetstream";
 import { AckPolicy, DeliverPolicy, DiscardPolicy, JsHeaders, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import { jetstream, JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
-import { headers, type MsgHdrs } from "@nats-io/transport-node";
+import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { crc32 } from "../../bytes/checksum.ts";
 import { SinkError } from "../../errors.ts";
 import type { Origin } from "../../frame.ts";
@@ -28,6 +28,8 @@ const proofText = "This message proves at each start of a receiver that the stre
 /** No stream gets there. */
 const neverSequence = `${Number.MAX_SAFE_INTEGER}`;
 const pageMessages = 1_000;
+/** The part of what is read together that has to be of use, or it is not gone on. */
+const togetherLeast = 0.25;
 
 interface Head {
   readonly subject: string;
@@ -40,7 +42,6 @@ interface Head {
 interface Open {
   readonly client: JetStreamClient;
   readonly manager: JetStreamManager;
-  readonly payloadBytesMax: number;
 }
 
 export class JetStreamRemote implements Remote {
@@ -49,6 +50,8 @@ export class JetStreamRemote implements Remote {
   readonly #stream: string;
   readonly #link: NatsLink;
   #payloadBytesMax = Number.POSITIVE_INFINITY;
+  /** What asks over a connection, made with it. */
+  #open: (Open & { readonly connection: NatsConnection }) | undefined;
   /** What was there once is not made anew. */
   #wasThere = false;
 
@@ -62,19 +65,21 @@ export class JetStreamRemote implements Remote {
   async #ask<T>(ask: (open: Open) => Promise<T>): Promise<T | "taken"> {
     try {
       const connection = await this.#link.open();
-      const options = { timeout: answerMs, checkAPI: false } as const;
-      const payloadBytesMax = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
-      this.#payloadBytesMax = payloadBytesMax;
-      return await ask({
-        client: jetstream(connection, options),
-        manager: await jetstreamManager(connection, options),
-        payloadBytesMax,
-      });
+      if (this.#open?.connection !== connection) this.#open = await this.#openOver(connection);
+      // The server may have been configured anew.
+      this.#payloadBytesMax = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+      return await ask(this.#open);
     } catch (error) {
       const failure = failureOf(this.place, error);
       if (failure === "taken") return failure;
       throw failure;
     }
+  }
+
+  async #openOver(connection: NatsConnection): Promise<Open & { readonly connection: NatsConnection }> {
+    const options = { timeout: answerMs, checkAPI: false } as const;
+    const manager = await jetstreamManager(connection, options);
+    return { connection, client: jetstream(connection, options), manager };
   }
 
   async prove(mustExist: boolean): Promise<void> {
@@ -196,9 +201,35 @@ export class JetStreamRemote implements Remote {
     const found = await this.#ask((open) => this.#heads(open, this.#frameSubject(path), 1, 1));
     if (found === "taken") throw new TryAgain("an answer that is none to a look");
     const [head] = found.heads;
-    if (head === undefined) return undefined;
-    const record = decodeRecord(textsOf(head.texts));
-    return record?.frame.bytes === head.bytes ? record : "foreign";
+    return head && recordOf(head);
+  }
+
+  /**
+   * Frames that were stored one after another are read so, a few hundred at a time: from the first that is asked for
+   * on, what follows it in its folder. Where that finds too few of those that are asked for, it ends.
+   */
+  async lookTogether(folder: string, paths: readonly string[]): Promise<ReadonlyMap<string, FrameRecord | "foreign">> {
+    const wanted = new Set(paths.map((path) => this.#frameSubject(path)));
+    const records = new Map<string, FrameRecord | "foreign">();
+    const subjects = `${this.#frameSubject(folder)}.>`;
+    for (const path of paths) {
+      const first = this.#frameSubject(path);
+      if (!wanted.has(first)) continue;
+      const found = await this.#ask(async (open) => {
+        const { heads } = await this.#heads(open, first, 1, 1);
+        const [head] = heads;
+        return head === undefined ? [] : (await this.#heads(open, subjects, head.sequence, wanted.size)).heads;
+      });
+      if (found === "taken") throw new TryAgain("an answer that is none to a look");
+      wanted.delete(first);
+      const before = wanted.size;
+      for (const head of found) {
+        wanted.delete(head.subject);
+        records.set(decodeTokens(head.subject.slice(`${this.#stream}.frame.`.length)), recordOf(head));
+      }
+      if (before - wanted.size < found.length * togetherLeast || found.length < 2) break;
+    }
+    return records;
   }
 
   async hasFramesIn(folder: string): Promise<boolean> {
@@ -289,6 +320,11 @@ export class JetStreamRemote implements Remote {
   close(): void {
     this.#link.close();
   }
+}
+
+function recordOf({ texts, bytes }: Head): FrameRecord | "foreign" {
+  const record = decodeRecord(textsOf(texts));
+  return record?.frame.bytes === bytes ? record : "foreign";
 }
 
 function textsOf(found: MsgHdrs | undefined): RecordTexts {

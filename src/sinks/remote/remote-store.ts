@@ -1,7 +1,10 @@
 /**
  * A store on another machine as a destination:
  *
- *     begin: gathered -> commit: each frame put where nothing is -> what became of each entered in the ledgers
+ *     begin: gathered -> staged: put where nothing is -> commit: when it is there, entered in the ledgers
+ *
+ * A frame is put as soon as it is whole, and its memory given back when it is there, so that neither the store nor the
+ * senders wait for a group to end.
  *
  * It is the remote store that keeps frames single, so any number of receivers may use one. Where something is in a
  * frame's place, or an answer was lost, a look at what is there tells: the same bytes are the same frame, others make
@@ -60,6 +63,9 @@ export class RemoteStore implements Store<GatheredFrame> {
   readonly #gatherer: FrameGatherer;
   readonly #ledgers: Ledgers;
   readonly #puts = new Lanes(putsMax, putBytesMax);
+  /** Of frames that are staged; those of a path go one after the other. */
+  readonly #outcomes = new WeakMap<GatheredFrame, Promise<Result>>();
+  readonly #turns = new Map<string, Promise<Result>>();
   readonly #looks = new Lanes(looksMax, Number.POSITIVE_INFINITY);
   /** Sources, in a session, of which the store held nothing when the session's first frames were offered. */
   readonly #fresh = new Map<string, Promise<boolean>>();
@@ -109,10 +115,11 @@ export class RemoteStore implements Store<GatheredFrame> {
   async lookup(origin: Origin, entries: readonly FrameEntry[], firstSequence?: number): Promise<Verdict[]> {
     this.#requireUsable();
     if (await this.#isFresh(origin)) return entries.map(() => ({ kind: "want" }));
+    const known = await this.#lookTogether(origin, entries);
     const verdicts = await Promise.all(
       entries.map((entry, index) => {
         const sequence = firstSequence === undefined ? undefined : firstSequence + index;
-        return this.#find(origin, entry, sequence);
+        return this.#find(origin, entry, sequence, known);
       }),
     );
     if (firstSequence !== undefined) await this.#enterHeld(origin, verdicts, firstSequence);
@@ -134,21 +141,27 @@ export class RemoteStore implements Store<GatheredFrame> {
     return fresh;
   }
 
-  /** What is held of this name with this size and time; of several the one that this session has stored. */
-  async #find(origin: Origin, entry: FrameEntry, sequence: number | undefined): Promise<Verdict> {
+  async #lookTogether({ device, source }: Origin, entries: readonly FrameEntry[]): Promise<Looks> {
+    const { lookTogether } = this.#remote;
+    if (lookTogether === undefined || entries.length < togetherMin) return noLooks;
+    const folder = `${device}/${source}`;
+    const paths = entries.map(({ name }) => `${folder}/${name}`);
+    return this.#look(() => lookTogether.call(this.#remote, folder, paths));
+  }
+
+  /** The first that is held of this name with this size and time. */
+  async #find(origin: Origin, entry: FrameEntry, sequence: number | undefined, known: Looks): Promise<Verdict> {
     const frame = { ...entry, origin, sequence: sequence ?? 0 };
     const own = this.#layout.pathOf(frame);
     if (own === undefined) return { kind: "want" };
-    let held: FrameRecord | undefined;
     for (let number = 1; ; number += 1) {
-      const found = await this.#look(() => this.#remote.look(numberedPath(own, number)));
-      if (found === undefined) break;
+      const path = numberedPath(own, number);
+      const found = known.get(path) ?? (await this.#look(() => this.#remote.look(path)));
+      if (found === undefined) return { kind: "want" };
       if (found === "foreign" || !isSameName(found.frame, frame)) continue;
       if (found.frame.bytes !== entry.bytes || found.frame.capturedNs !== entry.capturedNs) continue;
-      if (held?.frame.origin.session !== origin.session) held = found;
+      return { kind: "have", outcome: outcomeFor(found, origin.session, sequence), crc32: found.crc32 };
     }
-    if (held === undefined) return { kind: "want" };
-    return { kind: "have", outcome: outcomeFor(held, origin.session, sequence), crc32: held.crc32 };
   }
 
   async #enterHeld(origin: Origin, verdicts: readonly Verdict[], firstSequence: number): Promise<void> {
@@ -175,8 +188,11 @@ export class RemoteStore implements Store<GatheredFrame> {
     return this.#gatherer.begin(frame.bytes);
   }
 
+  staged(frame: StagedFrame<GatheredFrame>): void {
+    if (this.#failure === undefined) void this.#outcomeOf(frame);
+  }
+
   async commit(items: readonly StagedItem<GatheredFrame>[]): Promise<readonly Result[]> {
-    this.#requireUsable();
     try {
       const results = await this.#putAll(items);
       const changes = changesOf(items, results);
@@ -188,28 +204,49 @@ export class RemoteStore implements Store<GatheredFrame> {
     }
   }
 
-  /** Those of one path one after the other, the rest side by side. Nothing is under way any more when it returns. */
+  /** Nothing of the group is under way any more when it returns. */
   async #putAll(items: readonly StagedItem<GatheredFrame>[]): Promise<Result[]> {
-    const results: Result[] = items.map(() => "recorded");
-    const byPath = new Map<string, number[]>();
-    for (const [index, item] of items.entries()) {
-      if (item.kind !== "frame") continue;
-      const path = this.#pathOf(item.frame);
-      const same = byPath.get(path);
-      if (same === undefined) byPath.set(path, [index]);
-      else same.push(index);
+    const outcomes = await Promise.allSettled(
+      items.map((item) => (item.kind === "frame" ? this.#outcomeOf(item) : ("recorded" as const))),
+    );
+    return outcomes.map((outcome) => {
+      if (outcome.status === "rejected") throw outcome.reason;
+      return outcome.value;
+    });
+  }
+
+  /** Of a frame that is put, or is being put; one that failed is put again. */
+  #outcomeOf(staged: StagedFrame<GatheredFrame>): Promise<Result> {
+    const { draft } = staged;
+    let outcome = this.#outcomes.get(draft);
+    if (outcome === undefined) {
+      const unused = draft.use();
+      outcome = this.#putInTurn(staged).finally(unused);
+      this.#outcomes.set(draft, outcome);
+      outcome.then(
+        () => draft.discard(),
+        () => this.#outcomes.delete(draft),
+      );
     }
-    let failure: unknown;
-    const put = async (path: string, indexes: readonly number[]): Promise<void> => {
-      for (const index of indexes) {
-        const item = items[index] as StagedFrame<GatheredFrame>;
-        if (failure === undefined) results[index] = await this.#put(path, item);
-      }
-    };
-    const note = (error: unknown): void => void (failure ??= error ?? new Error("failed"));
-    await Promise.all([...byPath].map(([path, indexes]) => put(path, indexes).catch(note)));
-    if (failure !== undefined) throw failure;
-    return results;
+    return outcome;
+  }
+
+  /** Those of one path one after the other, the rest side by side. */
+  async #putInTurn(staged: StagedFrame<GatheredFrame>): Promise<Result> {
+    const own = this.#pathOf(staged.frame);
+    const before = this.#turns.get(own);
+    const turn = (async () => {
+      await before?.catch(() => undefined);
+      return this.#put(own, staged);
+    })();
+    this.#turns.set(own, turn);
+    try {
+      return await turn;
+    } catch (error) {
+      throw this.#failed(error);
+    } finally {
+      if (this.#turns.get(own) === turn) this.#turns.delete(own);
+    }
   }
 
   #pathOf(frame: Frame): string {
@@ -220,6 +257,8 @@ export class RemoteStore implements Store<GatheredFrame> {
 
   #put(own: string, staged: StagedFrame<GatheredFrame>): Promise<Result> {
     return this.#puts.run(staged.frame.bytes, async () => {
+      // Another one has failed: what is held is not tried frame by frame.
+      this.#requireUsable();
       const { frame, crc32, receivedNs } = staged;
       const bytes = await bytesOf(staged.draft);
       for (let number = 1, tries = 0; tries < triesMax; tries += 1) {
@@ -291,6 +330,11 @@ export class RemoteStore implements Store<GatheredFrame> {
     this.#remote.close();
   }
 }
+
+type Looks = ReadonlyMap<string, FrameRecord | "foreign">;
+const noLooks: Looks = new Map();
+/** Offers of fewer are looked for one by one. */
+const togetherMin = 8;
 
 /** Sessions that are remembered as new to a source. */
 const freshMax = 4096;

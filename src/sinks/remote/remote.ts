@@ -55,6 +55,11 @@ export interface Remote {
   put(path: string, record: FrameRecord, bytes: Uint8Array): Promise<"stored" | "taken">;
   /** What is at a path. `foreign`: something that no framepipe has put there. Undefined: nothing. */
   look(path: string): Promise<FrameRecord | "foreign" | undefined>;
+  /**
+   * What is at some of these paths of a folder, where that is cheaper together; what it leaves out may be there all the
+   * same. Absent: it never is.
+   */
+  lookTogether?(folder: string, paths: readonly string[]): Promise<ReadonlyMap<string, FrameRecord | "foreign">>;
   /** Whether it holds any frame whose path begins so; it may say yes when it does not know. */
   hasFramesIn(folder: string): Promise<boolean>;
   readRecord(key: string): Promise<StoredRecord | undefined>;

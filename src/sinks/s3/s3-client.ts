@@ -7,6 +7,7 @@ import { KiB } from "../../limits.ts";
 import { describeNetwork } from "../../system/errno.ts";
 import { TryAgain } from "../remote/remote.ts";
 import type { Bucket } from "./bucket.ts";
+import { Deadlines } from "./deadlines.ts";
 import { encodePath, Signer } from "./signature.ts";
 
 /** Between two bytes of an answer; for its first one there is besides the time for the body, at the least rate. */
@@ -40,7 +41,7 @@ export class S3Client {
   readonly bucket: Bucket;
   readonly #signer: Signer;
   readonly #answerMs: number;
-  readonly #ending = new AbortController();
+  readonly #underWay = new Deadlines();
 
   constructor(bucket: Bucket, answerMs: number) {
     this.bucket = bucket;
@@ -53,18 +54,7 @@ export class S3Client {
     const { method, key, query, headers = {}, body = new Uint8Array(0), answerBytesMax = errorBytesMax } = request;
     const path = key === "" ? "" : `/${encodePath(this.bucket.prefix + key)}`;
     const url = new URL(`${this.bucket.address}${path}${query === undefined ? "" : `?${query}`}`);
-    const stop = new AbortController();
-    let late = false;
-    const end = (): void => {
-      late = true;
-      stop.abort();
-    };
-    let timer = setTimeout(end, this.#answerMs + body.byteLength / bytesPerMsLeast);
-    const heard = (): void => {
-      clearTimeout(timer);
-      timer = setTimeout(end, this.#answerMs);
-    };
-    this.#ending.signal.addEventListener("abort", end);
+    const deadline = this.#underWay.begin(this.#answerMs + body.byteLength / bytesPerMsLeast);
     try {
       const response = await fetch(url, {
         method,
@@ -72,14 +62,14 @@ export class S3Client {
         ...(method === "PUT" ? { body } : {}),
         redirect: "manual",
         decompress: false,
-        signal: stop.signal,
+        signal: deadline.signal,
       });
       const isExpected = request.expected.includes(response.status);
       const isGiven = isExpected && request.onPiece !== undefined;
       const found: Uint8Array[] = [];
       let bytesLeft = isExpected ? answerBytesMax : errorBytesMax;
-      for await (const piece of response.body ?? []) {
-        heard();
+      for await (const piece of hasBody(response) ? (response.body ?? []) : []) {
+        deadline.move(this.#answerMs);
         bytesLeft -= piece.byteLength;
         if (bytesLeft < 0) throw new TryAgain("an answer of more bytes than any should have");
         if (isGiven) request.onPiece?.(piece);
@@ -88,13 +78,13 @@ export class S3Client {
       if (!isExpected) throw this.#failure(response, Buffer.concat(found));
       return { status: response.status, headers: response.headers, body: Buffer.concat(found) };
     } catch (error) {
+      const isLate = deadline.over;
       // What is left of an answer is not waited for.
-      stop.abort();
+      deadline.end();
       if (error instanceof TryAgain || error instanceof SinkError) throw error;
-      throw new TryAgain(late ? "no answer in time" : describeNetwork(error));
+      throw new TryAgain(isLate ? "no answer in time" : describeNetwork(error));
     } finally {
-      clearTimeout(timer);
-      this.#ending.signal.removeEventListener("abort", end);
+      this.#underWay.done(deadline);
     }
   }
 
@@ -144,6 +134,11 @@ export class S3Client {
   }
 
   close(): void {
-    this.#ending.abort();
+    this.#underWay.endAll();
   }
+}
+
+/** Most answers to a put have none, and to wait for its end takes as long as the signature. */
+function hasBody({ headers }: Response): boolean {
+  return headers.get("content-length") !== "0";
 }

@@ -81,6 +81,7 @@ export function encodeValue(value: string): string {
 }
 
 function canonicalQuery(url: URL): string {
+  if (url.search === "") return "";
   return [...url.searchParams]
     .map(([name, value]) => `${encodeValue(name)}=${encodeValue(value)}`)
     .toSorted()

@@ -147,11 +147,35 @@ function bufferBytesFor(bytes: number): number {
 export interface GatheredFrame extends Draft {
   /** The whole frame, if it is in memory; valid until `discard`. */
   readonly memory: Uint8Array | undefined;
+  /** Its bytes are in use: `discard` waits until the function that is returned is called. */
+  use(): () => void;
   /** All bytes, in order. A piece is valid until the next is asked for. Throws what a file throws. */
   pieces(): AsyncGenerator<Uint8Array, void, void>;
 }
 
-class FrameInMemory implements GatheredFrame {
+/** Gives a frame up when nobody uses it any more. */
+abstract class DiscardableFrame {
+  #users = 0;
+  #isDiscarded = false;
+
+  use(): () => void {
+    this.#users += 1;
+    return () => {
+      this.#users -= 1;
+      if (this.#users === 0 && this.#isDiscarded) this.giveUp();
+    };
+  }
+
+  discard(): void {
+    this.#isDiscarded = true;
+    if (this.#users === 0) this.giveUp();
+  }
+
+  /** More than once is as once. */
+  protected abstract giveUp(): void;
+}
+
+class FrameInMemory extends DiscardableFrame implements GatheredFrame {
   /** Taken with the first bytes: a peer that announces frames and sends none costs nothing. */
   #buffer: Uint8Array | undefined;
   readonly #size: number;
@@ -159,6 +183,7 @@ class FrameInMemory implements GatheredFrame {
   #bytes = 0;
 
   constructor(size: number, gatherer: Pick<FrameGatherer, "reserve" | "release">) {
+    super();
     this.#size = size;
     this.#gatherer = gatherer;
   }
@@ -183,7 +208,7 @@ class FrameInMemory implements GatheredFrame {
     if (this.#bytes > 0) yield this.memory;
   }
 
-  discard(): void {
+  protected giveUp(): void {
     this.#gatherer?.release(this.#size, this.#buffer);
     this.#gatherer = undefined;
     this.#buffer = undefined;
@@ -191,7 +216,7 @@ class FrameInMemory implements GatheredFrame {
   }
 }
 
-class FrameInFile implements GatheredFrame {
+class FrameInFile extends DiscardableFrame implements GatheredFrame {
   readonly memory = undefined;
   readonly #path: string;
   #handle: number | undefined;
@@ -200,6 +225,7 @@ class FrameInFile implements GatheredFrame {
   #bytes = 0;
 
   constructor(path: string, told: Pick<FrameGathererOptions, "gathered" | "failed">) {
+    super();
     this.#path = path;
     this.#told = told;
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
@@ -256,7 +282,7 @@ class FrameInFile implements GatheredFrame {
     }
   }
 
-  discard(): void {
+  protected giveUp(): void {
     const handle = this.#handle;
     this.#handle = undefined;
     if (handle === undefined) return;

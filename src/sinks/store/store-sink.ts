@@ -183,6 +183,7 @@ export class StoreSink<D extends Draft> implements Sink {
     this.#staged.push({ item, settle });
     this.#stagedFrames += 1;
     this.#stagedBytes += bytes;
+    if (item.kind === "frame") this.#store.staged?.(item);
   }
 
   // ---- from staged to stored

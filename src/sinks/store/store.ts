@@ -91,6 +91,11 @@ export interface Store<D extends Draft = Draft> {
   /** Begins a frame, or says why it is not taken. */
   begin(frame: Frame): D | RefusalReason;
   /**
+   * A frame is whole, and will be in a commit: what takes its time may begin. Says nothing and throws nothing; what
+   * became of it the commit says. Absent: all is done in the commit.
+   */
+  staged?(frame: StagedFrame<D>): void;
+  /**
    * Makes these items durable, in order, and says what became of each. If it throws or rejects, none of them counts as
    * stored; they may be committed again, one by one, or sent again. One commit at a time.
    */

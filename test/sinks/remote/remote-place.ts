@@ -33,6 +33,7 @@ export interface RemotePlaceOptions {
 }
 
 export class RemotePlace implements SinkPlace {
+  readonly storesEarly = true;
   readonly #options: RemotePlaceOptions;
   readonly #remote: Remote;
   #broken = false;

@@ -99,3 +99,18 @@ test("buffers are used again, and never show what was in them", async () => {
   }
   for (const { frame, content } of open) expect(Buffer.compare(frame.memory ?? new Uint8Array(0), content)).toBe(0);
 });
+
+test("a frame that is in use is given up when it is not", () => {
+  const gatherer = newGatherer(100_000);
+  const frame = gatherer.begin(5000);
+  frame.write(Buffer.alloc(5000, 1));
+  const unused = frame.use();
+  frame.discard();
+  expect(frame.memory?.[4999]).toBe(1);
+  // Its buffer is nobody else's meanwhile.
+  const other = gatherer.begin(5000);
+  other.write(Buffer.alloc(5000, 2));
+  expect(frame.memory?.[0]).toBe(1);
+  unused();
+  expect(frame.bytes).toBe(0);
+});
