@@ -333,9 +333,10 @@ export interface Sink {
    * Makes everything staged durable, then calls every `Settle`, in the order of staging, then `done`.
    * At most one commit runs at a time; what is staged meanwhile belongs to the next. With nothing to wait for,
    * everything may be called before `commit` returns. A failure is given to each Settle that it concerns, and to `done`
-   * if it concerns everybody. Called with nothing staged it removes a little of what is to be kept no longer.
+   * if it concerns everybody. Called with nothing staged it removes a little of what is to be kept no longer. `settled`
+   * is called where something is removed between the last Settle and `done`: acks need not wait for that.
    */
-  commit(done: (failure: SinkError | undefined) => void): void;
+  commit(done: (failure: SinkError | undefined) => void, settled?: () => void): void;
   /**
    * Whether `bytes` more can be stored now. `undefined`: yes. A SinkError says why not, for a person.
    * Called before each frame, so it is cheap when all is well. After a failure it tries to make the destination usable

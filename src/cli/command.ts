@@ -204,7 +204,7 @@ function receiveCommand(options: ParsedOptions): ReceiveCommand {
 }
 
 function isFileOrDevice(destination: string): boolean {
-  return /^(?:-|\/dev\/.*|.*\.(?:tar|mcap))$/i.test(destination);
+  return /^(?:-|\/dev\/(?:null|stdout|fd\/1)|.*\.(?:tar|mcap))$/i.test(destination);
 }
 
 const upstreamScheme = /^framepipe:\/\//i;

@@ -211,15 +211,18 @@ export class ReceiverHub implements ConnectionHub {
     while (!this.#committing && !this.#givenUp && this.#hasWork) {
       this.#committing = true;
       let returned = false;
+      const settled = (): void => {
+        for (const connection of this.#connections) connection.committed();
+      };
       sink.commit((failure) => {
         this.#committing = false;
         this.#committedAtMs = clock.nowMs();
         if (failure !== undefined) this.hold(failure);
-        for (const connection of this.#connections) connection.committed();
+        settled();
         if (!returned) return;
         this.commitSoon();
         this.#maybeStopped();
-      });
+      }, settled);
       returned = true;
     }
     this.#maybeStopped();

@@ -72,6 +72,14 @@ export interface Expiry {
   readonly gapsUpTo: readonly { readonly device: string; readonly recordedMs: number }[];
   /** Paths of earlier steps at which no file is any more, which would survive a power loss. */
   readonly gone: readonly string[];
+  /** As `forgetTombstones`, in the same transaction. */
+  readonly forget?: TombstoneLimits;
+}
+
+/** Undefined: no limit of that kind. */
+export interface TombstoneLimits {
+  readonly beforeMs: number | undefined;
+  readonly max: number | undefined;
 }
 
 /** The side of a catalogue that removes: KEEPING.md. Each question is answered by an index. */
@@ -97,7 +105,7 @@ export interface KeptRecords {
   /** Paths whose files have to go, but for those that have a row again. */
   leaving(): string[];
   /** Some tombstones of before `beforeMs`, and of those that are not among the newest `max`. Whether there were any. */
-  forgetTombstones(beforeMs: number | undefined, max: number | undefined): boolean;
+  forgetTombstones(limits: TombstoneLimits): boolean;
   /** Some sessions of which nothing is left and that were last heard of before `beforeMs`. */
   forgetSessions(beforeMs: number): void;
 }

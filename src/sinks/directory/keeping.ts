@@ -6,7 +6,7 @@ import type { DestinationEvent } from "../../events.ts";
 import { rowBytes } from "../../limits.ts";
 import type { Clock } from "../../ports.ts";
 import type { Expiry } from "../store/store.ts";
-import type { Catalogue, CatalogueBatch, OldFrame } from "./catalogue.ts";
+import type { Catalogue, CatalogueBatch, OldFrame, TombstoneLimits } from "./catalogue.ts";
 import { ClockBelief, countBefore, isCredible } from "./clock-belief.ts";
 import { LeavingFiles, type LeavingFilesOptions } from "./leaving-files.ts";
 import { type Giver, nextGiver } from "./shares.ts";
@@ -135,7 +135,8 @@ export class Keeping implements Expiry {
     const hasWork = frames.length > 0 || gapsUpTo.length > 0 || this.#gone.length > 0;
     const before = this.#totalBytes;
     if (hasWork) await this.#remove(catalogue, frames, gapsUpTo);
-    this.#tidy(catalogue);
+    else catalogue.kept.forgetTombstones(this.#tombstoneLimits);
+    this.#forgetSessions(catalogue);
     return before - this.#totalBytes;
   }
 
@@ -219,7 +220,7 @@ export class Keeping implements Expiry {
     const { clock } = this.#options;
     await this.#flush();
     const gone = this.#gone;
-    const gaps = catalogue.kept.expire({ frames, gapsUpTo, gone }, clock.wallNs());
+    const gaps = catalogue.kept.expire({ frames, gapsUpTo, gone, forget: this.#tombstoneLimits }, clock.wallNs());
     this.#gone = [];
     for (const { device, bytes } of frames) this.#add(device, -bytes - rowBytes);
     for (const [device, count] of gaps) {
@@ -256,15 +257,19 @@ export class Keeping implements Expiry {
     }
   }
 
-  /** The rest of the catalogue. */
-  #tidy({ kept }: Catalogue): void {
+  get #tombstoneLimits(): TombstoneLimits {
     const { keepMs, keepBytes } = this.#options.rules;
     const wallMs = this.#wallMs;
     const isBelieved = keepMs !== undefined && this.#belief?.believes(wallMs, this.#options.clock.nowMs()) === true;
-    const max = keepBytes === undefined ? undefined : Math.floor((keepBytes * tombstonesShare) / tombstoneBytes);
-    kept.forgetTombstones(isBelieved ? wallMs - tombstonesKeep * keepMs : undefined, max);
+    return {
+      beforeMs: isBelieved ? wallMs - tombstonesKeep * keepMs : undefined,
+      max: keepBytes === undefined ? undefined : Math.floor((keepBytes * tombstonesShare) / tombstoneBytes),
+    };
+  }
+
+  #forgetSessions({ kept }: Catalogue): void {
     const [oldest] = kept.oldest(1);
-    if (oldest !== undefined && isCredible(oldest, wallMs)) kept.forgetSessions(oldest.receivedMs);
+    if (oldest !== undefined && isCredible(oldest, this.#wallMs)) kept.forgetSessions(oldest.receivedMs);
   }
 
   #tellDoubt(doubted: boolean): void {

@@ -1,5 +1,7 @@
 /** Whose frames go next where all devices together have too much: KEEPING.md. */
 
+import { KiB } from "../../limits.ts";
+
 /** What a device has: bytes of its frames, and what each frame and gap costs beside them. */
 export interface Holding {
   readonly device: string;
@@ -20,8 +22,18 @@ export interface Giver {
   readonly bytes: number;
 }
 
+/**
+ * How far below a limit one goes that was passed: by a part of it, so that removing comes in steps that are worth their
+ * flushes, and not with each frame. Of a small limit nothing.
+ */
+function marginOf(limit: number): number {
+  return Math.max(0, limit / 32 - marginBytesLeast);
+}
+
+const marginBytesLeast: number = 64 * KiB;
+
 /** Undefined: nobody has too much. */
-export function nextGiver(holdings: Iterable<Holding>, { keepBytes, quotaOf }: ShareRules): Giver | undefined {
+export function nextGiver(holdings: Iterable<Holding>, { keepBytes: limit, quotaOf }: ShareRules): Giver | undefined {
   const all = [...holdings]
     .filter(({ bytes }) => bytes > 0)
     .map(({ device, bytes }) => ({ device, bytes, quota: quotaOf(device) }));
@@ -31,11 +43,13 @@ export function nextGiver(holdings: Iterable<Holding>, { keepBytes, quotaOf }: S
     total += bytes;
     if (quota === undefined) unlimited += 1;
     else quotas += quota;
-    const over = bytes - (quota ?? bytes);
-    if (over > (overQuota?.bytes ?? 0)) overQuota = { device, bytes: over };
+    if (quota === undefined || bytes <= quota) continue;
+    const over = bytes - quota + marginOf(quota);
+    if (over > (overQuota?.bytes ?? 0)) overQuota = { device, bytes: Math.ceil(over) };
   }
-  const excess = keepBytes === undefined ? 0 : total - keepBytes;
-  if (keepBytes === undefined || excess <= 0) return overQuota;
+  if (limit === undefined || total <= limit) return overQuota;
+  const keepBytes = limit - marginOf(limit);
+  const excess = total - keepBytes;
   const scale = quotas > keepBytes ? keepBytes / quotas : 1;
   const rest = unlimited === 0 ? 0 : Math.max(0, keepBytes - quotas) / unlimited;
   // Shares are no more than `keepBytes` in all, so somebody is above its own.

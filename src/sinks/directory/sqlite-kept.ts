@@ -1,7 +1,7 @@
 /** Removing in the catalogue: KEEPING.md. Each step is one transaction. */
 import type { Database, Statement } from "bun:sqlite";
 import { keepingIndexes } from "./catalogue-tables.ts";
-import type { DeviceHolding, Expiry, KeptRecords, OldFrame } from "./catalogue.ts";
+import type { DeviceHolding, Expiry, KeptRecords, OldFrame, TombstoneLimits } from "./catalogue.ts";
 import type { SqliteHanding } from "./sqlite-handing.ts";
 import type { SqliteOutcomes } from "./sqlite-outcomes.ts";
 import type { SqliteTombstones } from "./sqlite-tombstones.ts";
@@ -116,12 +116,13 @@ export class SqliteKept implements KeptRecords {
     return stays < 0 ? [...frames] : frames.slice(0, stays);
   }
 
-  expire({ frames, gapsUpTo, gone }: Expiry, nowNs: bigint): ReadonlyMap<string, number> {
+  expire({ frames, gapsUpTo, gone, forget }: Expiry, nowNs: bigint): ReadonlyMap<string, number> {
     const gaps = new Map<string, number>();
     this.#options.transaction(() => {
       for (const path of gone) this.#run("DELETE FROM leaving WHERE path = ?1", path);
       this.#expireFrames(frames, nowNs);
       for (const { device, recordedMs } of gapsUpTo) gaps.set(device, this.#expireGaps(device, recordedMs));
+      if (forget !== undefined) this.forgetTombstones(forget);
     });
     return gaps;
   }
@@ -172,7 +173,7 @@ export class SqliteKept implements KeptRecords {
     return (this.#ask("SELECT path FROM leaving") as [string][]).map(([path]) => path);
   }
 
-  forgetTombstones(beforeMs: number | undefined, max: number | undefined): boolean {
+  forgetTombstones({ beforeMs, max }: TombstoneLimits): boolean {
     const beforeNs = beforeMs === undefined ? 0n : nanoseconds(beforeMs);
     return this.#options.tombstones.forget(beforeNs, max ?? Number.MAX_SAFE_INTEGER);
   }

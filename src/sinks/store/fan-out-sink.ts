@@ -160,35 +160,42 @@ export class FanOutSink implements Sink {
     this.#stagedBytes += item.bytes;
   }
 
-  commit(done: (failure: SinkError | undefined) => void): void {
+  commit(done: (failure: SinkError | undefined) => void, settled?: () => void): void {
     assert(!this.#committing, "one commit at a time");
     this.#committing = true;
     const items = this.#staged;
     this.#staged = [];
     const failures: SinkError[] = [];
-    let left = this.#sinks.length;
+    let [unsettled, left] = [this.#sinks.length, this.#sinks.length];
     for (const sink of this.#sinks) {
+      let isSettled = false;
+      // Once for each: where nothing is removed behind it, that is when its commit is done.
+      const oneSettled = (): void => {
+        if (isSettled) return;
+        isSettled = true;
+        unsettled -= 1;
+        if (unsettled > 0) return;
+        this.#settle(items);
+        if (left > 0) settled?.();
+      };
       sink.commit((failure) => {
         if (failure !== undefined) failures.push(failure);
         left -= 1;
-        if (left === 0) this.#settle(items, failures, done);
-      });
+        oneSettled();
+        if (left > 0) return;
+        this.#committing = false;
+        done(failures.find(({ retryable }) => !retryable) ?? failures[0]);
+      }, oneSettled);
     }
   }
 
-  #settle(
-    items: readonly StagedItem[],
-    failures: readonly SinkError[],
-    done: (failure: SinkError | undefined) => void,
-  ): void {
+  #settle(items: readonly StagedItem[]): void {
     for (const { bytes, results, settle } of items) {
       assert(results.length === this.#sinks.length, "every sink has settled what was staged");
       this.#stagedFrames -= 1;
       this.#stagedBytes -= bytes;
       settle(combinedResult(results));
     }
-    this.#committing = false;
-    done(failures.find(({ retryable }) => !retryable) ?? failures[0]);
   }
 
   ready(bytes: number): SinkError | undefined {

@@ -188,17 +188,21 @@ export class StoreSink<D extends Draft> implements Sink {
 
   // ---- from staged to stored
 
-  commit(done: (failure: SinkError | undefined) => void): void {
+  commit(done: (failure: SinkError | undefined) => void, settled?: () => void): void {
     assert(!this.#committing, "one commit at a time");
     const staged = this.#staged;
     this.#staged = [];
     if (staged.length === 0 && !this.expires) return done(undefined);
     this.#committing = true;
     this.#inCommit = staged;
-    void this.#commitAll(staged, done);
+    void this.#commitAll(staged, done, settled);
   }
 
-  async #commitAll(staged: Staged<D>[], done: (failure: SinkError | undefined) => void): Promise<void> {
+  async #commitAll(
+    staged: Staged<D>[],
+    done: (failure: SinkError | undefined) => void,
+    settled: (() => void) | undefined,
+  ): Promise<void> {
     const oneByOne = this.#options.sync === "each" || this.#store.traits.oneByOne === true;
     const groups = oneByOne ? staged.map((each) => [each]) : [staged];
     let failure: SinkError | undefined;
@@ -211,7 +215,10 @@ export class StoreSink<D extends Draft> implements Sink {
       this.#inCommit = this.#inCommit.slice(group.length);
       this.#settle(group, results);
     }
-    failure ??= await this.#expire(roomOf(staged.map(({ item }) => item)));
+    if (failure === undefined && this.expires) {
+      if (staged.length > 0) settled?.();
+      failure = await this.#expire(roomOf(staged.map(({ item }) => item)));
+    }
     this.#committing = false;
     if (this.#disposed) this.#store.close();
     done(failure);

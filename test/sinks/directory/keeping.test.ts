@@ -103,6 +103,33 @@ test("the oldest go with the commit that brings too much, and no more of them th
   expect(machine.place.query("SELECT path FROM leaving")).toEqual([]);
 });
 
+test("what a commit brings is settled before the oldest go", async () => {
+  const sink = machine.open({ keepBytes: 3 * each });
+  await storeEach(sink, [1, 2, 3]);
+  const results = stage(sink, numbered(4), "abc");
+  const settled: unknown[] = [];
+  await new Promise((done) => sink.commit(done, () => settled.push(...results, machine.names.length)));
+  expect(settled).toEqual(["stored", 4]);
+  expect(machine.names).toHaveLength(3);
+  sink.dispose();
+});
+
+test("a large limit that was passed is gone below by a part of it, in few steps", async () => {
+  const keepBytes = 1000 * each;
+  const sink = machine.open({ keepBytes });
+  const sizes: number[] = [];
+  for (let first = 0; first < 1200; first += 10) {
+    for (let number = first; number < first + 10; number += 1) stage(sink, numbered(number), "abc");
+    await commit(sink);
+    sizes.push(machine.names.length);
+  }
+  expect(Math.max(...sizes)).toBe(1000);
+  expect(Math.min(...sizes.slice(100))).toBe(Math.floor(1000 - 1000 / 32 + 65_536 / each));
+  // Twenty commits had brought too much.
+  expect(sizes.filter((size, at) => size < (sizes[at - 1] ?? 0)).length).toBeLessThan(12);
+  sink.dispose();
+});
+
 test("an archive that has too much at the start is made smaller in steps, and folders that are empty go", async () => {
   const before = machine.open("none");
   const results = Array.from({ length: 600 }, (_, number) => stage(before, numbered(number), "abc"));
@@ -129,14 +156,14 @@ test("an archive that has too much at the start is made smaller in steps, and fo
 });
 
 test("as much goes as a commit brings, in several steps if need be", async () => {
-  const sink = machine.open({ keepBytes: 600 * each });
-  for (let first = 0; first < 600; first += 200) {
+  const sink = machine.open({ keepBytes: 400 * each });
+  for (let first = 0; first < 400; first += 200) {
     for (let number = first; number < first + 200; number += 1) stage(sink, numbered(number), "abc");
     await commit(sink);
   }
-  const large = "x".repeat(2_000_000);
-  expect(await store(sink, frameOf("large.jpg", large, { sequence: 600 }), large)).toBe("stored");
-  expect(machine.names).toHaveLength(600 - Math.ceil((2_000_000 + 4096) / each) + 1);
+  const large = "x".repeat(1_500_000);
+  expect(await store(sink, frameOf("large.jpg", large, { sequence: 400 }), large)).toBe("stored");
+  expect(machine.names).toHaveLength(400 - Math.ceil((1_500_000 + 4096) / each) + 1);
   sink.dispose();
 });
 

@@ -32,6 +32,16 @@ test("who is over its quota gives, whatever there is in all", () => {
   expect(nextGiver(holdings, { keepBytes: undefined, quotaOf })).toEqual({ device: "b", bytes: 10 });
 });
 
+test("a large limit that was passed is gone below by a part of it", () => {
+  const MB = 1e6;
+  const margin = (limit: number): number => limit / 32 - 65_536;
+  const holdings = [{ device: "a", bytes: 41 * MB }];
+  expect(nextGiver(holdings, { keepBytes: 41 * MB, quotaOf: noQuotas })).toBeUndefined();
+  const bytes = MB + margin(40 * MB);
+  expect(nextGiver(holdings, { keepBytes: 40 * MB, quotaOf: noQuotas })).toEqual({ device: "a", bytes });
+  expect(nextGiver(holdings, { keepBytes: undefined, quotaOf: () => 40 * MB })).toEqual({ device: "a", bytes });
+});
+
 test("giving ends with no more than there may be, and takes nothing from who is within its share", () => {
   const device = record({ bytes: nat(10_000), quota: option(nat(8_000), { nil: undefined, freq: 2 }) });
   check(

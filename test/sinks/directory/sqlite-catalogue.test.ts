@@ -287,10 +287,10 @@ describe("the catalogue in SQLite", () => {
       const known = (): string =>
         rows.flatMap(({ frame }) => (catalogue.hasExpired(frame, 9) ? frame.name[0] : [])).join("");
       expect(known()).toBe("0123456789");
-      expect(catalogue.kept.forgetTombstones(undefined, 6)).toBe(true);
+      expect(catalogue.kept.forgetTombstones({ beforeMs: undefined, max: 6 })).toBe(true);
       expect(known()).toBe("456789");
-      expect(catalogue.kept.forgetTombstones(undefined, 6)).toBe(false);
-      expect(catalogue.kept.forgetTombstones(7, undefined)).toBe(true);
+      expect(catalogue.kept.forgetTombstones({ beforeMs: undefined, max: 6 })).toBe(false);
+      expect(catalogue.kept.forgetTombstones({ beforeMs: 7, max: undefined })).toBe(true);
       expect(known()).toBe("6789");
     });
 
