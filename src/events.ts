@@ -182,6 +182,7 @@ export type DestinationEvent = {
   readonly what:
     | "begun" // nothing was there
     | "replaced" // another one is there than before
+    | "rotated" // this archive of a set is closed, and the next is open
     | "lock-made"
     | "log-removed"
     | "log-large"

@@ -24,13 +24,17 @@ export class Template<Field extends string> {
     return this.#used.has(field);
   }
 
-  /** What a filled template looks like, with a group for each field that is there for the first time. */
+  /**
+   * What a filled template looks like, with a group for each field that is there for the first time: `date_local` for
+   * `date:local`.
+   */
   pattern(patternOf: (field: Field) => string): RegExp {
     const met = new Set<Field>();
     const groups = this.#fields.map((field) => {
-      if (met.has(field)) return `\\k<${field}>`;
+      const group = field.replace(":", "_");
+      if (met.has(field)) return `\\k<${group}>`;
       met.add(field);
-      return `(?<${field}>${patternOf(field)})`;
+      return `(?<${group}>${patternOf(field)})`;
     });
     const texts = this.#texts.map((text) => RegExp.escape(text));
     return new RegExp(`^${texts.map((text, at) => text + (groups[at] ?? "")).join("")}$`, "s");

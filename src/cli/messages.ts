@@ -1,6 +1,6 @@
 /** What events say: the sentence for a person, how important it is, and the object for a machine. */
 import { ProtocolCode } from "../errors.ts";
-import type { ReceiverEvent, SenderEvent } from "../events.ts";
+import type { DestinationEvent, ReceiverEvent, SenderEvent } from "../events.ts";
 import type { GapReason, RefusalReason, SourceTotals } from "../frame.ts";
 import type { SourceProblem } from "../sources/files/frame-files.ts";
 import { formatBytes, formatCount, formatDuration, formatFrames } from "./format.ts";
@@ -28,6 +28,9 @@ const gaps: Readonly<Record<GapReason, string>> = {
   expired: "it was there, and has been removed to make room",
   other: "for a reason that this version does not know",
 };
+
+/** What happens to destinations in the course of things. */
+const ordinary: ReadonlySet<DestinationEvent["what"]> = new Set(["begun", "rotated", "log-small", "converting"]);
 
 const conflict = "the name held another frame, so it was stored beside it under a numbered name";
 
@@ -185,7 +188,7 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
     }
     case "destination": {
       const { place, what, detail, hints } = event;
-      const level = what === "begun" || what === "log-small" || what === "converting" ? "info" : "warning";
+      const level = ordinary.has(what) ? "info" : "warning";
       return { level, event, text: `${place}: ${detail}`, hints };
     }
     case "upstream-connected":

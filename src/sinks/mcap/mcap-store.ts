@@ -22,19 +22,15 @@ import { encodeGrowingHead, encodeStart, isStart, magic, startBytes } from "../.
 import { type Archive, hasLaterGroup, scanArchive, type Tail } from "../../archive-formats/mcap/scan.ts";
 import { writeEnding } from "../../archive-formats/mcap/summary.ts";
 import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
-import type { DestinationEvent } from "../../events.ts";
 import type { Origin } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
-import type { Clock } from "../../ports.ts";
 import { AppendBuffer } from "../archive/append-buffer.ts";
-import { type OpenArchiveFile, requireArchive, temporaryPathBeside } from "../archive/archive-file.ts";
 import { ArchivePlace } from "../archive/archive-place.ts";
-import { type Appender, type AppendRequest, AppendStore, type NewItem } from "../store/append-store.ts";
-import { FrameIndex } from "../store/frame-index.ts";
-import { groupBytesFor } from "../store/gathered-frame.ts";
-import type { Layout } from "../store/layout.ts";
+import { type ArchiveStoreOptions, openArchives } from "../archive/open-archives.ts";
+import type { OpenArchive } from "../archive/rotating-appender.ts";
+import type { Appender, AppendRequest, AppendStore, NewItem } from "../store/append-store.ts";
+import type { FrameIndex } from "../store/frame-index.ts";
 import type { StagedNote } from "../store/store.ts";
-import type { SyncMode } from "../store/sync-mode.ts";
 import { GroupWriter } from "./group-writer.ts";
 
 /** Frames of a file that is opened are put into the index so many at a time. */
@@ -46,55 +42,26 @@ const probeBytes: number = 4 * KiB;
  */
 const chunkBytesMax: number = 4 * MiB;
 
-export interface McapStoreOptions {
-  /** As the user wrote it; messages name it so. */
-  readonly path: string;
-  /** Gives the paths in our facts, by which frames of one name are told apart. */
-  readonly layout: Layout;
-  readonly sync: SyncMode;
+export interface McapStoreOptions extends ArchiveStoreOptions {
   readonly frameBytesMax: number;
-  readonly minFreeBytes: number;
-  /** `--no-create`: there must be an archive. */
-  readonly mustExist?: boolean;
-  /** This store's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
-  readonly memoryBytesMax: number;
-  readonly cacheBytes: number;
-  readonly openFile: OpenArchiveFile;
-  /** For a file that is not on a disk of this machine: nothing is put beside it. */
-  readonly indexInMemory?: boolean;
-  readonly clock: Pick<Clock, "nowMs">;
-  readonly onEvent?: (event: DestinationEvent) => void;
   /** Size at which a chunk is full; smaller for tests. */
   readonly chunkBytesMax?: number;
 }
 
-/** Makes or continues a file. Throws UserError. */
+/** Makes or continues a file, or a set of them. Throws UserError. */
 export function openMcapStore(options: McapStoreOptions): AppendStore {
-  const { path, frameBytesMax, memoryBytesMax, mustExist = false, onEvent } = options;
+  const { path, frameBytesMax } = options;
   if (frameBytesMax > messageBytesMax) {
     throw new UserError(`--max-frame is more than a frame in an MCAP file may have: ${path} takes up to 1 GiB`, [
       "give --max-frame 1Gi or less, or store in a directory or a .tar file",
     ]);
   }
-  if (mustExist) requireArchive(path);
-  const temporaryPath = temporaryPathBeside(path);
-  return new AppendStore({
-    place: path,
-    traits: { appendOnly: true, groupBytes: groupBytesFor(memoryBytesMax) },
-    open: (create) => new McapAppender({ ...options, temporaryPath, create }),
-    temporaryPath,
-    memoryBytesMax,
-    onEvent,
-  });
+  return openArchives(options, (archive) => new McapAppender({ ...options, ...archive }));
 }
 
-interface McapAppenderOptions extends McapStoreOptions {
-  readonly temporaryPath: string;
-  readonly create: boolean;
-}
+type McapAppenderOptions = McapStoreOptions & OpenArchive;
 
 class McapAppender implements Appender {
-  readonly index: FrameIndex;
   readonly #options: McapAppenderOptions;
   readonly #file: ArchiveFile;
   readonly #place: ArchivePlace;
@@ -115,16 +82,12 @@ class McapAppender implements Appender {
     this.#file = openFile(path, create);
     this.#place = new ArchivePlace({ ...options, file: this.#file });
     this.#buffer = new AppendBuffer(this.#file);
-    let index: FrameIndex | undefined;
     try {
       refuseOthers(path, this.#file);
-      const found = this.#restore();
-      index = found.index;
-      const { archive } = found;
+      const archive = this.#restore();
       if (archive.misnamed || hasLaterGroup(this.#file, archive.tail.bytes, archive.id)) {
         throw damaged(path, archive.tail.bytes);
       }
-      this.index = index;
       this.#id = archive.id === "" ? newArchiveId() : archive.id;
       this.#channels = archive.channels;
       this.#tail = archive.tail;
@@ -135,7 +98,6 @@ class McapAppender implements Appender {
       // A receiver that was killed before it could, or that was told not to, has left frames that were never flushed.
       if (sync !== "never") this.#file.syncNow();
     } catch (error) {
-      index?.close();
       this.#file.close();
       throw error;
     }
@@ -149,30 +111,26 @@ class McapAppender implements Appender {
     this.#tailBefore = this.#tail;
   }
 
-  /** Reads what is in the file into an index. */
-  #restore(): { readonly archive: Archive; readonly index: FrameIndex } {
-    const { layout, cacheBytes, temporaryPath, indexInMemory } = this.#options;
-    const indexOptions = { file: indexInMemory === true ? undefined : `${temporaryPath}index`, layout, cacheBytes };
-    let index = new FrameIndex(indexOptions);
+  /** Puts what is in the file into the index, unless it is there already. */
+  #restore(): Archive {
+    if (this.#options.known) return scanArchive(this.#file, { found: () => undefined, again: () => undefined });
+    const { index } = this;
+    const { rows } = index;
     let count = 0;
-    try {
-      const archive = scanArchive(this.#file, {
-        found: (held) => {
-          index.restore(held);
-          count += 1;
-          if (count % restoredMax === 0) index.keep();
-        },
-        again: () => {
-          index.close();
-          index = new FrameIndex(indexOptions);
-        },
-      });
-      index.keep();
-      return { archive, index };
-    } catch (error) {
-      index.close();
-      throw error;
-    }
+    const archive = scanArchive(this.#file, {
+      found: (held) => {
+        index.restore(held);
+        count += 1;
+        if (count % restoredMax === 0) index.keep();
+      },
+      again: () => index.takeBack(rows),
+    });
+    index.keep();
+    return archive;
+  }
+
+  get index(): FrameIndex {
+    return this.#options.index();
   }
 
   get begun(): boolean {
@@ -237,6 +195,10 @@ class McapAppender implements Appender {
     this.#file.resize(bytes);
   }
 
+  require(): void {
+    this.#place.require(this.#tail.bytes);
+  }
+
   check(request: AppendRequest): SinkError | undefined {
     return this.#place.check(request, this.#tail.bytes, this.#appending);
   }
@@ -261,7 +223,6 @@ class McapAppender implements Appender {
   }
 
   close(): void {
-    this.index.close();
     if (!this.#ended && !this.#appending) this.#end();
     this.#file.close();
   }

@@ -42,6 +42,8 @@ export interface AppendRequest extends SpaceRequest {
 export interface Appender {
   /** What it holds. Closed with it. */
   readonly index: FrameIndex;
+  /** A group is about to be placed. Throws as `append` rejects; then nothing is appended. */
+  prepare?(): void;
   /** Why these bytes cannot be part of it; only where frames are appended one by one. Rejects as `append` does. */
   refusal?(content: GatheredFrame): Promise<RefusalReason | undefined>;
   /**
@@ -53,7 +55,9 @@ export interface Appender {
   /** Nothing was there. */
   readonly begun?: boolean;
   /** Where the next frame begins, and with it how large a file has to be; absent: there is no such place. */
-  readonly end?: number;
+  readonly end?: number | undefined;
+  /** Throws SinkError unless it is in its place; only where there is a file. */
+  require?(): void;
   /** As that of a store. */
   check(request: AppendRequest): SinkError | undefined;
   /** So many bytes were written to temporary files. */
@@ -152,6 +156,7 @@ export class AppendStore implements Store<GatheredFrame> {
     const news: NewItem[] = [];
     let appending = false;
     try {
+      appender.prepare?.();
       for (const item of items) {
         if (item.kind !== "frame") {
           news.push(item);

@@ -61,6 +61,8 @@ export class FrameIndex {
   readonly #atPath: AnyStatement;
   readonly #addRow: AnyStatement;
   readonly #trim: AnyStatement;
+  readonly #last: AnyStatement;
+  readonly #removeBehind: AnyStatement;
   /** Keys and paths of all rows: what is not in it need not be looked for. */
   readonly #known: TextFilter;
   /** Placed and not yet kept, in that order. */
@@ -106,6 +108,8 @@ export class FrameIndex {
        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`,
     );
     this.#trim = this.#prepare("DELETE FROM held WHERE id <= (SELECT max(id) FROM held) - ?1");
+    this.#last = this.#prepare("SELECT max(id) FROM held");
+    this.#removeBehind = this.#prepare("DELETE FROM held WHERE id > ?1");
   }
 
   /** What is held of these offers, one verdict each, in order. */
@@ -212,6 +216,18 @@ export class FrameIndex {
       this.#addRow.run(key, bytes, crc32, capturedNs, number, origin.session, frame.sequence, path);
     }
     if (framesMax !== undefined) this.#trim.run(framesMax);
+  }
+
+  /** How many rows there have been: for `takeBack`. */
+  get rows(): number {
+    const [[last] = []] = this.#last.values() as [number | null][];
+    return last ?? 0;
+  }
+
+  /** Nothing counts that was placed or restored since there were so many. */
+  takeBack(rows: number): void {
+    this.forget();
+    this.#removeBehind.run(rows);
   }
 
   /** What was placed and not kept is not in the archive. */

@@ -14,18 +14,15 @@ import { blockBytes, encodeHead, endBytes, type Member, paddingBytes } from "../
 import { type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import type { SinkError } from "../../errors.ts";
-import type { DestinationEvent } from "../../events.ts";
 import { KiB } from "../../limits.ts";
-import type { Clock } from "../../ports.ts";
 import { AppendBuffer } from "../archive/append-buffer.ts";
-import { type OpenArchiveFile, requireArchive, temporaryPathBeside } from "../archive/archive-file.ts";
 import { ArchivePlace } from "../archive/archive-place.ts";
+import { type ArchiveStoreOptions, openArchives } from "../archive/open-archives.ts";
+import type { OpenArchive } from "../archive/rotating-appender.ts";
 import { Turns } from "../archive/turns.ts";
-import { type Appender, type AppendRequest, AppendStore, type NewFrame, type NewItem } from "../store/append-store.ts";
-import { FrameIndex } from "../store/frame-index.ts";
-import { type GatheredFrame, groupBytesFor } from "../store/gathered-frame.ts";
-import type { Layout } from "../store/layout.ts";
-import type { SyncMode } from "../store/sync-mode.ts";
+import type { Appender, AppendRequest, AppendStore, NewFrame, NewItem } from "../store/append-store.ts";
+import type { FrameIndex } from "../store/frame-index.ts";
+import type { GatheredFrame } from "../store/gathered-frame.ts";
 
 const probeBytes: number = 4 * KiB;
 /** Frames of an archive that is opened are put into the index so many at a time. */
@@ -34,46 +31,16 @@ const zeros = new Uint8Array(endBytes);
 /** A block that makes an archive ours, and says nothing. */
 const claim = encodeHead({ path: "", bytes: 0, modifiedNs: 0n, comment: "" }).subarray(0, blockBytes);
 
-export interface TarStoreOptions {
-  /** As the user wrote it; messages name it so. */
-  readonly path: string;
-  readonly layout: Layout;
-  readonly sync: SyncMode;
-  readonly minFreeBytes: number;
-  /** `--no-create`: there must be an archive. */
-  readonly mustExist?: boolean;
-  /** This store's part of `gatheredBytesMax` and of `indexCacheBytesMax`. */
-  readonly memoryBytesMax: number;
-  readonly cacheBytes: number;
-  readonly openFile: OpenArchiveFile;
-  /** For a file that is not on a disk of this machine: nothing is put beside it. */
-  readonly indexInMemory?: boolean;
-  readonly clock: Pick<Clock, "nowMs">;
-  readonly onEvent?: (event: DestinationEvent) => void;
-}
+export type TarStoreOptions = ArchiveStoreOptions;
 
-/** Makes or continues an archive. Throws UserError. */
+/** Makes or continues an archive, or a set of them. Throws UserError. */
 export function openTarStore(options: TarStoreOptions): AppendStore {
-  const { path, memoryBytesMax, mustExist = false, onEvent } = options;
-  if (mustExist) requireArchive(path);
-  const temporaryPath = temporaryPathBeside(path);
-  return new AppendStore({
-    place: path,
-    traits: { appendOnly: true, groupBytes: groupBytesFor(memoryBytesMax) },
-    open: (create) => new TarAppender({ ...options, temporaryPath, create }),
-    temporaryPath,
-    memoryBytesMax,
-    onEvent,
-  });
+  return openArchives(options, (archive) => new TarAppender({ ...options, ...archive }));
 }
 
-interface TarAppenderOptions extends TarStoreOptions {
-  readonly temporaryPath: string;
-  readonly create: boolean;
-}
+type TarAppenderOptions = TarStoreOptions & OpenArchive;
 
 class TarAppender implements Appender {
-  readonly index: FrameIndex;
   readonly #options: TarAppenderOptions;
   readonly #file: ArchiveFile;
   readonly #place: ArchivePlace;
@@ -86,28 +53,31 @@ class TarAppender implements Appender {
   #appending = false;
 
   constructor(options: TarAppenderOptions) {
-    const { path, layout, sync, cacheBytes, openFile, temporaryPath, indexInMemory } = options;
+    const { path, sync, openFile, create, index, known } = options;
     this.#options = options;
-    this.#file = openFile(path, options.create);
+    this.#file = openFile(path, create);
     this.#place = new ArchivePlace({ ...options, file: this.#file });
     this.#buffer = new AppendBuffer(this.#file);
-    let index: FrameIndex | undefined;
     try {
-      index = new FrameIndex({
-        file: indexInMemory === true ? undefined : `${temporaryPath}index`,
-        layout,
-        cacheBytes,
-      });
-      ({ end: this.#end, archive: this.#archive } = restore(path, this.#file, index));
-      this.index = index;
-      this.#closeEnd();
+      ({ end: this.#end, archive: this.#archive } = restore(path, this.#file, known ? undefined : index()));
+      // One that is whole, of a day that is over, is left as it is.
+      if (!this.#isClosed) this.#closeEnd();
       // A receiver that was killed before it could, or that was told not to, has left frames that were never flushed.
       if (sync !== "never") this.#file.syncNow();
     } catch (error) {
-      index?.close();
       this.#file.close();
       throw error;
     }
+  }
+
+  get #isClosed(): boolean {
+    const found = new Uint8Array(endBytes);
+    const { bytes } = this.#file;
+    return bytes === this.#fileEnd && this.#file.read(found, this.#end) === endBytes && found.every((one) => one === 0);
+  }
+
+  get index(): FrameIndex {
+    return this.#options.index();
   }
 
   get begun(): boolean {
@@ -216,6 +186,10 @@ class TarAppender implements Appender {
     this.#file.resize(this.#end + endBytes);
   }
 
+  require(): void {
+    this.#place.require(this.#fileEnd);
+  }
+
   check(request: AppendRequest): SinkError | undefined {
     return this.#place.check(request, this.#fileEnd, this.#appending);
   }
@@ -238,20 +212,19 @@ class TarAppender implements Appender {
   }
 
   close(): void {
-    this.index.close();
     this.#file.close();
   }
 }
 
-/** Puts what is in the archive into the index. */
-function restore(path: string, file: ArchiveFile, index: FrameIndex): ScannedArchive {
+/** Puts what is in the archive into the index, if there is one. */
+function restore(path: string, file: ArchiveFile, index: FrameIndex | undefined): ScannedArchive {
   let count = 0;
   const scanned = scanTar(path, file, (held) => {
-    index.restore(held);
+    index?.restore(held);
     count += 1;
-    if (count % restoredMax === 0) index.keep();
+    if (count % restoredMax === 0) index?.keep();
   });
-  index.keep();
+  index?.keep();
   return scanned;
 }
 

@@ -51,8 +51,16 @@ export class McapPlace implements SinkPlace {
     return sinkOf(openMcapStore(options), options);
   }
 
+  /** Of a set, in the order of their names. */
+  get paths(): readonly string[] {
+    return [this.path];
+  }
+
   stored(): Map<string, string> {
-    return new Map([...readPictures(this.path)].map(([path, { bytes }]) => [path, Buffer.from(bytes).toString()]));
+    const pictures = this.paths.flatMap((path) => [...readPictures(path)]);
+    const stored = new Map(pictures.map(([path, { bytes }]) => [path, Buffer.from(bytes).toString()]));
+    if (stored.size < pictures.length) throw new Error("a path is in two archives");
+    return stored;
   }
 
   breakCommits(broken: boolean): void {
@@ -68,12 +76,12 @@ export class McapPlace implements SinkPlace {
   }
 
   #gapFacts(stretches: boolean): number {
-    const facts = factsOf(readStream(this.path), "/framepipe/gaps");
+    const facts = this.paths.flatMap((path) => factsOf(readStream(path), "/framepipe/gaps"));
     return facts.filter((fact) => (fact["reason"] === "stretch") === stretches).length;
   }
 
   recordedEnds(): number {
-    return factsOf(readStream(this.path), "/framepipe/ends").length;
+    return this.paths.flatMap((path) => factsOf(readStream(path), "/framepipe/ends")).length;
   }
 
   remove(): void {

@@ -51,10 +51,15 @@ export class TarPlace implements SinkPlace {
     return new Map([...this.extracted()].filter(([path]) => !path.startsWith(".framepipe/")));
   }
 
-  /** Everything in the archive, by path. */
+  /** Of a set, in the order of their names. */
+  get archives(): readonly string[] {
+    return [this.archive];
+  }
+
+  /** Everything in the archives, by path. */
   extracted(): Map<string, string> {
     const dir = mkdtempSync(join(this.parent, "out-"));
-    this.tar("-x", "-C", dir);
+    for (const archive of this.archives) tar(archive, "-x", "-C", dir);
     const files = readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((path) =>
       statSync(join(dir, path)).isFile(),
     );
@@ -65,10 +70,7 @@ export class TarPlace implements SinkPlace {
 
   /** What tar says of the archive; it must not complain. */
   tar(...words: string[]): string {
-    const result = Bun.spawnSync(["tar", "-f", this.archive, ...words], { env: { LC_ALL: "C.UTF-8", TZ: "UTC" } });
-    if (!result.success || result.stderr.length > 0)
-      throw new Error(`tar ${words.join(" ")}: ${String(result.stderr)}`);
-    return result.stdout.toString();
+    return tar(this.archive, ...words);
   }
 
   /** Lines of gaps or ends. */
@@ -131,4 +133,10 @@ export class TarPlace implements SinkPlace {
       ...meddle(file),
     };
   }
+}
+
+function tar(archive: string, ...words: string[]): string {
+  const result = Bun.spawnSync(["tar", "-f", archive, ...words], { env: { LC_ALL: "C.UTF-8", TZ: "UTC" } });
+  if (!result.success || result.stderr.length > 0) throw new Error(`tar ${words.join(" ")}: ${String(result.stderr)}`);
+  return result.stdout.toString();
 }
