@@ -307,15 +307,15 @@ class Chain {
   }
 
   #report(): ChainReport {
-    const count = (sql: string): number => {
-      const [row] = this.#rows<{ count: number }>("upstream", `SELECT count(*) AS count FROM ${sql}`);
+    const count = (sql: string, what = "count(*)"): number => {
+      const [row] = this.#rows<{ count: number | null }>("upstream", `SELECT ${what} AS count FROM ${sql}`);
       return row?.count ?? 0;
     };
     return {
       frames: count("frames"),
       kills: this.#kills,
       sessions: count("(SELECT DISTINCT session FROM sessions)"),
-      duplicates: count("outcomes WHERE outcome = 'duplicate'"),
+      duplicates: count("outcomes WHERE outcome = 'duplicate'", "sum(last - first + 1)"),
       gaps: count("gaps"),
     };
   }
