@@ -16,6 +16,7 @@ export class KeptFrames {
   readonly #bytesMax: number;
   readonly #frames = new Map<string, ListedFrame>();
   #bytes = 0;
+  #added = 0;
   #unlisted: ListedFrame[] = [];
   #next = 0;
 
@@ -29,6 +30,16 @@ export class KeptFrames {
 
   get unlisted(): number {
     return this.#unlisted.length - this.#next;
+  }
+
+  /** How many frames there were so far. */
+  get added(): number {
+    return this.#added;
+  }
+
+  /** How many of them were listed, or never will be: if the oldest are listed first, the first ones. */
+  get passed(): number {
+    return this.#added - this.unlisted;
   }
 
   get full(): boolean {
@@ -48,6 +59,7 @@ export class KeptFrames {
     this.#frames.set(entry.name, entry);
     this.#bytes += entry.bytes + frameOverheadBytes;
     this.#unlisted.push(entry);
+    this.#added++;
   }
 
   /** The next to be listed, at most `max`. With `liveOnly` until there is one that is not. */

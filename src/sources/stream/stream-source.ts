@@ -17,10 +17,10 @@ import type { Captured } from "../captured.ts";
 import { errorText } from "../files/file-errors.ts";
 import type { SourceProblem } from "../files/frame-files.ts";
 import { type Remark, Remarks } from "../remarks.ts";
+import { BetweenFrames, type Missing } from "./between-frames.ts";
 import type { FrameNames } from "./frame-names.ts";
 import type { FrameStore } from "./frame-store.ts";
 import { FrameTimes } from "./frame-times.ts";
-import { GapRuns } from "./gap-runs.ts";
 import { KeptFrames } from "./kept-frames.ts";
 
 /** What is needed of a `ReadableStreamDefaultReader`. Each piece is a new one. */
@@ -65,10 +65,7 @@ export class StreamSource implements Source {
   onReady?: () => void;
   readonly #options: StreamSourceOptions;
   readonly #kept: KeptFrames;
-  /** Frames that will not arrive, to be listed before all others. */
-  readonly #gaps = new GapRuns();
-  /** Bytes in no frame, to be listed before what follows them. */
-  #stretches: ListedStretch[] = [];
+  readonly #between = new BetweenFrames();
   readonly #remarks = new Remarks((remark) => this.#remark(remark));
   #cancelTimer: (() => void) | undefined;
   /** What a timer began to take. */
@@ -89,12 +86,13 @@ export class StreamSource implements Source {
     this.#times = new FrameTimes(captured, clock, (detail) => this.#remarks.add("timeless", 0, () => detail));
     const { frames, broken } = options.store.leftovers;
     for (const entry of frames) this.#kept.add(entry);
-    if (broken > 0) this.#gaps.add("dropped", "dropped: left incomplete by a power loss", broken);
+    const detail = "dropped: left incomplete by a power loss";
+    if (broken > 0) this.#between.add(0, { failure: "dropped", detail, count: broken });
     void this.#read();
   }
 
   get unlistedFrames(): number | undefined {
-    return this.#over ? this.#kept.unlisted + this.#gaps.size : undefined;
+    return this.#over ? this.#kept.unlisted + this.#between.missing : undefined;
   }
 
   get heldFrames(): number | undefined {
@@ -102,10 +100,12 @@ export class StreamSource implements Source {
   }
 
   list(max: number, liveOnly = false): (Listed | ListedStretch)[] | undefined {
-    if (this.#stretches.length > 0) return this.#stretches.splice(0);
-    const gap = this.#gaps.take();
-    if (gap !== undefined) return [gap];
-    const listed = this.#kept.list(max, this.#options.order, liveOnly);
+    const { order } = this.#options;
+    const { passed } = this.#kept;
+    // Out of order nothing has a place.
+    const between = this.#between.take(order === "newest" ? Infinity : passed);
+    if (between.length > 0) return between;
+    const listed = this.#kept.list(Math.min(max, this.#between.firstBehind - passed), order, liveOnly);
     return this.#over && this.#kept.unlisted === 0 && listed.length === 0 ? undefined : listed;
   }
 
@@ -187,7 +187,7 @@ export class StreamSource implements Source {
   #sayEnd(): void {
     const { onProblem, path, endHint: hint } = this.#options;
     const about = { source: this.name, path };
-    if (this.#frames === 0 && this.#kept.size === 0 && this.#gaps.size === 0) {
+    if (this.#frames === 0 && this.#kept.size === 0 && this.#between.missing === 0) {
       const formats = "the formats are those of --format; raw frames have to be asked for";
       onProblem({ ...about, reason: "empty", detail: "the stream ended without a frame", hint: hint ?? formats });
     } else if (hint !== undefined) {
@@ -245,7 +245,7 @@ export class StreamSource implements Source {
       this.#kept.add(entry);
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
-      this.#gaps.add("dropped", error.message);
+      this.#between.add(this.#kept.added, { failure: "dropped", detail: error.message });
     }
     if (whenFull === "drop-oldest") while (this.#kept.full && this.#dropOldest(tooSlow));
     this.onReady?.();
@@ -254,8 +254,8 @@ export class StreamSource implements Source {
   #stretch({ of, loss, bytes, describe }: SplitStretch): void {
     if (!loss) return this.#remarks.add(of, bytes, describe);
     const detail = describe();
-    this.#stretches.push({ stretch: "loss", count: 1, bytes, text: detail });
-    this.#gaps.add(of === "too-large" ? "refused" : "damaged", detail);
+    const missing: Missing = { failure: of === "too-large" ? "refused" : "damaged", detail };
+    this.#between.add(this.#kept.added, missing, { stretch: "loss", count: 1, bytes, text: detail });
     this.onReady?.();
   }
 
@@ -264,7 +264,7 @@ export class StreamSource implements Source {
     const about = { source: this.name, path };
     const isStretch = kind !== "noted" && kind !== "timeless";
     if (isStretch) {
-      this.#stretches.push({ stretch: "information", count, bytes, text: detail });
+      this.#between.add(this.#kept.added, undefined, { stretch: "information", count, bytes, text: detail });
       this.onReady?.();
     }
     const reason = isStretch ? "skipped" : "noted";
@@ -281,7 +281,8 @@ export class StreamSource implements Source {
     // The last one that is there would only make room for itself.
     if (oldest === undefined || (this.#kept.size === 1 && why === tooSlow)) return false;
     if (!this.#options.store.remove(oldest)) return false;
-    if (this.#kept.forgetOldest(oldest)) this.#gaps.add("dropped", why);
+    const behind = this.#kept.passed;
+    if (this.#kept.forgetOldest(oldest)) this.#between.add(behind, { failure: "dropped", detail: why });
     this.#wakeIfRoom();
     return true;
   }
