@@ -126,7 +126,8 @@ export abstract class JpegHeaderWalk extends BasicWalk {
     if (glance === "more") return "more";
     if (glance === "no") return this.#lose(this.at + 2);
     // SOI again, where a segment may be: if nothing was in between, the first was none.
-    return this.fail("the next JPEG begins before its picture data", "cut", this.#tableSeen);
+    const began = this.#tableSeen || this.#hasThumbnail(bytes);
+    return this.fail("the next JPEG begins before its picture data", "cut", began);
   }
 
   /** That of a thumbnail, if its APP data says two bytes too few. */
@@ -135,7 +136,14 @@ export abstract class JpegHeaderWalk extends BasicWalk {
     const end = !this.#segmentOpaque ? bad : behind + 2 > to ? more : knownSegmentEnd(bytes, behind, to);
     if (end === more && !final) return this.waitForMore(false);
     if (end >= 0) return this.#lose(behind);
-    return this.fail("it ends before its picture data", "damaged", this.#tableSeen);
+    return this.fail("it ends before its picture data", "damaged", this.#tableSeen || this.#hasThumbnail(bytes));
+  }
+
+  /** The APP data behind which it is may be longer than it is, or shorter. */
+  #hasThumbnail(bytes: PieceQueue): boolean {
+    return (
+      this.#applicationSeen && this.#segmentOpaque && startsWithin(bytes, this.#segmentAt + 4, this.at, 1).length > 0
+    );
   }
 
   /** False: it is not that of this picture. */

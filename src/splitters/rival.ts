@@ -51,11 +51,12 @@ export class Rivals {
     for (;;) {
       const walk = this.#walk ?? this.#begin(bytes);
       if (walk === undefined) return undefined;
-      const step = this.#ended ? "whole" : walk.advance(bytes, Math.min(bytes.end, this.#to), false);
+      const allHere = this.#to <= bytes.end;
+      const step = this.#ended ? "whole" : walk.advance(bytes, Math.min(bytes.end, this.#to), allHere);
       if (step === "more") return this.#afford(walk, bytes);
       // Without an end it may be a thumbnail that was cut with its picture.
-      if (step === "open") this.#from = walk.at;
-      else if (step !== "none" && step !== "foreign") {
+      if (step === "open") this.#from = allHere ? this.#startAt + 1 : walk.at;
+      else if (step !== "none" && step !== "foreign" && walk.at <= bytes.end) {
         const following = whatFollows(bytes, this.#search, { at: walk.at, between: "line break", part: this.#part });
         if (following === "proof") return { winnerAt: this.#startAt, firstAt: this.#firstAt ?? this.#startAt };
         this.#ended = true;

@@ -17,11 +17,26 @@ export interface Picture {
   readonly bytes: Buffer;
 }
 
-/** Pictures in files of their own. Of a y4m file each frame is a picture with its header. */
+/** Pictures in files of their own, of a y4m file a frame with its header; and one with a thumbnail in its EXIF data. */
 export const pictures: readonly Picture[] = readdirSync(folder)
   .filter((name) => /^picture-.*\.(?:jpg|png|y4m|pgm|ppm|bmp)$/.test(name))
   .toSorted()
   .map((name) => ({ format: name.slice(name.lastIndexOf(".") + 1), bytes: readFileSync(join(folder, name)) }));
+const thumbnail = readFileSync(join(folder, "picture-small.jpg"));
+const withThumbnail: Picture = { format: "jpg", bytes: withExif(readFileSync(join(folder, "picture-plain.jpg"))) };
+
+function withExif(jpeg: Buffer): Buffer {
+  const head = Buffer.from("\xff\xe1..Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0", "latin1");
+  head.writeUInt16BE(head.length - 2 + thumbnail.length, 2);
+  return Buffer.concat([jpeg.subarray(0, 2), head, thumbnail, jpeg.subarray(2)]);
+}
+
+/** Where the first length of a picture is, and how many bytes it has. */
+const lengths: Readonly<Record<string, readonly [at: number, bytes: number]>> = {
+  jpg: [4, 2],
+  png: [33, 4],
+  bmp: [3, 2],
+};
 
 interface Piece {
   readonly bytes: Buffer;
@@ -29,6 +44,8 @@ interface Piece {
   readonly whole: Picture | undefined;
   /** The picture that it is a part of, from its beginning on. */
   readonly cutFrom?: Picture;
+  /** What may be in it are thumbnails in a picture that begins as it should. */
+  readonly lengthOnly?: boolean;
 }
 
 /** So that no two pictures of a stream are the same, each has some bytes of its own where no decoder looks. */
@@ -47,7 +64,16 @@ export function damage(random: Random, picture: Picture, header = 1): Piece {
   const at = header + random.int(bytes.length - header);
   const early = header + random.int(Math.min(700, bytes.length - header));
   const place = random.chance(0.5) ? at : early;
-  switch (random.int(8)) {
+  switch (random.int(9)) {
+    case 8: {
+      const [lengthAt, lengthBytes] = lengths[picture.format] ?? [place, 1];
+      if (lengthAt < header) return damage(random, picture, header);
+      const copy = Buffer.from(bytes);
+      const last = Math.min(lengthAt + lengthBytes, copy.length) - 1;
+      copy[last] = (copy[last] as number) + random.int(13) - 6;
+      if (random.chance(0.5)) copy[last - 1] = random.int(256);
+      return { bytes: copy, whole: undefined, lengthOnly: true };
+    }
     case 0:
       return { bytes: bytes.subarray(0, place), whole: undefined, cutFrom: picture };
     case 1:
@@ -97,18 +123,29 @@ function between(random: Random): Buffer {
   }
 }
 
-/** A picture of `picture` in a stream: y4m frames after the first have no header of their own. */
+/** Of y4m frames that follow each other some have no header of their own. */
 function makeStream(random: Random): Piece[] {
   const mixed = random.chance(0.3);
-  const one = random.pick(pictures);
+  const all = [...pictures, withThumbnail];
+  const one = random.pick(all);
   const pieces: Piece[] = [];
   for (let count = 2 + random.int(7); count > 0; count--) {
-    const picture = own(random, mixed ? random.pick(pictures) : one);
+    const picture = own(random, mixed ? random.pick(all) : one);
     const wrong = random.chance(0.3);
-    pieces.push(wrong ? damage(random, picture) : { bytes: picture.bytes, whole: picture });
+    const header = random.chance(0.5) ? headerKnown(pieces.at(-1), picture) : 0;
+    const { bytes } = picture;
+    if (wrong) pieces.push(damage(random, header === 0 ? picture : { ...picture, bytes: bytes.subarray(header) }));
+    else pieces.push({ bytes: bytes.subarray(header), whole: picture });
     if (random.chance(0.3)) pieces.push({ bytes: between(random), whole: undefined });
   }
   return pieces;
+}
+
+/** How long the header of a y4m picture is, if the one before it has the same. */
+function headerKnown(before: Piece | undefined, { format, bytes }: Picture): number {
+  if (format !== "y4m" || before?.whole?.format !== "y4m") return 0;
+  const length = bytes.indexOf("FRAME");
+  return before.whole.bytes.subarray(0, length).equals(bytes.subarray(0, length)) ? length : 0;
 }
 
 /** For whoever looks into a failure. */
@@ -160,7 +197,7 @@ function check(seed: number, pieces: readonly Piece[], stream: Buffer, splits: r
   const frames = splits.flatMap((each) =>
     each.kind === "frame" ? [{ notes: each.notes, bytes: Buffer.concat(each.pieces) }] : [],
   );
-  const wholes = pieces.flatMap(({ whole }) => (whole === undefined ? [] : [whole.bytes]));
+  const wholes = pieces.flatMap(({ whole, bytes }) => (whole === undefined ? [] : [bytes]));
   for (const { bytes } of frames) {
     const held = wholes.filter((whole) => whole.length <= bytes.length && bytes.includes(whole));
     if (new Set(held.map((whole) => whole.toString("latin1"))).size > 1) fail(seed, "two pictures in one frame");
@@ -172,8 +209,21 @@ function check(seed: number, pieces: readonly Piece[], stream: Buffer, splits: r
   }
   for (const { cutFrom, bytes } of pieces) {
     if (cutFrom === undefined) continue;
-    if (frames.some((frame) => frame.notes === 0 && frame.bytes.equals(bytes))) fail(seed, "a part passed as whole");
+    if (frames.some((frame) => frame.notes === 0 && isFrameOf(frame.bytes, bytes)))
+      fail(seed, "a part passed as whole");
   }
+  const inOrder = pieces.every(({ whole, lengthOnly, bytes }) => {
+    return whole !== undefined || lengthOnly === true || !bytes.includes(thumbnail);
+  });
+  const isThumbnail = (bytes: Buffer): boolean => bytes.equals(thumbnail);
+  if (inOrder && frames.some(({ bytes }) => isThumbnail(bytes)) && !wholes.some(isThumbnail)) {
+    fail(seed, "a thumbnail is a frame");
+  }
+}
+
+/** With or without the header of its y4m stream. */
+function isFrameOf(frame: Buffer, bytes: Buffer): boolean {
+  return frame.equals(bytes) || (bytes.indexOf("FRAME") === 0 && frame.subarray(frame.indexOf("FRAME")).equals(bytes));
 }
 
 /** The frames, and whether anything was lost: where pieces end may make one loss of two that lie side by side. */

@@ -136,6 +136,18 @@ const table: readonly (readonly [shape: string, right: string, ...stream: Uint8A
     concat(jpeg, jpeg),
   ],
   [
+    "an APP length that ends at the thumbnail of the next picture: its own is no frame",
+    "-J",
+    withExif(appOf(exif(4000, other), 4000 + 2 + jpeg.length - 2 + 2 + 4 + 46)),
+    withExif(segment(0xe1, exif(4000, other))),
+  ],
+  [
+    "a JPEG cut in its thumbnail, and whole pictures within what its APP data claims, into another",
+    "-GB!.",
+    withExif(appOf(exif(4000, other), 4000)).subarray(0, 900),
+    concat(pgm, bmp, bytes(0x80), withExif(appOf(exif(4000, other), 4000)).subarray(2000)),
+  ],
+  [
     "an APP length of 0 that did not wrap: the thumbnail is no frame",
     "-J",
     withExif(appOf(exif(5000, other), 0)),
