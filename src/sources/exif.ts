@@ -46,6 +46,7 @@ const tiffStarts: ReadonlySet<string> = new Set(["II*\0", "MM\0*", "IIRO", "IIRS
 /** A clock that was never set says `0000:00:00 00:00:00`, or has spaces. */
 const dateTimeText = /^(\d{4}):(0[1-9]|1[0-2]):(0[1-9]|[12]\d|3[01]) ((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)\0?$/;
 const subSecText = /^ *(\d{1,9}) *\0?/;
+const offsetAtEnd = /[+-]\d\d:\d\d$/;
 const offsetText = /^[+-](?:[01]\d|2[0-3]):[0-5]\d/;
 
 export function exifTimeOf(file: PictureBytes): ExifTime | undefined {
@@ -78,9 +79,17 @@ export function exifTimeNs({ local, offset }: ExifTime): bigint {
   return BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, "0"));
 }
 
-/** Under the name of its tag: what travels with the frame. */
+/** The name of its tag: under this it travels with the frame. */
+export const exifTimeKey = "exif_datetimeoriginal";
+
 export function exifMetadata({ local, offset = "" }: ExifTime): Metadata {
-  return new Map([["exif_datetimeoriginal", local + offset]]);
+  return new Map([[exifTimeKey, local + offset]]);
+}
+
+/** Of a text that `exifMetadata` has made. */
+export function exifTimeFrom(text: string): ExifTime {
+  const offset = offsetAtEnd.exec(text)?.[0];
+  return { local: text.slice(0, text.length - (offset?.length ?? 0)), offset };
 }
 
 /** Where the TIFF header of the first segment with EXIF data is. */

@@ -201,8 +201,10 @@ export class DirectorySource implements Source {
     const name = folder.prefix + baseName;
     const isFile = !folder.others.has(baseName);
     const found = this.#find(name, baseName, isFile);
-    const content = found.kind === "frame" ? contentIfClosed(found) : undefined;
-    if (found.kind === "frame" && content !== undefined && isWhole(content)) {
+    const isClosed = found.kind === "frame" && found.asked?.writers === "none";
+    const recalled = isClosed ? this.#files.recall(found.stats) : undefined;
+    const content = recalled ?? (isClosed ? contentIfClosed(found) : undefined);
+    if (isClosed && content !== undefined && (recalled !== undefined || isWhole(content))) {
       this.#list(found, this.#times.listed(found.entry, content.exif), listed);
       return true;
     }
@@ -235,8 +237,12 @@ export class DirectorySource implements Source {
     let waitMs = 0;
     try {
       file.see(stateOf(stats), nowMs);
-      waitMs = file.judge("unknown", nowMs, (end) =>
-        asked === undefined ? inspectFile(this.#files.path(name), end) : evidenceOf(asked, stats, name, end, content),
+      const recalled = content === undefined ? this.#files.recall(stats) : undefined;
+      const known = content ?? recalled;
+      waitMs = file.judge(recalled === undefined ? "unknown" : "whole", nowMs, (end) =>
+        asked === undefined
+          ? inspectFile(this.#files.path(name), end, known)
+          : evidenceOf(asked, stats, name, end, known),
       );
     } catch {
       // It is for the session to find that it cannot be read, and to say so.

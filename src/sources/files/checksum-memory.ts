@@ -1,19 +1,24 @@
 /**
- * Checksums of files that the receiver has acknowledged, so that those which must be compared are not read for it: by
- * inode, change time and size, in a small database that a user's senders share. Whoever changes a file changes its
- * ctime, which no program can set back; where that does not hold (mount-identity.ts), nothing is remembered.
+ * Checksums of files that the receiver has acknowledged, and what a look into them has found, so that those which must
+ * be compared are not read for it: by inode, change time and size, in a small database that a user's senders share.
+ * Whoever changes a file changes its ctime, which no program can set back; where that does not hold
+ * (mount-identity.ts), nothing is remembered.
  *
  * It is only ever a short cut: if it cannot be read or written, that is said once, and bytes are read. Nothing in it
  * outlives the boot, so it need not survive a power loss and is never flushed.
  */
 import { Database, type Statement } from "bun:sqlite";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { type FrameEntry, Note } from "../../frame.ts";
 import type { Clock } from "../../ports.ts";
 import { describe } from "../../system/errno.ts";
 import { type MountIdentity, mountIdentityOf } from "../../system/mount-identity.ts";
+import { exifTimeKey } from "../exif.ts";
 import type { FileState } from "./opened-file.ts";
 
+/** Of the tables. Others are thrown away: they are only ever a short cut. */
+const version = 1;
 /** About 40 bytes each. Beyond it half of them are forgotten. */
 const filesMax = 1_000_000;
 /** What waits is written together. */
@@ -34,25 +39,46 @@ export interface ChecksumMemoryOptions {
   readonly onProblem: (text: string) => void;
 }
 
-interface Waiting {
+/** What is known of a file in a state, besides its checksum. */
+export interface FileLook {
+  /** When its picture was taken, by its EXIF data; empty: it has none. Undefined: it was not complete. */
+  readonly taken: string | undefined;
+}
+
+/** What the look at a file has found, which is listed like this. */
+export function lookOf({ notes = 0, metadata }: FrameEntry): FileLook {
+  return { taken: (notes & Note.incomplete) !== 0 ? undefined : (metadata?.get(exifTimeKey) ?? "") };
+}
+
+/** By what a file is known again. */
+type MemoryKey = Pick<FileState, "bytes" | "fileNumber" | "changedMs" | "device">;
+
+interface Remembered extends FileLook {
+  readonly crc32: number;
+}
+
+interface Waiting extends Remembered {
   readonly mount: number;
   readonly state: FileState;
-  readonly crc32: number;
 }
 
 export class ChecksumMemory {
   readonly #options: ChecksumMemoryOptions;
   #database: Database | undefined;
-  #find: Statement<{ crc32: number }, Value[]> | undefined;
-  #add: Statement<unknown, Value[]> | undefined;
+  #find: Statement<{ crc32: number; taken: string | null }, Value[]> | undefined;
+  #add: Statement<unknown, (Value | null)[]> | undefined;
   #failed = false;
+  /** Nothing was ever remembered: there is no database, and none is made for asking. */
+  #isEmpty: boolean;
   #files = 0;
-  readonly #waiting: Waiting[] = [];
+  /** By mount and inode. */
+  readonly #waiting = new Map<string, Waiting>();
   /** By folder: which mount it is on, when that was looked at, and its number in the database. */
   readonly #mounts = new Map<string, { atMs: number; identity: MountIdentity | undefined; id: number | undefined }>();
 
   constructor(options: ChecksumMemoryOptions) {
     this.#options = options;
+    this.#isEmpty = !existsSync(options.path);
   }
 
   /** Whether a file that was read just now, in this state, can be known by it later. */
@@ -60,24 +86,28 @@ export class ChecksumMemory {
     return Math.abs(Number(this.#options.clock.wallNs() / 1_000n) / 1_000 - changedMs) > settledMs;
   }
 
-  /** The checksum of a file below the folder `root`. */
-  find(root: string, state: FileState): number | undefined {
+  /** What is known of a file below the folder `root`. */
+  find(root: string, state: MemoryKey): Remembered | undefined {
+    if (this.#isEmpty) return undefined;
     return this.#attempt(() => {
       const mount = this.#mountOf(root, state);
       if (mount === undefined) return undefined;
-      this.#flush();
       const { fileNumber, changedMs, bytes } = state;
-      return this.#find?.get(mount, fileNumber, changedMs, bytes)?.crc32;
+      const waiting = this.#waiting.get(`${mount}/${fileNumber}`);
+      if (waiting?.state.changedMs === changedMs && waiting.state.bytes === bytes) return waiting;
+      const found = this.#find?.get(mount, fileNumber, changedMs, bytes);
+      return found ? { crc32: found.crc32, taken: found.taken ?? undefined } : undefined;
     });
   }
 
   /** A file below `root` whose bytes have this checksum in this state, and are acknowledged. */
-  remember(root: string, state: FileState, crc32: number): void {
+  remember(root: string, state: FileState, known: Remembered): void {
+    this.#isEmpty = false;
     this.#attempt(() => {
       const mount = this.#mountOf(root, state);
       if (mount === undefined) return;
-      this.#waiting.push({ mount, state, crc32 });
-      if (this.#waiting.length >= batchFiles) this.#flush();
+      this.#waiting.set(`${mount}/${state.fileNumber}`, { mount, state, ...known });
+      if (this.#waiting.size >= batchFiles) this.#flush();
     });
   }
 
@@ -96,7 +126,7 @@ export class ChecksumMemory {
       return run();
     } catch (error) {
       this.#failed = true;
-      this.#waiting.length = 0;
+      this.#waiting.clear();
       this.#options.onProblem(
         `${this.#options.path}: checksums are not remembered, files are read: ${describe(error)}`,
       );
@@ -105,7 +135,7 @@ export class ChecksumMemory {
   }
 
   /** The mount's number in the database; undefined: its files cannot be known again, or this is not one of them. */
-  #mountOf(root: string, { device }: FileState): number | undefined {
+  #mountOf(root: string, { device }: MemoryKey): number | undefined {
     const nowMs = this.#options.clock.nowMs();
     let known = this.#mounts.get(root);
     if (known === undefined || nowMs - known.atMs >= mountLookMs) {
@@ -138,33 +168,44 @@ export class ChecksumMemory {
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = OFF");
     database.run("PRAGMA cache_size = -8192");
-    database.run(
-      "CREATE TABLE IF NOT EXISTS mounts (id INTEGER PRIMARY KEY, boot TEXT, mount TEXT, UNIQUE (boot, mount))",
-    );
-    database.run(
-      `CREATE TABLE IF NOT EXISTS files (mount INTEGER, inode INTEGER, changed REAL, bytes INTEGER, crc32 INTEGER,
-       PRIMARY KEY (mount, inode)) WITHOUT ROWID`,
-    );
+    database.transaction(() => makeTables(database)).immediate();
     this.#find = database.prepare(
-      "SELECT crc32 FROM files WHERE mount = ?1 AND inode = ?2 AND changed = ?3 AND bytes = ?4",
+      "SELECT crc32, taken FROM files WHERE mount = ?1 AND inode = ?2 AND changed = ?3 AND bytes = ?4",
     );
-    this.#add = database.prepare("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4, ?5)");
+    this.#add = database.prepare("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
     return database;
   }
 
   #flush(): void {
     const database = this.#database;
-    if (database === undefined || this.#waiting.length === 0) return;
-    const batch = this.#waiting.splice(0);
+    if (database === undefined || this.#waiting.size === 0) return;
+    const batch = [...this.#waiting.values()];
+    this.#waiting.clear();
     if (this.#files + batch.length > filesMax) {
       database.run("DELETE FROM files WHERE inode % 2 = 0");
       this.#files /= 2;
     }
     this.#files += batch.length;
     database.transaction(() => {
-      for (const { mount, state, crc32 } of batch) {
-        this.#add?.run(mount, state.fileNumber, state.changedMs, state.bytes, crc32);
+      for (const { mount, state, crc32, taken = null } of batch) {
+        this.#add?.run(mount, state.fileNumber, state.changedMs, state.bytes, crc32, taken);
       }
     })();
   }
+}
+
+/** Of another version they are made anew. */
+function makeTables(database: Database): void {
+  const [{ user_version: found } = { user_version: 0 }] = database
+    .query<{ user_version: number }, []>("PRAGMA user_version")
+    .all();
+  if (found === version) return;
+  database.run("DROP TABLE IF EXISTS mounts");
+  database.run("DROP TABLE IF EXISTS files");
+  database.run("CREATE TABLE mounts (id INTEGER PRIMARY KEY, boot TEXT, mount TEXT, UNIQUE (boot, mount))");
+  database.run(
+    `CREATE TABLE files (mount INTEGER, inode INTEGER, changed REAL, bytes INTEGER, crc32 INTEGER, taken TEXT,
+     PRIMARY KEY (mount, inode)) WITHOUT ROWID`,
+  );
+  database.run(`PRAGMA user_version = ${version}`);
 }

@@ -11,12 +11,15 @@ import { nameProblem } from "../../names.ts";
 import type { ListedGap } from "../../ports.ts";
 import { errorCode } from "../../system/errno.ts";
 import type { FilePath } from "../../system/file-path.ts";
+import { mountIdentityOf } from "../../system/mount-identity.ts";
 import { type Captured, clampCaptured } from "../captured.ts";
+import { exifTimeFrom } from "../exif.ts";
 import type { ChecksumMemory } from "./checksum-memory.ts";
 import { escapedName, fileName, mayNeedEscape, readableName, shownName } from "./escaped-names.ts";
 import { errorText, failureReason, quotePath } from "./file-errors.ts";
 import { ledToRemoved } from "./link-targets.ts";
-import { type AskedFile, openAndAsk } from "./quiet-file.ts";
+import { changedMsOf } from "./opened-file.ts";
+import { type AskedFile, type FileContent, openAndAsk } from "./quiet-file.ts";
 import { giveBack, nameBefore } from "./set-aside.ts";
 import { isTemporaryName } from "./temporary-names.ts";
 
@@ -142,6 +145,22 @@ export class FrameFiles {
 
   get root(): string {
     return `${this.#base}/`;
+  }
+
+  /** Whether the time of change of this file moves when somebody changes it, and only then. */
+  tellsChanges({ dev }: BigIntStats): boolean {
+    return mountIdentityOf(this.root)?.device === Number(dev);
+  }
+
+  /** What stands in a file that is as it was when the receiver acknowledged it. Undefined: it has to be looked into. */
+  recall(stats: BigIntStats): FileContent | undefined {
+    const { memory } = this.#options;
+    if (memory === undefined) return undefined;
+    const { dev, ino, size } = stats;
+    const key = { device: Number(dev), fileNumber: Number(ino), bytes: Number(size), changedMs: changedMsOf(stats) };
+    const taken = memory.find(this.root, key)?.taken;
+    if (taken === undefined) return undefined;
+    return taken === "" ? { end: "unknown" } : { end: "unknown", exif: exifTimeFrom(taken) };
   }
 
   /** Where the file or folder of this name is; an empty name is the root. */

@@ -1,16 +1,20 @@
 /**
- * One file being read as a frame. Its size and modification time when it was opened are the truth: whoever writes to
- * it meanwhile, in place or at its end, makes the frame "changing", and it is never sent as a mixture of two states.
+ * One file being read as a frame. Its state when it was opened is the truth: whoever writes to it meanwhile, in place
+ * or at its end, makes the frame "changing", and it is never sent as a mixture of two states. A program can set the
+ * time of modification back, but not that of change (ctime), which also moves with rights, owner and links: where these
+ * are as they were, somebody has written.
  *
  * A small file costs four system calls: open, fstat, read, fstat. The second fstat (1 µs of about 10) stays because
  * reading one byte more would notice growth but not a file rewritten in place. What no caller can notice is a change
  * of the same size within one tick of the file system's clock, a few milliseconds at most.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { SourceError } from "../../errors.ts";
 import type { OpenedFrame } from "../../ports.ts";
 import type { FilePath } from "../../system/file-path.ts";
 import { toSourceError } from "./file-errors.ts";
+
+const nsPerSecond = 1_000_000_000n;
 
 /** What tells one state of a file from another without reading it. */
 export interface FileState {
@@ -40,6 +44,11 @@ export function fileState(stats: Stats): FileState {
   };
 }
 
+/** How `fs.Stats` has the time of change, of stats that have it in nanoseconds. */
+export function changedMsOf({ ctimeNs }: BigIntStats): number {
+  return Number(ctimeNs / nsPerSecond) * 1_000 + Number(ctimeNs % nsPerSecond) / 1e6;
+}
+
 export function sameState(a: FileState, b: FileState): boolean {
   return a.bytes === b.bytes && a.modifiedMs === b.modifiedMs && a.fileNumber === b.fileNumber;
 }
@@ -50,6 +59,7 @@ export const readFlags: number = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0
 export class OpenedFile implements OpenedFrame {
   readonly bytes: number;
   readonly #fd: number;
+  readonly #stats: Stats;
   readonly #state: FileState;
   readonly #prove: ((proof: FileProof) => void) | undefined;
   readonly #failed: (() => void) | undefined;
@@ -77,6 +87,7 @@ export class OpenedFile implements OpenedFrame {
     try {
       const stats = this.#stat();
       if (!stats.isFile()) throw new SourceError("unreadable", "not a file any more");
+      this.#stats = stats;
       this.#state = fileState(stats);
     } catch (error) {
       closeSync(this.#fd);
@@ -135,15 +146,21 @@ export class OpenedFile implements OpenedFrame {
   }
 
   #check(): void {
-    const now = fileState(this.#stat());
+    const stats = this.#stat();
+    const now = fileState(stats);
     if (now.bytes !== this.#state.bytes) throw changing(this.bytes, now.bytes);
-    if (now.modifiedMs !== this.#state.modifiedMs) {
+    const hasMoved = now.changedMs !== this.#state.changedMs && hasSameRights(stats, this.#stats);
+    if (now.modifiedMs !== this.#state.modifiedMs || hasMoved) {
       throw new SourceError("changing", "written to while it was read");
     }
     this.#checked = true;
     this.#prove?.({ ...this.#state, crc32: this.#crc32 });
     this.#finished?.(this.#state);
   }
+}
+
+function hasSameRights(a: Stats, b: Stats): boolean {
+  return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid && a.nlink === b.nlink;
 }
 
 function changing(before: number, after: number): SourceError {

@@ -3,6 +3,7 @@
  *
  *     open for writing:          nobody   not known   somebody
  *     renamed or linked here        0        2 s        never
+ *     as it was acknowledged        0        2 s        never
  *     complete by its format        0        2 s        never
  *     anything else               2 s       10 s        never
  *     incomplete                 60 s       60 s        never
@@ -24,8 +25,9 @@ import { FileBytes } from "./file-bytes.ts";
 import { type PictureEnd, pictureEnd } from "./picture-end.ts";
 
 /**
- * How a file got its name. `likely`: it has bytes and nobody has told of writing, but its times do not prove that it
- * was renamed after it was written: that report may still come.
+ * How a file got its name. `whole`: complete, or it is in the state in which an earlier run sent it. `likely`: it has
+ * bytes and nobody has told of writing, but its times do not prove that it was renamed after it was written: that
+ * report may still come.
  */
 export type Arrival = "whole" | "likely" | "unknown";
 
@@ -150,13 +152,13 @@ export function stateOf(stats: BigIntStats): number {
 }
 
 /**
- * Throws what `node:fs` throws. `end`: what an earlier look at the same state has found. A file that is being written
- * to is not looked into: it will be another one.
+ * Throws what `node:fs` throws. `end`, `content`: what an earlier look at the same state has found. A file that is
+ * being written to is not looked into: it will be another one.
  */
-export function inspectFile(path: FilePath, end?: PictureEnd): FileEvidence {
+export function inspectFile(path: FilePath, end?: PictureEnd, content?: FileContent): FileEvidence {
   const asked = openAndAsk(path);
   try {
-    return evidenceOf(asked, fstatSync(asked.fd, { bigint: true }), `${path}`, end);
+    return evidenceOf(asked, fstatSync(asked.fd, { bigint: true }), `${path}`, end, content);
   } finally {
     closeSync(asked.fd);
   }

@@ -70,19 +70,14 @@ export class RestingFiles {
     // What is incomplete may be completed yet: it is never removed.
     const isIncomplete = ((entry.notes ?? 0) & Note.incomplete) !== 0;
     const isStored = outcome === "stored" || outcome === "duplicate" || outcome === "conflict";
-    if (!deleteSent) return sent.settled(entry, outcome, crc32);
-    if (!isStored || isIncomplete) return sent.settled(entry, undefined, crc32);
+    if (!deleteSent) return sent.settled(entry, outcome, crc32) ?? "kept";
+    if (!isStored || isIncomplete) return sent.settled(entry, undefined, crc32) ?? "kept";
     const { state, linked } = this.#look(entry.name);
-    if (restMs === 0 && !linked) return this.#remove(entry, outcome, crc32);
-    const again = 0;
-    this.#rest({
-      entry,
-      outcome,
-      crc32,
-      state,
-      again,
-      dueMs: this.#options.clock.nowMs() + Math.max(restMs, linkedMs),
-    });
+    const isDue = restMs === 0 && !linked;
+    const fate = isDue ? this.#remove(entry, outcome, crc32) : undefined;
+    if (fate !== undefined) return fate;
+    const dueMs = this.#options.clock.nowMs() + (isDue ? 0 : Math.max(restMs, linkedMs));
+    this.#rest({ entry, outcome, crc32, state, again: 0, dueMs });
     return "resting";
   }
 
@@ -127,29 +122,33 @@ export class RestingFiles {
     for (const [name, resting] of this.#resting) {
       const nowMs = clock.nowMs();
       if (resting.dueMs > nowMs || nowMs - startMs >= sliceMs) break;
-      this.#resting.delete(name);
       const fate = this.#judge(resting, nowMs);
-      if (fate !== undefined) onFate(name, fate);
+      if (fate === "again") continue;
+      // A large file is read again, a part at a time: it stays the first, and others have their turn.
+      if (fate === undefined) break;
+      this.#resting.delete(name);
+      onFate(name, fate);
     }
     this.#arm();
   }
 
-  /** Undefined: it rests once more. */
-  #judge(resting: Resting, nowMs: number): SentFate | undefined {
+  /** `again`: it rests once more. Undefined: a part of it was read for that. */
+  #judge(resting: Resting, nowMs: number): SentFate | "again" | undefined {
     const { entry, outcome, crc32, again } = resting;
     const { restMs } = this.#options;
     const { state, linked } = this.#look(entry.name);
     if (linked) {
       this.#rest({ ...resting, dueMs: nowMs + linkedMs });
-      return undefined;
+      return "again";
     }
     const isQuiet = state === undefined || (state === resting.state && !this.#isOpen(entry.name));
     if (isQuiet || again >= againMax || restMs === 0) return this.#remove(entry, outcome, crc32);
     this.#rest({ ...resting, state, again: again + 1, dueMs: nowMs + restMs });
-    return undefined;
+    return "again";
   }
 
-  #remove(entry: FrameEntry, outcome: Outcome, crc32: number | undefined): SentFate {
+  /** Undefined: a part of it was read for that; ask again. */
+  #remove(entry: FrameEntry, outcome: Outcome, crc32: number | undefined): SentFate | undefined {
     const { sent, files } = this.#options;
     const fate = sent.settled(entry, outcome, crc32);
     if (fate === "gone") noteRemoved(files.path(entry.name));

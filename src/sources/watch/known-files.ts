@@ -66,6 +66,8 @@ export interface Ready {
   readonly listed: Listed;
   readonly fingerprint: number;
   readonly capturedNs: bigint;
+  /** It was listed before with this size and time, and was changed since: what the receiver has may be another file. */
+  readonly rewritten: boolean;
   readonly serial: number;
   queued: boolean;
 }
@@ -82,13 +84,32 @@ export function beforeOf(known: Known | undefined): number | Ready | undefined {
   return isWaiting(known) ? known.before : known;
 }
 
-const stateOfFile = new BigUint64Array(2);
+const words = new BigUint64Array(4);
+/** Of the three parts of a fingerprint, which has 53; the first is size and modification time. */
+const changeBits = 20;
+const rightsBits = 9;
 
-/** Size and time of change in one number, which a map holds without another object: two in 2^53 are the same. */
-export function fingerprintOf(stats: BigIntStats): number {
-  stateOfFile[0] = stats.size;
-  stateOfFile[1] = BigInt.asUintN(64, stats.mtimeNs);
-  return Number(BigInt.asUintN(53, BigInt(Bun.hash(stateOfFile))));
+function hashOf(bits: number, ...values: readonly bigint[]): number {
+  for (const [index, value] of values.entries()) words[index] = BigInt.asUintN(64, value);
+  return Number(BigInt.asUintN(bits, BigInt(Bun.hash(words.subarray(0, values.length)))));
+}
+
+/**
+ * In one number, which a map holds without another object: size and modification time; the time of change (ctime),
+ * which no program sets back; and rights, owner and links, which move that, too.
+ */
+export function fingerprintOf({ size, mtimeNs, ctimeNs, mode, uid, gid, nlink }: BigIntStats): number {
+  const sizeAndTime = hashOf(53 - changeBits - rightsBits, size, mtimeNs);
+  const change = hashOf(changeBits, ctimeNs);
+  return (sizeAndTime * 2 ** changeBits + change) * 2 ** rightsBits + hashOf(rightsBits, mode, uid, gid, nlink);
+}
+
+/** How a later state differs. `touched`: in rights, owner or links; `rewritten`: in the time of change alone. */
+export function differenceOf(before: number, now: number): "none" | "touched" | "rewritten" | "other" {
+  if (before === now) return "none";
+  const sizeAndTimeAt = 2 ** (changeBits + rightsBits);
+  if (Math.floor(before / sizeAndTimeAt) !== Math.floor(now / sizeAndTimeAt)) return "other";
+  return before % 2 ** rightsBits === now % 2 ** rightsBits ? "rewritten" : "touched";
 }
 
 export function fingerprintBefore(before: number | Ready | undefined): number | undefined {

@@ -34,7 +34,7 @@ export class ReadyQueue {
     folder: Folder,
     baseName: string,
     before: number | Ready | undefined,
-    found: Pick<Ready, "listed" | "fingerprint" | "capturedNs">,
+    found: Pick<Ready, "listed" | "fingerprint" | "capturedNs" | "rewritten">,
   ): void {
     this.#serial += 1;
     const ready: Ready = { state: "ready", folder, baseName, ...found, serial: this.#serial, queued: true };

@@ -117,7 +117,9 @@ export class SettlingFiles {
     file.see(state, nowMs);
     try {
       const path = this.#options.files.path(name);
-      const waitMs = file.judge(this.#arrival(waiting, name, stats), nowMs, (end) => inspectFile(path, end));
+      const recalled = this.#options.files.recall(stats);
+      const arrival = recalled === undefined ? this.#arrival(waiting, name, stats) : "whole";
+      const waitMs = file.judge(arrival, nowMs, (end) => inspectFile(path, end, recalled));
       if (waitMs === 0) return { as: file.end === "incomplete" ? "incomplete" : "whole", state, exif: file.exif };
       this.#reportHeld(waiting, name, nowMs);
       this.lookAt(waiting, nowMs + waitMs);

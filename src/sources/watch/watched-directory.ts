@@ -92,10 +92,10 @@ export class WatchedDirectory implements Source {
     while (listed.length < max && !this.#resting.isFull) {
       const ready = this.#found.take(liveOnly);
       if (ready === undefined) break;
-      const { listed: one, capturedNs } = ready;
+      const { listed: one, capturedNs, rewritten } = ready;
       if ("failure" in one) listed.push(one);
       else {
-        this.#sent.listed(one);
+        this.#sent.listed(one, rewritten);
         const picture = this.#names.list(one.name, capturedNs);
         listed.push(picture === one.name ? one : { ...one, name: picture });
       }

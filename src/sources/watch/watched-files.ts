@@ -23,8 +23,8 @@ import type { Found, FrameFiles } from "../files/frame-files.ts";
 import { lookMs } from "../files/quiet-file.ts";
 import { type FolderEvent, FolderTree } from "./folder-tree.ts";
 import { FramesUnderWay, type News } from "./frames-under-way.ts";
-import { beforeOf, fingerprintBefore, fingerprintOf, type Folder, isWaiting, noFingerprint } from "./known-files.ts";
-import { type Ready, splitName, type Waiting } from "./known-files.ts";
+import { beforeOf, differenceOf, fingerprintBefore, fingerprintOf, type Folder } from "./known-files.ts";
+import { isWaiting, noFingerprint, type Ready, splitName, type Waiting } from "./known-files.ts";
 import { ReadyQueue } from "./ready-queue.ts";
 import { SettlingFiles } from "./settling-files.ts";
 import { SlicedWork } from "./sliced-work.ts";
@@ -211,7 +211,8 @@ export class WatchedFiles {
       const isKnown = fingerprintBefore(before) === noFingerprint || this.#underWay.change(listed.name, false);
       if (isKnown) return this.#restore(folder, baseName, before);
       this.#news = true;
-      return this.#ready.add(folder, baseName, before, { listed, fingerprint: noFingerprint, capturedNs: 0n });
+      const ready = { listed, fingerprint: noFingerprint, capturedNs: 0n, rewritten: false };
+      return this.#ready.add(folder, baseName, before, ready);
     }
     this.#settling.forget(name);
     // A frame that was ready and is gone will be listed, and found missing: it is a gap, and that is said.
@@ -227,7 +228,11 @@ export class WatchedFiles {
   ): void {
     const { name } = entry;
     const fingerprint = fingerprintOf(stats);
-    if (fingerprint === fingerprintBefore(before)) return this.#restore(folder, baseName, before);
+    const known = fingerprintBefore(before);
+    const difference = known === undefined ? "other" : differenceOf(known, fingerprint);
+    // What is ready will be read in any case; the rest is looked at again where it is sure that somebody changed it.
+    const rewritten = difference === "rewritten" && typeof before === "number" && this.#files.tellsChanges(stats);
+    if (difference !== "other" && !rewritten) return this.#restore(folder, baseName, before);
     const finished = this.#settling.judge(waiting ?? this.#settling.wait(folder, baseName), stats);
     if (finished === undefined) return;
     if (finished.as === "unreadable" && before === noFingerprint) return this.#restore(folder, baseName, before);
@@ -242,9 +247,11 @@ export class WatchedFiles {
     if (live) this.#settling.remember(name, stats.ino);
     const timed = this.#times.listed(entry, finished.exif);
     const notes = isIncomplete && { notes: Note.incomplete };
-    const listed = { ...timed, ...(live && { live: true as const }), ...notes };
+    // Only the receiver can say whether it is the same file still: it is asked, and the bytes are compared.
+    const listed = { ...timed, ...(live && !rewritten && { live: true as const }), ...notes };
     this.#news = true;
-    this.#ready.add(folder, baseName, before, { listed, fingerprint, capturedNs: timed.capturedNs });
+    const { capturedNs } = timed;
+    this.#ready.add(folder, baseName, before, { listed, fingerprint, capturedNs, rewritten });
   }
 
   /** Nothing has happened to it after all. */

@@ -344,9 +344,20 @@ describe("reading", () => {
         utimesSync(path, new Date(), new Date(Date.now() + 5000));
       },
     ],
+    [
+      "is rewritten with the same size, and its old time,",
+      (path) => {
+        const { atime, mtime } = statSync(path);
+        Bun.sleepSync(20);
+        writeFileSync(path, "b".repeat(2000));
+        utimesSync(path, atime, mtime);
+      },
+    ],
   ];
   test.each(changes)("a file that %s while it is read is changing", (_what, change) => {
     const path = put("1.jpg", "a".repeat(2000));
+    // A time that can be set back to the nanosecond.
+    utimesSync(path, 1.7e9, 1.7e9);
     const source = open();
     const entry = onlyEntry(source);
     let pieces = 0;

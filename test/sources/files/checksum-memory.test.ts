@@ -1,4 +1,5 @@
 /** Checksums of acknowledged files: known again while nothing has changed, and never in the way. */
+import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
@@ -12,10 +13,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { FrameEntry } from "../../../src/frame.ts";
+import { type FrameEntry, Note } from "../../../src/frame.ts";
 import type { Clock, Source } from "../../../src/ports.ts";
 import { DirectorySource, type DirectorySourceOptions } from "../../../src/sources/directory/directory-source.ts";
-import { ChecksumMemory } from "../../../src/sources/files/checksum-memory.ts";
+import { exifMetadata, exifTimeFrom } from "../../../src/sources/exif.ts";
+import { ChecksumMemory, lookOf } from "../../../src/sources/files/checksum-memory.ts";
 import { fileState } from "../../../src/sources/files/opened-file.ts";
 import { WatchedDirectory } from "../../../src/sources/watch/watched-directory.ts";
 import { mountIdentityOf } from "../../../src/system/mount-identity.ts";
@@ -54,11 +56,11 @@ describe.skipIf(mountIdentityOf(tmpdir()) === undefined)("where this kernel sets
     const before = fileState(statSync(one));
     const memory = open();
     expect(memory.find(root, before)).toBeUndefined();
-    memory.remember(root, before, 1);
-    expect(memory.find(root, before)).toBe(1);
+    memory.remember(root, before, { crc32: 1, taken: "" });
+    expect(memory.find(root, before)?.crc32).toBe(1);
     memory.close();
     const next = open();
-    expect(next.find(root, before)).toBe(1);
+    expect(next.find(root, before)?.crc32).toBe(1);
     expect(next.find(root, fileState(statSync(two)))).toBeUndefined();
     appendFileSync(one, "more");
     const longer = fileState(statSync(one));
@@ -73,18 +75,87 @@ describe.skipIf(mountIdentityOf(tmpdir()) === undefined)("where this kernel sets
   test("a file of another mount below the folder is not remembered", () => {
     const memory = open();
     const state = { ...fileState(statSync(put("1.raw"))), device: -1 };
-    memory.remember(root, state, 1);
+    memory.remember(root, state, { crc32: 1, taken: "" });
     expect(memory.find(root, state)).toBeUndefined();
   });
 
   test("a source asks it before it reads", () => {
     const memory = open();
     const state = fileState(statSync(put("1.raw")));
-    memory.remember(`${root}/`, state, 12345);
+    memory.remember(`${root}/`, state, { crc32: 12345, taken: "" });
     const source = new DirectorySource({ name: "infrared", root, clock: systemClock, memory });
     const entry = { name: "1.raw", bytes: state.bytes, capturedNs: 0n };
     expect([source.confirms(entry, 12345), source.confirms(entry, 1)]).toEqual([true, false]);
   });
+});
+
+describe.skipIf(mountIdentityOf(tmpdir()) === undefined)("what a look has found", () => {
+  const kinds: [string, (options: DirectorySourceOptions) => Source][] = [
+    ["a directory", (options) => new DirectorySource(options)],
+    ["a watched one", (options) => new WatchedDirectory(options)],
+  ];
+
+  /** Lists for as long as nothing that is watched for 2 s can be listed. */
+  async function listAtOnce(source: Source): Promise<FrameEntry[]> {
+    const listed: FrameEntry[] = [];
+    for (const endMs = performance.now() + 1_500; performance.now() < endMs && listed.length < 2; await Bun.sleep(5)) {
+      listed.push(...((source.list(9) ?? []) as FrameEntry[]));
+    }
+    source.dispose();
+    return listed;
+  }
+
+  test.each(kinds)(
+    "%s: a file that is as it was stored is listed at once, and not looked into",
+    async (_kind, make) => {
+      const memory = open();
+      mkdirSync(join(root, "in"));
+      for (const name of ["in/1.raw", "in/2.raw"]) {
+        const state = fileState(statSync(put(name, "no picture, and no time")));
+        memory.remember(`${join(root, "in")}/`, state, { crc32: 1, taken: "2026-11-25T10:32:07.12+01:00" });
+      }
+      const captured = { kind: "exif" } as const;
+      const source = make({ name: "infrared", root: join(root, "in"), clock: systemClock, memory, captured });
+      const listed = await listAtOnce(source);
+      const capturedNs = BigInt(Date.parse("2026-11-25T10:32:07.120+01:00")) * 1_000_000n;
+      expect(listed).toMatchObject([{ capturedNs }, { capturedNs }]);
+      expect(listed.map(({ name }) => name).toSorted()).toEqual(["1.raw", "2.raw"]);
+    },
+  );
+
+  test.each(kinds)("%s: one that was changed since is looked into, and waited for", async (_kind, make) => {
+    const memory = open();
+    mkdirSync(join(root, "in"));
+    const path = put("in/1.raw");
+    memory.remember(`${join(root, "in")}/`, fileState(statSync(path)), { crc32: 1, taken: "" });
+    Bun.sleepSync(20);
+    put("in/1.raw");
+    const source = make({ name: "infrared", root: join(root, "in"), clock: systemClock, memory });
+    expect(await listAtOnce(source)).toEqual([]);
+  });
+
+  test("what is listed says it, but of an incomplete file nothing is known", () => {
+    const entry = { name: "1.jpg", bytes: 1, capturedNs: 0n };
+    const exif = { local: "2026-11-25T10:32:07", offset: "-05:00" };
+    const metadata = exifMetadata(exif);
+    expect(lookOf(entry)).toEqual({ taken: "" });
+    expect(lookOf({ ...entry, metadata, notes: Note.incomplete })).toEqual({ taken: undefined });
+    expect(exifTimeFrom(lookOf({ ...entry, metadata }).taken ?? "")).toEqual(exif);
+    expect(exifTimeFrom(exif.local)).toEqual({ local: exif.local, offset: undefined });
+  });
+});
+
+test("a database of another version is made anew", () => {
+  mkdirSync(join(root, "state"));
+  const database = new Database(join(root, "state/checksums.db"), { create: true });
+  database.run("CREATE TABLE files (mount INTEGER, inode INTEGER, PRIMARY KEY (mount, inode))");
+  database.close();
+  const memory = open();
+  const state = fileState(statSync(put("1.raw")));
+  memory.remember(root, state, { crc32: 1, taken: "" });
+  memory.close();
+  expect(open().find(root, state)?.crc32).toBe(mountIdentityOf(root) === undefined ? undefined : 1);
+  expect(problems).toEqual([]);
 });
 
 describe.skipIf(mountIdentityOf(tmpdir()) === undefined)("what a source has sent and the receiver has stored", () => {
@@ -124,7 +195,7 @@ describe.skipIf(mountIdentityOf(tmpdir()) === undefined)("what a source has sent
       source.settled(entry, index === 0 ? "stored" : undefined, crc32);
     }
     source.dispose();
-    expect(states.map((state) => memory.find(`${join(root, "in")}/`, state))).toEqual([crc32, undefined]);
+    expect(states.map((state) => memory.find(`${join(root, "in")}/`, state)?.crc32)).toEqual([crc32, undefined]);
     expect(problems).toEqual([]);
   });
 });
@@ -146,7 +217,7 @@ test("a place that cannot be written to is said once, and stops nothing", () => 
   const memory = open(join(root, "file/checksums.db"));
   const state = fileState(statSync(put("1.raw")));
   for (let round = 0; round < 3; round += 1) {
-    memory.remember(root, state, 1);
+    memory.remember(root, state, { crc32: 1, taken: "" });
     expect(memory.find(root, state)).toBeUndefined();
   }
   expect(problems).toHaveLength(mountIdentityOf(root) === undefined ? 0 : 1);
@@ -157,7 +228,7 @@ test("a damaged database is said once", () => {
   writeFileSync(join(root, "state/checksums.db"), "no database, and long enough to be looked at as one".repeat(100));
   const memory = open();
   const state = fileState(statSync(put("1.raw")));
-  memory.remember(root, state, 1);
+  memory.remember(root, state, { crc32: 1, taken: "" });
   expect(memory.find(root, state)).toBeUndefined();
   expect(problems).toHaveLength(mountIdentityOf(root) === undefined ? 0 : 1);
 });

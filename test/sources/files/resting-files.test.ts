@@ -4,6 +4,7 @@ import { openSync, closeSync, symlinkSync, unlinkSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FrameEntry } from "../../../src/frame.ts";
+import { MiB } from "../../../src/limits.ts";
 import { DirectorySource } from "../../../src/sources/directory/directory-source.ts";
 import type { SourceProblem } from "../../../src/sources/files/frame-files.ts";
 import { SimClock } from "../../simulation/sim-clock.ts";
@@ -97,6 +98,25 @@ test.skipIf(!hasLeases())("a file that a program has opened for writing rests ag
   closeSync(fd);
   clock.pass(60_000);
   expect(existsSync(path)).toBe(false);
+});
+
+test.each([0, 60_000])("large files that got other rights are read again in parts, then removed (%d ms)", (restMs) => {
+  const paths = ["1.raw", "2.raw"].map((name) => put(name, Buffer.alloc(20 * MiB, name)));
+  const source = open(restMs);
+  source.list(100);
+  clock.pass(2_100);
+  const entries = sendAll(source);
+  expect(entries).toHaveLength(2);
+  Bun.sleepSync(20);
+  for (const path of paths) chmodSync(path, 0o600);
+  settleAll(source, entries);
+  // Each turn reads 4 MiB, and lets others go on.
+  let turns = 0;
+  while (readdirSync(root).length > 0 && turns < 100 && clock.step()) turns += 1;
+  expect(readdirSync(root)).toEqual([]);
+  expect(turns).toBeGreaterThanOrEqual(8);
+  expect(source.list(100)).toBeUndefined();
+  expect(problems).toEqual([]);
 });
 
 test("what was removed by somebody else is no trouble", () => {

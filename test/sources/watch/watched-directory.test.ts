@@ -879,6 +879,23 @@ describe("a file rewritten while it is on its way", () => {
     expect(watched.source.unlistedFrames).toBe(0);
   });
 
+  test("to the same size and time: it is asked for, and compared", async () => {
+    const watched = await watching({ settling: false });
+    const path = put("1.jpg", jpeg("first"));
+    age(path, 100);
+    await watched.until(1);
+    watched.settle(0);
+    const { atime, mtime } = statSync(path);
+    const [crc32, other] = [jpeg("first"), jpeg("other")].map((content) => Bun.hash.crc32(content)) as [number, number];
+    expect(watched.source.confirms(watched.entry(0), 1)).toBe(true);
+    await Bun.sleep(20);
+    writeFileSync(path, jpeg("other"));
+    utimesSync(path, atime, mtime);
+    await watched.until(2);
+    expect(watched.listed[1]).not.toHaveProperty("live");
+    expect([crc32, other].map((stored) => watched.source.confirms(watched.entry(1), stored))).toEqual([false, true]);
+  });
+
   test("with deleteSent, to the same size and time: kept and sent", async () => {
     const watched = await watching({ deleteSent: true });
     const path = put("1.jpg", jpeg("first"));
