@@ -17,6 +17,8 @@ export const headBytesMax: number = 64 * KiB;
 export const payloadBytesMax: number = MiB;
 /** A name or source: what every common file system and archive format can hold. */
 export const nameBytesMax = 1024;
+/** Of a frame below a destination: its name, with its device and source in front. Systems take 4,096, with the root. */
+export const pathBytesMax: number = 2 * nameBytesMax;
 /** One segment of a name: the limit of ext4, XFS, APFS and NTFS. */
 export const segmentBytesMax = 255;
 /** Free text in a message (an error, a detail): a line for a person. */

@@ -6,7 +6,7 @@
  * A receiver checks every name of every offer, so the check is one pass over the character codes that allocates
  * nothing for a good name; only the sentence about a bad one costs anything.
  */
-import { nameBytesMax, segmentBytesMax } from "./limits.ts";
+import { nameBytesMax, pathBytesMax, segmentBytesMax } from "./limits.ts";
 
 const SLASH = 0x2f;
 const BACKSLASH = 0x5c;
@@ -19,10 +19,19 @@ const NINE = 0x39;
  * The words never repeat the name, so they can be shown without escaping.
  */
 export function nameProblem(name: string): string | undefined {
+  return problemOf(name, nameBytesMax);
+}
+
+/** The same of the path of a frame, which is made of three names and may be longer. */
+export function pathProblem(path: string): string | undefined {
+  return problemOf(path, pathBytesMax);
+}
+
+function problemOf(name: string, bytesMax: number): string | undefined {
   const length = name.length;
   if (length === 0) return "empty name";
   // Every UTF-16 unit is at least one byte, so a name this long is refused before it is looked at.
-  if (length > nameBytesMax) return nameTooLong(name);
+  if (length > bytesMax) return tooLong(name, bytesMax);
   if (name.charCodeAt(0) === SLASH) return "absolute";
 
   let bytes = 0;
@@ -53,11 +62,11 @@ export function nameProblem(name: string): string | undefined {
       bytes += 4;
     }
   }
-  return bytes > nameBytesMax ? nameTooLong(name) : undefined;
+  return bytes > bytesMax ? tooLong(name, bytesMax) : undefined;
 }
 
-function nameTooLong(name: string): string {
-  return `name of ${Buffer.byteLength(name)} bytes, limit ${nameBytesMax}`;
+function tooLong(name: string, bytesMax: number): string {
+  return `name of ${Buffer.byteLength(name)} bytes, limit ${bytesMax}`;
 }
 
 function segmentProblem(name: string, start: number, end: number, bytes: number): string | undefined {

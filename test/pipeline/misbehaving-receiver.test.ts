@@ -83,9 +83,9 @@ function answering(
 function pinging(strange: Strange, said: () => Said | undefined): void {
   const ping = (): void => {
     said()?.say(encoded((w) => w.ping(0n)));
-    strange.time.after(3000, ping);
+    strange.time.after(1000, ping);
   };
-  strange.time.after(3000, ping);
+  strange.time.after(1000, ping);
 }
 
 function saidBy(strange: Strange): string[] {

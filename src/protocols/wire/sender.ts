@@ -78,6 +78,7 @@ export class SenderSession implements ScheduledSession {
   #liveness = new Liveness({ idleMs, pingMs, nowMs: 0 });
   readonly #answers = new AnswerClock();
   #connectedAtMs = 0;
+  #tickedAtMs = 0;
   /** That progress does not come was said on this connection. */
   #unreportedTold = false;
   /** The largest frame that the receiver takes. */
@@ -124,7 +125,7 @@ export class SenderSession implements ScheduledSession {
     this.#arrived = false;
     this.#answered = false;
     this.#liveness = new Liveness({ idleMs, pingMs, nowMs });
-    this.#connectedAtMs = nowMs;
+    this.#connectedAtMs = this.#tickedAtMs = nowMs;
     this.#answers.connected(nowMs);
     this.#unreportedTold = false;
     this.#window.connected();
@@ -207,12 +208,13 @@ export class SenderSession implements ScheduledSession {
   }
 
   get tickAtMs(): number {
-    return Math.min(this.#liveness.tickAtMs, this.#scheduler.opensAtMs);
+    return Math.min(this.#liveness.tickAtMs, this.#scheduler.opensAtMs, this.#tickedAtMs + pingMs);
   }
 
   /** Time passes. Throws ProtocolError (timeout). */
   tick(nowMs: number): void {
     if (this.state === "closed") return;
+    this.#tickedAtMs = nowMs;
     if (this.state === "greeting" && nowMs - this.#connectedAtMs >= idleMs) {
       throw new ProtocolError(ProtocolCode.timeout, `no welcome in ${idleMs / 1000} s`);
     }
@@ -226,7 +228,7 @@ export class SenderSession implements ScheduledSession {
     this.#liveness.sent(nowMs);
   }
 
-  /** Called at each ping at least, which is often enough for times of minutes. */
+  /** Called every `pingMs`, whatever the receiver says meanwhile. */
   #checkAnswers(nowMs: number): void {
     // A receiver that holds us has said why.
     const waits = this.held || this.withheld || this.ledgers.some(({ held }) => held);

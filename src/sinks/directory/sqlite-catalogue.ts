@@ -30,6 +30,7 @@ import {
 } from "./catalogue.ts";
 import { LastNames } from "./last-names.ts";
 import { migrateTo2 } from "./migrate-catalogue.ts";
+import { difference, type OutcomeRange } from "../../outcome-ranges.ts";
 import { type AccountOutcome, noOutcomes, totalsOf } from "../../outcomes.ts";
 import { directoryInUse } from "./own-files.ts";
 import { type SessionAccount, sessionAccountsOf } from "./session-accounts.ts";
@@ -220,6 +221,7 @@ class SqliteCatalogue implements Catalogue {
   #handing: SqliteHanding | undefined;
   /** Prepared when a file that was removed comes again for the first time. */
   #ownerOf: AnyStatement | undefined;
+  #gapsAmong: AnyStatement | undefined;
   /** Inside `reading`; and whether its transaction has begun, which waits for the first question. */
   #reading = false;
   #readBegun = false;
@@ -367,7 +369,25 @@ class SqliteCatalogue implements Catalogue {
     }
   }
 
-  /** Of the numbers of a gap, those that are one: some may have been stored before, unknown to the sender. */
+  /** Gaps over some of these numbers, in order, but for one of the same bounds, which is said again. */
+  #knownGaps({ device, source, session }: Origin, first: number, last: number): OutcomeRange[] {
+    this.#gapsAmong ??= this.#prepare(
+      `SELECT first_sequence, first_sequence + count - 1 FROM gaps
+       WHERE device = ?1 AND source = ?2 AND session = ?3 AND first_sequence <= ?5 AND first_sequence >= coalesce(
+         (SELECT max(first_sequence) FROM gaps
+          WHERE device = ?1 AND source = ?2 AND session = ?3 AND first_sequence <= ?4), 0)
+       ORDER BY first_sequence`,
+    );
+    const rows = this.#gapsAmong.values(device, source, session, first, last) as [number, number][];
+    return rows
+      .filter(([from, to]) => to >= first && !(from === first && to === last))
+      .map(([from, to]) => ({ first: from, last: to, outcome: "gap" as const }));
+  }
+
+  /**
+   * Of the numbers of a gap, those that are one, and are in no other: some may have been stored before, unknown to the
+   * sender, and a number that is told of twice is lost once.
+   */
   #recordGap(sessionId: number, { origin, firstSequence, count, reason, name, detail }: Gap, nowNs: bigint): void {
     const { device, source, session } = origin;
     let put: { first: number; count: number } | undefined;
@@ -375,7 +395,10 @@ class SqliteCatalogue implements Catalogue {
       if (put === undefined) return;
       this.#addGap.run(device, source, session, put.first, put.count, reason, name, detail, nowNs);
     };
-    for (const { first, last } of this.#outcomes.lostAmong(sessionId, firstSequence, firstSequence + count - 1)) {
+    const lastSequence = firstSequence + count - 1;
+    const known = this.#knownGaps(origin, firstSequence, lastSequence);
+    const lost = this.#outcomes.lostAmong(sessionId, firstSequence, lastSequence);
+    for (const { first, last } of known.length === 0 ? lost : difference(lost, known)) {
       // Ranges that touch were lost for different reasons before, and this one tells it of all.
       if (put !== undefined && put.first + put.count === first) put.count += last - first + 1;
       else {

@@ -89,7 +89,7 @@ export class SqliteOutcomes {
   }
 
   /** The numbers from `first` to `last` whose frames are not there, as ranges. */
-  lostAmong(sessionId: number, first: number, last: number): { first: number; last: number }[] {
+  lostAmong(sessionId: number, first: number, last: number): OutcomeRange[] {
     return this.among(sessionId, first, last).filter(({ outcome }) => isLoss(outcome));
   }
 

@@ -2,7 +2,7 @@
 import { UserError } from "../../errors.ts";
 import type { Frame, FrameEntry, Origin } from "../../frame.ts";
 import { segmentBytesMax } from "../../limits.ts";
-import { nameProblem } from "../../names.ts";
+import { pathProblem } from "../../names.ts";
 import { fieldList, Template } from "../../template.ts";
 
 export const layoutDefault = "{device}/{source}/{name}";
@@ -57,7 +57,7 @@ export class Layout {
       throw layoutError(template, "needs {name} or {sequence}, or all frames would have one path");
     }
     const origin = { device: "d", source: "s", session: "0".repeat(32) };
-    const problem = nameProblem(this.#fill({ origin, name: "n", sequence: 0, bytes: 0, capturedNs: 0n }));
+    const problem = pathProblem(this.#fill({ origin, name: "n", sequence: 0, bytes: 0, capturedNs: 0n }));
     if (problem !== undefined) throw layoutError(template, `does not give a safe path: ${problem}`);
   }
 
@@ -74,13 +74,13 @@ export class Layout {
     this.#pattern ??= this.#parsed.pattern((field) => fieldPatterns[field]);
     const { device, source, name } = this.#pattern.exec(path)?.groups ?? {};
     if (device === undefined || source === undefined || name === undefined) return undefined;
-    return nameProblem(path) === undefined ? { device, source, name } : undefined;
+    return pathProblem(path) === undefined ? { device, source, name } : undefined;
   }
 
   /** The frame's path below the directory, or `undefined` if that would not be a safe one. */
   pathOf(frame: Frame): string | undefined {
     const path = this.#fill(frame);
-    return nameProblem(path) === undefined ? path : undefined;
+    return pathProblem(path) === undefined ? path : undefined;
   }
 
   /**

@@ -1,5 +1,5 @@
 /** Names for frames whose own name is taken. */
-import { nameBytesMax, segmentBytesMax } from "../../limits.ts";
+import { pathBytesMax, segmentBytesMax } from "../../limits.ts";
 
 /**
  * The path of the `number`th frame of one name: `17.jpg`, `17~2.jpg`, `17~3.jpg`. A last segment or path that would
@@ -14,7 +14,7 @@ export function numberedPath(path: string, number: number): string {
   const stemEnd = dot > 0 && segment.length - dot <= 16 ? dot : segment.length;
   const tail = `~${number}${segment.slice(stemEnd)}`;
   const folder = path.slice(0, segmentStart);
-  const stemBytesMax = Math.min(segmentBytesMax, nameBytesMax - Buffer.byteLength(folder)) - Buffer.byteLength(tail);
+  const stemBytesMax = Math.min(segmentBytesMax, pathBytesMax - Buffer.byteLength(folder)) - Buffer.byteLength(tail);
   return folder + firstBytes(segment.slice(0, stemEnd), stemBytesMax) + tail;
 }
 

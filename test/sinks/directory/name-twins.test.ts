@@ -1,8 +1,9 @@
 /** Twins in case on a file system that folds it, and none on one that does not. */
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Disk, nodeDisk } from "../../../src/system/file-system.ts";
+import { Layout } from "../../../src/sinks/store/layout.ts";
 import { commit, frameOf, lookupNow, type Result, stage } from "../suite.ts";
 import { DirectoryPlace } from "./directory-place.ts";
 
@@ -68,16 +69,36 @@ test("a folder's twin is refused", () => {
   sink.dispose();
 });
 
-test("a name that the layout makes too long is refused when it is offered", () => {
-  const place = new DirectoryPlace();
-  places.push(place);
-  const sink = place.open();
+describe("the longest names", () => {
   const longest = `${`${"n".repeat(203)}/`.repeat(5)}last`;
   expect(Buffer.byteLength(longest)).toBe(1024);
-  const entries = [frameOf(longest, "x"), frameOf("1.jpg", "x")];
-  expect(lookupNow(sink, frameOf("1.jpg", "x").origin, entries)).toEqual([
-    { kind: "refuse", reason: "name" },
-    { kind: "want" },
-  ]);
-  sink.dispose();
+
+  test("are stored, and numbered", async () => {
+    const place = new DirectoryPlace();
+    places.push(place);
+    const sink = place.open();
+    const results: Result[] = [];
+    for (const content of ["one", "three"]) {
+      const frame = frameOf(longest, content);
+      expect(lookupNow(sink, frame.origin, [frame])).toEqual([{ kind: "want" }]);
+      stage(sink, frame, content, results);
+      expect(await commit(sink)).toBeUndefined();
+    }
+    expect(results).toEqual(["stored", "conflict"]);
+    const folder = dirname(join(place.directory, "rig/visible", longest));
+    expect(readdirSync(folder).toSorted()).toEqual(["last", "last~2"]);
+    sink.dispose();
+  });
+
+  test("are refused when they are offered, where the layout makes them too long", () => {
+    const place = new DirectoryPlace({ layout: new Layout("{device}/{name}/{name}") });
+    places.push(place);
+    const sink = place.open();
+    const entries = [frameOf(longest, "x"), frameOf("1.jpg", "x")];
+    expect(lookupNow(sink, frameOf("1.jpg", "x").origin, entries)).toEqual([
+      { kind: "refuse", reason: "name" },
+      { kind: "want" },
+    ]);
+    sink.dispose();
+  });
 });

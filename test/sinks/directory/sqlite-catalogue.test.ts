@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Origin } from "../../../src/frame.ts";
+import type { GapReason, Origin } from "../../../src/frame.ts";
 import {
   type Catalogue,
   type CatalogueBatch,
@@ -155,6 +155,27 @@ describe("the catalogue in SQLite", () => {
       [[9, 3, 1, 1, 1, 2, 1, 44]],
     );
     expect(outcomesOf(origin)).toEqual([[0, 8, "stored"]]);
+  });
+
+  test("a gap over numbers of another gap is one of the others only, and said again with its bounds replaces it", () => {
+    const say = (firstSequence: number, count: number, reason: GapReason): void => {
+      const gap = { origin, firstSequence, count, reason, name: "", detail: "" };
+      const last = firstSequence + count - 1;
+      record({ gaps: [gap], outcomes: [{ origin, first: firstSequence, last, outcome: "gap" }] });
+    };
+    say(20, 5, "dropped");
+    say(0, 10, "dropped");
+    say(5, 10, "vanished");
+    say(2, 3, "refused");
+    say(0, 30, "damaged");
+    say(20, 5, "other");
+    expect(ask("SELECT first_sequence, count, reason FROM gaps ORDER BY 1")).toEqual([
+      [0, 10, "dropped"],
+      [10, 5, "vanished"],
+      [15, 5, "damaged"],
+      [20, 5, "other"],
+      [25, 5, "damaged"],
+    ]);
   });
 
   test("a gap over frames that are stored is one of the others only", () => {

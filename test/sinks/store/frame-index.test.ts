@@ -101,7 +101,7 @@ test("in a stream, the longest names take no more memory than short ones", () =>
 });
 
 test("knows whether the layout has a safe path for a frame", () => {
-  const index = newIndex({ layout: new Layout(`{source}/{name}/${"x".repeat(200)}`) });
+  const index = newIndex({ layout: new Layout(`{source}/{name}/{name}/${"x".repeat(255)}`) });
   const hasPathFor = (name: string): boolean => {
     const frame = frameOf(name, "one");
     return index.hasPathFor(frame.origin, frame, frame.sequence);

@@ -93,7 +93,7 @@ test("whether there is a path is known of an offer, whatever of the names is lon
   const layouts = [layoutDefault, "{name}", "{session}-{name}/{session}", "{device}{name}{name}", "{date}/{name}"];
   for (const template of layouts) {
     const layout = new Layout(template);
-    for (const characters of [1, 100, 200, 244, 245, 255, 400, 512, 1000, 1018, 1024]) {
+    for (const characters of [1, 100, 200, 244, 245, 255, 400, 512, 1000, 1018, 1024, 2030, 2048]) {
       for (const letter of ["n", "é"]) {
         const name = letter.repeat(characters).replace(/.{60}/g, "$&/").replace(/\/$/, "x").slice(0, characters);
         for (const long of [name, letter.repeat(characters)]) {

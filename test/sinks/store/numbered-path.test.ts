@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { nameProblem } from "../../../src/names.ts";
+import { pathProblem } from "../../../src/names.ts";
 import { freeNumber, numberedPath } from "../../../src/sinks/store/numbered-path.ts";
 
 test("numbered names keep the extension and the limits", () => {
   const long = "n".repeat(255);
   const accents = "é".repeat(127);
-  const deep = `${"d".repeat(200)}/`.repeat(5);
+  const deep = `${"d".repeat(202)}/`.repeat(10);
   const cases = [
     ["a/17.jpg", 1, "a/17.jpg"],
     ["a/17.jpg", 2, "a/17~2.jpg"],
@@ -15,12 +15,12 @@ test("numbered names keep the extension and the limits", () => {
     [long, 2, `${"n".repeat(253)}~2`],
     [`${"n".repeat(251)}.jpg`, 10, `${"n".repeat(248)}~10.jpg`],
     [accents, 2, `${"é".repeat(126)}~2`],
-    [`${deep}${"n".repeat(19)}`, 2, `${deep}${"n".repeat(17)}~2`],
+    [`${deep}${"n".repeat(18)}`, 2, `${deep}${"n".repeat(16)}~2`],
     [`x.${"e".repeat(253)}`, 2, `x.${"e".repeat(251)}~2`],
   ] as const;
   for (const [path, number, expected] of cases) {
     expect(numberedPath(path, number)).toBe(expected);
-    expect(nameProblem(expected)).toBeUndefined();
+    expect(pathProblem(expected)).toBeUndefined();
   }
 });
 
