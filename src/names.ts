@@ -22,6 +22,14 @@ export function nameProblem(name: string): string | undefined {
   return problemOf(name, nameBytesMax);
 }
 
+/**
+ * The same of a name that somebody has typed, or written into a file. Bytes that are no text are U+FFFD before we see
+ * them: two names would have become one.
+ */
+export function givenNameProblem(name: string): string | undefined {
+  return name.includes("\ufffd") ? "not valid UTF-8" : nameProblem(name);
+}
+
 /** The same of the path of a frame, which is made of three names and may be longer. */
 export function pathProblem(path: string): string | undefined {
   return problemOf(path, pathBytesMax);

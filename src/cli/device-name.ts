@@ -1,7 +1,7 @@
 /** What a sender calls itself: its host name, or what `--device` says, with `{host}` and `{id}` filled in. */
 import { hostname } from "node:os";
 import { UserError } from "../errors.ts";
-import { nameProblem } from "../names.ts";
+import { givenNameProblem } from "../names.ts";
 import { machineId } from "../system/machine-id.ts";
 import { fieldList, Template } from "../template.ts";
 
@@ -11,7 +11,7 @@ const fields = ["host", "id"] as const;
 export function deviceTemplateProblem(text: string): string | undefined {
   const template = new Template(text, fields);
   if (template.unknownField !== undefined) return `${template.unknownField} is none of ${fieldList(fields)}`;
-  return nameProblem(template.fill(() => "x"));
+  return givenNameProblem(template.fill(() => "x"));
 }
 
 export interface Machine {
@@ -26,7 +26,7 @@ export function deviceNameOf(text: string | undefined, machine: Machine = thisMa
   const name = new Template(text ?? "{host}", fields).fill((field) =>
     field === "host" ? machine.host() : idOf(machine),
   );
-  const problem = nameProblem(name);
+  const problem = givenNameProblem(name);
   if (problem === undefined) return name;
   throw new UserError(`the host name cannot name the device: ${problem}`, ["choose a name: --device NAME"]);
 }

@@ -5,7 +5,7 @@
 import { type Address, parseAddress } from "../address.ts";
 import { UserError } from "../errors.ts";
 import { invitationMsMax } from "../limits.ts";
-import { nameProblem } from "../names.ts";
+import { givenNameProblem, nameProblem } from "../names.ts";
 import { hashOfFingerprint } from "../security/fingerprint.ts";
 import { sizeText } from "../size-text.ts";
 import { type Captured, TimePattern } from "../sources/captured.ts";
@@ -144,7 +144,7 @@ export function invitee({ text, label }: RawValue): Invitee {
   const example = "the device, and where it finds this receiver: rig-7@recorder:8000";
   if (at < 1) throw new UserError(`${label}: no device in ${text}`, [example]);
   const device = text.slice(0, at);
-  const problem = nameProblem(device);
+  const problem = givenNameProblem(device);
   if (problem !== undefined) throw new UserError(`${label}: ${problem} in ${JSON.stringify(device)}`, [example]);
   return { ...reachable({ text: text.slice(at + 1), label }, `${device}@`), device };
 }

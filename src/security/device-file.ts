@@ -9,7 +9,7 @@
  * unknown word makes the line bad: a mistyped limit must not become none. In values `%20` is a space and `%2C` a comma.
  * Lines that begin with `#` and empty ones are skipped.
  */
-import { nameProblem } from "../names.ts";
+import { givenNameProblem } from "../names.ts";
 import type { Grant } from "../ports.ts";
 import { parseRate, parseSize } from "../quantities.ts";
 import { FormatError } from "./format-error.ts";
@@ -33,7 +33,7 @@ const words: ReadonlySet<string> = new Set([
 
 /** Why no device with a key can have this name; undefined if it can. The name is not repeated. */
 export function deviceNameProblem(device: string): string | undefined {
-  const problem = nameProblem(device);
+  const problem = givenNameProblem(device);
   if (problem !== undefined) return `${problem} in the device's name`;
   if (device.includes("/")) return "a device with a key has one segment, and this name has a /";
   const bytes = Buffer.byteLength(device);
@@ -121,14 +121,14 @@ function listOf(found: ReadonlyMap<string, string>, key: string): string[] | und
 }
 
 function checkedSource(source: string): string {
-  const problem = nameProblem(source);
+  const problem = givenNameProblem(source);
   if (problem !== undefined) throw new FormatError(`${problem} in sources=`);
   return source;
 }
 
 /** A name in which `*` stands for any characters but `/`. Kept as it is written. */
 function checkedPattern(pattern: string): string {
-  const problem = nameProblem(pattern.split("*").map(decodeWord).join("x"));
+  const problem = givenNameProblem(pattern.split("*").map(decodeWord).join("x"));
   if (problem !== undefined) throw new FormatError(`${problem} in devices=`);
   return pattern;
 }

@@ -9,7 +9,7 @@ import { accessSync, constants, fstatSync, statSync, type Stats } from "node:fs"
 import { basename, dirname, parse, resolve } from "node:path";
 import { ExitStatus, UserError } from "../errors.ts";
 import { sourcesMax, streamBytesMax } from "../limits.ts";
-import { nameProblem } from "../names.ts";
+import { givenNameProblem, nameProblem } from "../names.ts";
 import type { Clock, Source } from "../ports.ts";
 import { makeSplitter, type StreamFormat } from "../splitters/splitter.ts";
 import { errorCode } from "../system/errno.ts";
@@ -199,7 +199,7 @@ const manyFilesHint = [
 function parseInput(text: string): NamedInput {
   const equals = text.indexOf("=");
   const before = text.slice(0, Math.max(0, equals));
-  const named = equals > 0 && nameProblem(before) === undefined;
+  const named = equals > 0 && givenNameProblem(before) === undefined;
   const path = named ? text.slice(equals + 1) : text;
   if (path === "")
     throw new UserError(`no input in ${quotePath(text)}`, ["write SOURCE=PATH, for example visible=./vis"]);
@@ -257,15 +257,17 @@ const unmounted: ReadonlySet<string> = new Set(["ENOTCONN", "ESTALE", "EIO", "EN
 
 /** How what was typed is meant, if it can be meant otherwise. */
 function misreadHint(input: NamedInput, text: string): string | undefined {
-  // What is said to us is text already; the bytes are gone.
-  if (input.path.includes("\ufffd"))
-    return "a path on the command line has to be valid UTF-8: give the folder above, or a link to it (ln -s)";
   if (input.source !== undefined && exists(text))
     return `to send the path that contains =, write ${shown(`./${text}`)}`;
   const equals = text.indexOf("=");
-  if (input.source !== undefined || equals <= 0 || !exists(text.slice(equals + 1))) return undefined;
-  const before = text.slice(0, equals);
-  return `${quotePath(before)} cannot name a source (${nameProblem(before) ?? ""}); choose another name before the =`;
+  if (input.source === undefined && equals > 0 && exists(text.slice(equals + 1))) {
+    const before = text.slice(0, equals);
+    const problem = givenNameProblem(before) ?? "";
+    return `${quotePath(before)} cannot name a source (${problem}); choose another name before the =`;
+  }
+  // What is said to us is text already; the bytes are gone.
+  if (!input.path.includes("\ufffd")) return undefined;
+  return "a path on the command line has to be valid UTF-8: give the folder above, or a link to it (ln -s)";
 }
 
 function exists(path: string): boolean {
@@ -281,7 +283,7 @@ function defaultName(path: string, kind: Kind): string {
 
 /** `name` if it is safe. Throws UserError otherwise. */
 function nameAfter(name: string, what: string, path: string): string {
-  const problem = nameProblem(name);
+  const problem = givenNameProblem(name);
   if (problem === undefined) return name;
   throw new UserError(`no source can be named after ${what}: ${problem}`, [`choose a name: frames=${shown(path)}`]);
 }

@@ -131,7 +131,7 @@ export class DevicesFolder {
     if (before !== this.#lookedEntries || this.#entriesAreFresh()) return true;
     const names = [...this.#files.keys()];
     const isOther = (name: string): boolean => {
-      return stateOf(join(this.#options.path, name)) !== this.#files.get(name)?.state;
+      return this.#stateOf(name) !== this.#files.get(name)?.state;
     };
     if (isOther(revokedFileName)) return true;
     const first = this.#sampled < names.length ? this.#sampled : 0;
@@ -164,10 +164,15 @@ export class DevicesFolder {
     }
     for (const name of names) {
       if (name !== revokedFileName && (!name.endsWith(deviceFileEnd) || name.startsWith("."))) continue;
-      const state = stateOf(join(path, name));
+      const state = this.#stateOf(name);
       if (state !== undefined) found.set(name, state);
     }
     return found;
+  }
+
+  /** A file whose name is no text cannot be looked at by what we have of it, and has to be spoken of. */
+  #stateOf(name: string): string | undefined {
+    return isNoText(name) ? "" : stateOf(join(this.#options.path, name));
   }
 
   #takeIn(found: ReadonlyMap<string, string>): void {
@@ -199,6 +204,7 @@ export class DevicesFolder {
   }
 
   #read(name: string, state: string): Content {
+    if (isNoText(name)) return { name, state, text: new FormatError("its name is not valid UTF-8") };
     const bytesMax = name === revokedFileName ? revokedBytesMax : deviceFileBytesMax;
     try {
       const { text } = readSmallFile(join(this.#options.path, name), bytesMax);
@@ -290,4 +296,9 @@ function isComplete({ text }: Content): boolean {
 /** Of the disk, the network or this process rather than of a file: then the last grants stay. */
 function isPassing(error: unknown): boolean {
   return isExhaustion(error) || /^(?:EIO|ESTALE|ETIMEDOUT|ENOMEM|EAGAIN|EHOSTDOWN|ENOTCONN)$/.test(errorCode(error));
+}
+
+/** Bytes that are no text were read as this. */
+function isNoText(name: string): boolean {
+  return name.includes("\ufffd");
 }

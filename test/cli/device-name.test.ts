@@ -27,5 +27,7 @@ describe("the device's name", () => {
     expect(deviceTemplateProblem("{serial}")).toBe("{serial} is none of {host} {id}");
     expect(deviceTemplateProblem("../{id}")).toBeDefined();
     expect(deviceTemplateProblem("")).toBeDefined();
+    expect(deviceTemplateProblem("caf\ufffd")).toBe("not valid UTF-8");
+    expect(() => deviceNameOf(undefined, { ...machine, host: () => "caf\ufffd" })).toThrow("not valid UTF-8");
   });
 });

@@ -47,6 +47,8 @@ describe("a device file", () => {
     ["rig-7", "an unknown word"],
     ["sources=visible", "no device="],
     ["device=", "no device="],
+    ["device=caf\ufffd", "not valid UTF-8 in the device's name"],
+    ["device=a sources=caf\ufffd", "not valid UTF-8"],
     ["device", "device needs a value"],
     ["device=a source=visible", 'an unknown word: "source"'],
     ["device=a device=b", "twice"],

@@ -162,6 +162,9 @@ describe("openSources", () => {
       expect(open([".x=vis"]).failures[0]?.hints).toEqual([
         '".x" cannot name a source (hidden segment); choose another name before the =',
       ]);
+      expect(open(["caf\ufffd=vis"]).failures[0]?.hints).toEqual([
+        '"caf\ufffd" cannot name a source (not valid UTF-8); choose another name before the =',
+      ]);
       expect(userErrorOf([".hidden"]).hints).toEqual(["choose a name: frames=.hidden"]);
       expect(userErrorOf(["vis", "it's", "vis"]).hints).toEqual(["give each a name: vis-1=vis vis-2=vis"]);
       expect(userErrorOf(["x=vis", "x=it's"]).hints).toEqual([`give each a name: x-1=vis x-2='it'\\''s'`]);

@@ -41,6 +41,17 @@ test("what is there at the start counts at once", () => {
   expect(place.events.map(({ event }) => event)).toEqual(["key-made", "spare-made"]);
 });
 
+test.skipIf(process.platform !== "linux")("a file whose name is no text is spoken of, and grants nothing", () => {
+  using place = new TrustPlace();
+  const path = place.grant("rig-7", one);
+  renameSync(path, Buffer.from(path.replace("rig-7", "caf\xe9"), "latin1"));
+  const trust = place.open();
+  place.clock.pass(1_000);
+  const said = place.events.filter(({ event }) => event === "bad-device-file");
+  expect(said).toMatchObject([{ problem: "its name is not valid UTF-8" }]);
+  expect(trust.grantOf(one)).toBeUndefined();
+});
+
 test("a new file counts for whoever comes just then", () => {
   using place = new TrustPlace();
   const trust = place.open();
