@@ -29,6 +29,11 @@ export function parseTime(text: string, now: Date): bigint | undefined {
 
 type Civil = [number, number, number];
 
+/** Whether the calendar has this day, whose numbers have the right size: not 30 February. The first month is 1. */
+export function isDay(year: string, month: string, day: string): boolean {
+  return isDate([Number(year), Number(month) - 1, Number(day)]);
+}
+
 function isDate([year, month, day]: Civil): boolean {
   const date = new Date(Date.UTC(year, month, day));
   return year >= 1000 && date.getUTCMonth() === month && date.getUTCDate() === day;

@@ -1,5 +1,6 @@
 /** `--captured`: where capture times come from. Each kind of source takes what it has, else its own default. */
 import { UserError } from "../errors.ts";
+import { isDay } from "../times.ts";
 
 export type Captured =
   /** Of a file, when it was modified; of a frame of a stream, when its last byte came. */
@@ -7,15 +8,15 @@ export type Captured =
   | { readonly kind: "mtime" | "arrival" | "header" | "exif" }
   | { readonly kind: "name"; readonly pattern: TimePattern };
 
-/** 1970 … 2262: what the wire and the catalogue can hold. File systems can hold more, and cameras lose their clocks. */
-const capturedNsMax = 2n ** 63n - 1n;
+/** 1677 … 2262: what the wire and the catalogue can hold. File systems can hold more, and cameras lose their clocks. */
+const [capturedNsMin, capturedNsMax] = [-(2n ** 63n), 2n ** 63n - 1n];
 
 export function isCapturedNs(ns: bigint): boolean {
-  return ns >= 0n && ns <= capturedNsMax;
+  return ns >= capturedNsMin && ns <= capturedNsMax;
 }
 
 export function clampCaptured(ns: bigint): bigint {
-  if (ns < 0n) return 0n;
+  if (ns < capturedNsMin) return capturedNsMin;
   return ns > capturedNsMax ? capturedNsMax : ns;
 }
 
@@ -64,6 +65,7 @@ export class TimePattern {
     const found = this.#pattern.exec(this.#wholePath ? path : path.slice(path.lastIndexOf("/") + 1))?.groups;
     if (found === undefined) return undefined;
     const { Y, m, d, H = "00", M = "00", S = "00", f = "", s, z = "" } = found;
+    if (Y !== undefined && m !== undefined && d !== undefined && !isDay(Y, m, d)) return undefined;
     const offset = z.replace(/^([+-]\d\d):?/, "$1:");
     const ms = s === undefined ? Date.parse(`${Y}-${m}-${d}T${H}:${M}:${S}${offset}`) : Number(s) * 1000;
     return Number.isNaN(ms) ? undefined : BigInt(ms) * 1_000_000n + BigInt(f.padEnd(9, "0"));

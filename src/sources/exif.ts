@@ -9,6 +9,7 @@
  */
 
 import type { Metadata } from "../frame.ts";
+import { isDay } from "../times.ts";
 
 /** A picture's bytes, which are looked at from place to place. Behind the end there is 0, or nothing. */
 export interface PictureBytes {
@@ -66,7 +67,7 @@ export function exifTimeOf(file: PictureBytes): ExifTime | undefined {
     else if (found === tag.offset) offset = block.text(entry);
   });
   const [, year, month, day, time] = dateTimeText.exec(dateTime) ?? [];
-  if (year === undefined) return undefined;
+  if (year === undefined || month === undefined || day === undefined || !isDay(year, month, day)) return undefined;
   const fraction = subSecText.exec(subSec)?.[1];
   const local = `${year}-${month}-${day}T${time}${fraction === undefined ? "" : `.${fraction}`}`;
   return { local, offset: offsetText.exec(offset)?.[0] };

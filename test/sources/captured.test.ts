@@ -15,6 +15,7 @@ test.each([
   // A dot is a dot.
   ["%Y.%m.%d", "2026x11x25.jpg", undefined],
   ["%Y%m%d", "20261325.jpg", undefined],
+  ["%Y%m%d", "20260230.jpg", undefined],
   ["%Y%m%d", "20261125/1.jpg", undefined],
   ["IMG_%Y%m%d", "latest.jpg", undefined],
 ])("%s in %s", (pattern, name, expected) => {

@@ -53,6 +53,7 @@ test.each([
   ["a fraction that is none", { ...texts, subSec: "  " }, { ...time, local: "2026-11-25T10:32:07" }],
   ["an offset that is none", { ...texts, offset: "   :  " }, { ...time, offset: undefined }],
   ["a clock that was never set", { ...texts, dateTime: "0000:00:00 00:00:00" }, undefined],
+  ["a day that no calendar has", { ...texts, dateTime: "2026:02:30 10:32:07" }, undefined],
   ["one that is blank", { ...texts, dateTime: "    :  :     :  :  " }, undefined],
   ["another form", { ...texts, dateTime: "2026-11-25T10:32:07" }, undefined],
   ["no time at all", { subSec: "12", offset: "+01:00" }, undefined],
