@@ -381,6 +381,9 @@ export interface SinkTraits {
  */
 export type Settle = (result: Outcome | RefusalReason | SourceTotals | SinkError) => void;
 
+/** Gives a writer for a frame that begins, which does what `writer` does and looks on. */
+export type WatchFrame = (frame: Frame, writer: FrameWriter) => FrameWriter;
+
 export interface FrameWriter {
   /**
    * Takes all of `view` before it returns: the view is not valid afterwards. Throws SinkError, of any scope; then only

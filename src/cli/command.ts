@@ -114,15 +114,12 @@ function sendCommand(options: ParsedOptions): SendCommand {
   return { mode: "send", values, host, port, inputs, streams: streamOptions(options) };
 }
 
-/** Figures and their token go over it in the clear. */
+/** Pictures, figures and their token go over it. */
 function checkHttp({ values: { http, insecure, key }, label }: ParsedOptions): void {
-  if (http?.host === undefined || isLoopback(http.host) || insecure) return;
-  const hints =
-    key === undefined
-      ? ["--insecure answers there all the same: for a network you trust, or inside a tunnel"]
-      : ["from another machine it is reached through a tunnel, or a proxy on this one"];
+  if (http?.host === undefined || isLoopback(http.host) || insecure || key !== undefined) return;
   throw new UserError(`${label("http")} ${http.host} can be reached from other machines, and is not encrypted`, [
-    ...hints,
+    "--key FILE encrypts it",
+    "--insecure answers there all the same: for a network you trust, or inside a tunnel",
     `on this machine only: --http ${http.port}`,
   ]);
 }

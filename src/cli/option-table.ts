@@ -259,8 +259,8 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
     http: {
       takes: ["[HOST:]PORT", listenAddress],
       help:
-        "metrics for Prometheus and health checks over HTTP: /metrics, for who shows the token that is said at the " +
-        "start, and /healthz. Without HOST: 127.0.0.1; elsewhere only with --insecure",
+        "pictures, figures, metrics for Prometheus and health checks over HTTP, for who shows the token that is said " +
+        "at the start. Without HOST: 127.0.0.1; elsewhere encrypted with --key, or with --insecure",
     },
     insecure: { help: "allow plain TCP to or from other machines" },
   }),

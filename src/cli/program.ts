@@ -1,6 +1,7 @@
 /** The whole program but for the process around it: from words and environment to an exit status. */
 import { ExitStatus, SinkError, SourceError, UserError } from "../errors.ts";
 import { checkLimits } from "../limits.ts";
+import { pageWord } from "../live/page-messages.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { type Command, parseArguments } from "./command.ts";
 import { helpText } from "./help.ts";
@@ -34,6 +35,8 @@ export async function runProgram(options: ProgramOptions): Promise<number> {
   process.on("unhandledRejection", (error) => exitNow(fail(error)));
   try {
     checkLimits();
+    // Started by another framepipe, and talks to that alone.
+    if (words.length === 1 && words[0] === pageWord) return await servePage();
     const command = parseArguments(words, env);
     if (command === "help" || command === "version") {
       terminal.data(command === "help" ? helpText().trimEnd() : `framepipe ${version} (${commit})`);
@@ -51,6 +54,11 @@ type OutputOptions = Pick<OptionValues, "json" | "quiet" | "verbose">;
 
 function openTerminal({ stdout, stderr, env }: ProgramOptions, { json, quiet, verbose }: OutputOptions): Terminal {
   return new Terminal({ stdout, stderr, env, json, quiet, verbose, clock: systemClock });
+}
+
+async function servePage(): Promise<ExitStatus> {
+  await (await import("../live/server/serve-page.ts")).servePage();
+  return ExitStatus.ok;
 }
 
 /** A mode is loaded when it is asked for: a sender starts without SQLite and the sinks. */

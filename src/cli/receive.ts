@@ -2,17 +2,16 @@
 import { networkInterfaces } from "node:os";
 import { type Address, formatAddress, isLoopback } from "../address.ts";
 import { type ExitStatus, UserError } from "../errors.ts";
-import type { ReceiverEvent } from "../events.ts";
-import type { Metric } from "../live/metrics.ts";
-import type { Trouble } from "../live/page-api.ts";
+import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import { type ReceiverResult, type ReceiverRun, runReceiver } from "../pipeline/receive.ts";
 import type { Backlog, ReceiverTrust } from "../ports.ts";
 import { dialer } from "../transport/connect.ts";
 import type { HandingOn } from "../pipeline/receive.ts";
-import { directoryBacklog, openSinks } from "../sinks/open-sink.ts";
+import { directoryAmong, directoryBacklog, openSinks } from "../sinks/open-sink.ts";
 import { isTerminal } from "../system/standard-streams.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { ReceiveCommand, Upstream } from "./command.ts";
+import type { Http } from "./http.ts";
 import { describeReceiverEvent } from "./messages.ts";
 import { standingOfOrigin } from "./pace.ts";
 import { Progress } from "./progress.ts";
@@ -33,7 +32,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   const startedMs = nowMs();
   let started: ReceiverRun | undefined;
   const gapFrames = new Map<string, number>();
-  let announceHttp: (() => void) | undefined;
+  let http: Http | undefined;
   let trust: ReceiverTrust | undefined;
   let handingOn: HandingOn | undefined;
   const quotaOf = (device: string): number | undefined => trust?.quotaOf(device);
@@ -66,8 +65,9 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       handingOn = await openUpstream(upstream, backlog, command, terminal);
     }
     if (values.http !== undefined) {
-      announceHttp = await watchOverHttp(values.http, key, () => started, gapFrames, terminal);
+      http = await watchOverHttp(values.http, command, () => started, gapFrames, terminal);
     }
+    const newest = http?.newest;
     started = runReceiver({
       hostname: command.host ?? everyInterface(),
       port,
@@ -81,8 +81,12 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
       once: values.once,
       handingOn,
       eachFrame: values.json && values.verbose,
+      watchFrame: newest?.watchFrame,
       onEvent: (event) => {
-        if (event.event === "gap") gapFrames.set(event.reason, (gapFrames.get(event.reason) ?? 0) + event.count);
+        if (event.event === "gap") {
+          gapFrames.set(event.reason, (gapFrames.get(event.reason) ?? 0) + event.count);
+          newest?.lost(event, event.reason, event.count);
+        }
         const hints = event.event === "listening" ? reachHints(command, event.address) : undefined;
         const report = describeReceiverEvent(event);
         terminal.report(hints === undefined ? report : { ...report, hints });
@@ -92,11 +96,12 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     // From here on the run disposes of it.
     sink.dispose();
     trust?.dispose();
+    http?.stop();
     ignoreSignals();
     throw error;
   }
   const run = started;
-  announceHttp?.();
+  http?.announce();
   for (const event of begun) tell(event);
   const progress = new Progress({ terminal, nowMs, standings: () => [...run.progress.values()].map(standingOfOrigin) });
   let result: ReceiverResult;
@@ -105,6 +110,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     result = await run.done;
   } finally {
     progress.stop();
+    http?.stop();
     ignoreSignals();
   }
   terminal.sumUp();
@@ -114,19 +120,42 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   return result.status;
 }
 
-/** Loaded only where it is asked for. Throws UserError. */
+/** Loaded only where it is asked for. Rejects with UserError. */
 async function watchOverHttp(
   address: Address,
-  key: string | undefined,
+  { values }: ReceiveCommand,
   run: () => ReceiverRun | undefined,
   gapFrames: ReadonlyMap<string, number>,
   terminal: Terminal,
-): Promise<() => void> {
-  const [{ startHttp }, { receiverMetrics }] = await Promise.all([import("./http.ts"), import("../live/metrics.ts")]);
-  const trouble = (): Trouble | undefined => (run() === undefined ? "starting" : run()?.trouble());
-  const metrics = (): Metric[] =>
-    receiverMetrics(run()?.progress.values() ?? [], gapFrames, run()?.connections() ?? 0, run()?.upstream());
-  return startHttp({ address, key, terminal, trouble, metrics });
+): Promise<Http> {
+  const [{ startHttp }, { receiverMetrics }, { receiverSources, SpaceWatch }] = await Promise.all([
+    import("./http.ts"),
+    import("../live/metrics.ts"),
+    import("../live/host/figures.ts"),
+  ]);
+  const { key, out, keep, keepSize, minFree: minFreeBytes } = values;
+  const directory = directoryAmong(out);
+  const keeps = keep !== undefined || keepSize !== undefined;
+  const space = directory === undefined ? undefined : new SpaceWatch({ directory, minFreeBytes, keeps });
+  const progress = (): Iterable<OriginProgress> => run()?.progress.values() ?? [];
+  return startHttp({
+    address,
+    key,
+    terminal,
+    directory,
+    trouble: () => (run() === undefined ? "starting" : run()?.trouble()),
+    metrics: () => receiverMetrics(progress(), gapFrames, run()?.connections() ?? 0, run()?.upstream()),
+    figures: (newest) => {
+      const nowMs = systemClock.nowMs();
+      const now = space?.at(nowMs, newest.storedBytes);
+      return {
+        role: "receiver",
+        connections: run()?.connections() ?? 0,
+        sources: receiverSources(progress(), newest, nowMs),
+        ...(now === undefined ? {} : { space: now }),
+      };
+    },
+  });
 }
 
 /** Whom it hands on to, with its key if it has one. Throws UserError. */

@@ -1,6 +1,7 @@
 /** `--send`: opens the inputs, runs the sender, and says how it goes and how it went. */
 import { join } from "node:path";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
+import type { SourceProgress } from "../events.ts";
 import { restMsDefault } from "../limits.ts";
 import type { SenderTrust } from "../ports.ts";
 import type { Trouble } from "../live/page-api.ts";
@@ -10,6 +11,7 @@ import { openSources } from "../sources/open-source.ts";
 import { isTerminal } from "../system/standard-streams.ts";
 import { systemClock } from "../system/system-clock.ts";
 import type { SendCommand } from "./command.ts";
+import type { Http } from "./http.ts";
 import { deviceNameOf } from "./device-name.ts";
 import { describeSenderEvent, describeSourceProblem, isLoss, refusalHints } from "./messages.ts";
 import { standingOfSource } from "./pace.ts";
@@ -62,8 +64,8 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
 
   const startedMs = nowMs();
   let started: SenderRun | undefined;
-  const announceHttp =
-    values.http === undefined ? undefined : await watchOverHttp(values.http, key, () => started, terminal);
+  const http =
+    values.http === undefined ? undefined : await watchOverHttp(values.http, key, device, () => started, terminal);
   const run = (started = runSender({
     host,
     port,
@@ -85,10 +87,11 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   const ignoreSignals = onStopSignals(shell, () => run.stop());
   let result: SenderResult;
   try {
-    announceHttp?.();
+    http?.announce();
     progress.start();
     result = await run.done;
   } finally {
+    http?.stop();
     memory.close();
     progress.stop();
     ignoreSignals();
@@ -115,16 +118,33 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   return result.status === ExitStatus.ok && incomplete ? ExitStatus.incomplete : result.status;
 }
 
-/** Loaded only where it is asked for. Throws UserError. */
+/** Loaded only where it is asked for. Rejects with UserError. */
 async function watchOverHttp(
   address: Address,
   key: string | undefined,
+  device: string,
   run: () => SenderRun | undefined,
   terminal: Terminal,
-): Promise<() => void> {
-  const [{ startHttp }, { senderMetrics }] = await Promise.all([import("./http.ts"), import("../live/metrics.ts")]);
+): Promise<Http> {
+  const [{ startHttp }, { senderMetrics }, { senderSources }] = await Promise.all([
+    import("./http.ts"),
+    import("../live/metrics.ts"),
+    import("../live/host/figures.ts"),
+  ]);
+  const progress = (): readonly SourceProgress[] => run()?.progress ?? [];
   const trouble = (): Trouble | undefined => (run() === undefined ? "starting" : run()?.trouble());
-  return startHttp({ address, key, terminal, trouble, metrics: () => senderMetrics(run()?.progress ?? []) });
+  return startHttp({
+    address,
+    key,
+    terminal,
+    trouble,
+    metrics: () => senderMetrics(progress()),
+    figures: (newest) => ({
+      role: "sender",
+      connections: trouble() === undefined || trouble() === "held" ? 1 : 0,
+      sources: senderSources(device, progress(), newest, systemClock.nowMs()),
+    }),
+  });
 }
 
 /** Loaded only where there is a key. Throws UserError. */

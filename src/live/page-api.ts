@@ -60,7 +60,7 @@ export interface Picture extends FrameFacts {
 }
 
 export type PictureFormat =
-  "jpeg" | "png" | "webp" | "gif" | "bmp" | "pnm" | "y4m" | "tiff" | "avif" | "heif" | "unknown";
+  "jpeg" | "png" | "webp" | "gif" | "bmp" | "avif" | "pnm" | "y4m" | "raw" | "tiff" | "heif" | "unknown";
 
 /** `image`: a browser shows it. `samples`: the page makes it into points first. `none`: there is no picture. */
 export type Shown = "image" | "samples" | "none";
@@ -144,18 +144,26 @@ export interface SpaceFigures {
 
 // ---- stored frames
 
-/** A row of the catalogue, as in `--read --as json`. */
-export interface StoredFrame extends FrameFacts {
+/** A row of the catalogue, as in `--read --as json`, and what it is asked for by. */
+export interface StoredFrame {
   readonly id: number;
+  readonly key: SourceKey;
   readonly device: string;
   readonly source: string;
+  readonly session: string;
+  readonly sequence: number;
+  readonly name: string;
   readonly path: string;
+  /** 1; from 2 on it is a conflict. */
   readonly number: number;
+  readonly bytes: number;
   readonly crc32: number;
-  /** By the clock that was asked for: what it is ordered by. */
-  readonly time: Time;
+  /** By the clock that was asked for: what frames are ordered by. */
+  readonly captured: Time;
+  readonly received: Time;
   readonly notes?: readonly string[];
-  readonly metadata?: Readonly<Record<string, string>>;
+  /** Whatever travelled with it. */
+  readonly metadata?: unknown;
 }
 
 /** `/api/frames`: in the order of time. */

@@ -2,7 +2,7 @@
 import type { SinkError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
-import type { Clock, Sink } from "../ports.ts";
+import type { Clock, Sink, WatchFrame } from "../ports.ts";
 import type { CutFrames } from "./cut-frames.ts";
 import type { KeyDesk } from "./key-desk.ts";
 import type { SharedNames } from "./shared-names.ts";
@@ -32,6 +32,7 @@ export interface ConnectionHub {
     readonly connectionsMax: number;
     readonly newSession: () => string;
     readonly eachFrame?: boolean;
+    readonly watchFrame?: WatchFrame | undefined;
     readonly onEvent: (event: ReceiverEvent) => void;
   };
   readonly cutFrames: CutFrames;

@@ -8,7 +8,7 @@
 import { assert, ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { Gap, Origin, RefusalReason, SourceEnd, Stretch, Verdict } from "../frame.ts";
 import { rowBytes } from "../limits.ts";
-import type { Clock, FrameWriter, Settle, Sink } from "../ports.ts";
+import type { Clock, FrameWriter, Settle, Sink, WatchFrame } from "../ports.ts";
 import type { IncomingFrame, ReceivingEvent, ReceivingSession } from "../protocols/receiver-session.ts";
 import { AnswerQueue, type Offer } from "./answer-queue.ts";
 import type { CutFrames } from "./cut-frames.ts";
@@ -28,6 +28,7 @@ export interface FrameIntakeOptions {
   readonly cutFrames: CutFrames;
   readonly sourceHolds: SourceHolds;
   readonly reports: FrameReports;
+  readonly watchFrame: WatchFrame | undefined;
   /** Of the key that the peer has proven, if any. */
   readonly account: () => KeyAccount | undefined;
   /** A frame of this origin was stored. */
@@ -201,7 +202,8 @@ export class FrameIntake {
       return this.#rejectFor(incoming, error);
     }
     if (typeof writer === "string") return this.#refuse(incoming, writer);
-    incoming.writer = writer;
+    const { watchFrame } = this.#options;
+    incoming.writer = watchFrame === undefined ? writer : watchFrame(incoming.frame, writer);
   }
 
   #write(incoming: Incoming, view: Uint8Array): void {

@@ -5,7 +5,7 @@
 import { ExitStatus, SinkError } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
 import { spareFiles, stopMs, strangersMax, strangersPerAddressDefault, strangersShare } from "../limits.ts";
-import type { Backlog, Dial, ReceiverTrust, SenderTrust, Sink } from "../ports.ts";
+import type { Backlog, Dial, ReceiverTrust, SenderTrust, Sink, WatchFrame } from "../ports.ts";
 import { openFilesMax } from "../system/open-files.ts";
 import { systemClock } from "../system/system-clock.ts";
 import { listen } from "../transport/listen.ts";
@@ -33,6 +33,8 @@ export interface ReceiverRunOptions {
   readonly handingOn?: HandingOn | undefined;
   /** Frames that are stored are events, too, which costs a little for each. */
   readonly eachFrame?: boolean;
+  /** Frames are shown to somebody on their way. Absent: to nobody. */
+  readonly watchFrame?: WatchFrame | undefined;
   readonly onEvent: (event: ReceiverEvent) => void;
 }
 
@@ -69,7 +71,7 @@ export interface ReceiverRun {
 /** Throws UserError when the port cannot be had. The sink is disposed of when the run is done. */
 export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
   const { hostname, port, sink, out, agent, frameBytesMax, connectionsMax, once, eachFrame = false, onEvent } = options;
-  const { trust, perAddressMax = strangersPerAddressDefault } = options;
+  const { trust, watchFrame, perAddressMax = strangersPerAddressDefault } = options;
   let finish!: (result: ReceiverResult) => void;
   const done = new Promise<ReceiverResult>((resolve) => {
     finish = resolve;
@@ -113,6 +115,7 @@ export function runReceiver(options: ReceiverRunOptions): ReceiverRun {
     perAddress: perAddressMax > 0,
     newSession,
     eachFrame,
+    watchFrame,
     onEvent,
     onSessionEnd: (complete) => {
       if (once) end(complete ? ExitStatus.ok : ExitStatus.incomplete);

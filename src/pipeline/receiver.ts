@@ -15,7 +15,7 @@ import type { SinkError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
 import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, idleLookMs, stopMs } from "../limits.ts";
-import type { Clock, LinkHandlers, ReceiverTrust, Sink } from "../ports.ts";
+import type { Clock, LinkHandlers, ReceiverTrust, Sink, WatchFrame } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
 import type { ConnectionHub, SessionConnection } from "./connection-hub.ts";
@@ -35,6 +35,8 @@ export interface HubOptions {
   readonly newSession: () => string;
   /** Frames that are stored are events, too, which costs a little for each. */
   readonly eachFrame?: boolean;
+  /** Frames are shown to somebody on their way. Absent: to nobody. */
+  readonly watchFrame?: WatchFrame | undefined;
   /** Every link is of a peer that has proven a key, and this says what keys may do. Absent: all links are plain. */
   readonly trust?: ReceiverTrust | undefined;
   /** Addresses say who somebody is; not behind a balancer. Absent: they do. */

@@ -177,6 +177,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
       cutFrames: this.#hub.cutFrames,
       sourceHolds: this.#hub.sourceHolds,
       reports: this.#reports,
+      watchFrame: this.#hub.options.watchFrame,
       account: () => this.#account,
       onStored: (origin) => this.#hub.frameStored(origin),
       loneHold: this.#loneHold,

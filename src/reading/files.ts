@@ -48,10 +48,12 @@ export class TarArchive implements Form {
   readonly #output: Output;
   /** All of it is one group: nothing of it is known to be on a disk before its end. */
   readonly #group = { group: 0, archive: newArchiveId() };
+  readonly #remark: () => string;
 
-  constructor(bytes: FrameBytes, output: Output) {
+  constructor(bytes: FrameBytes, output: Output, remark: () => string = () => "") {
     this.#bytes = bytes;
     this.#output = output;
+    this.#remark = remark;
   }
 
   async put(taken: Taken): Promise<Trouble> {
@@ -74,10 +76,17 @@ export class TarArchive implements Form {
     await this.#output(zeros.subarray(0, paddingBytes(bytes)));
   }
 
-  end(): Promise<void> {
-    return this.#output(zeros);
+  async end(): Promise<void> {
+    const text = Buffer.from(this.#remark());
+    if (text.length > 0) {
+      const head = { path: remarkPath, bytes: text.length, modifiedNs: 0n, comment: "" };
+      await this.#output(Buffer.concat([encodeHead(head), text, zeros.subarray(0, paddingBytes(text.length))]));
+    }
+    await this.#output(zeros);
   }
 }
+
+const remarkPath = "LEFT-OUT.txt";
 
 function toTrouble(frame: StoredRow, problem: FileProblem | undefined): Trouble {
   return problem === undefined ? undefined : { frame, problem };

@@ -41,15 +41,16 @@ export function listLine([first, second]: Taken): string {
 }
 
 export function jsonLine([first, second]: Taken): string {
-  if (second === undefined) return JSON.stringify(jsonOf(first));
-  return JSON.stringify({ differenceMs: differenceMs(first, second), frames: [jsonOf(first), jsonOf(second)] });
+  if (second === undefined) return JSON.stringify(frameJson(first));
+  return JSON.stringify({ differenceMs: differenceMs(first, second), frames: [frameJson(first), frameJson(second)] });
 }
 
-function differenceMs(first: StoredRow, second: StoredRow): number {
+export function differenceMs(first: StoredRow, second: StoredRow): number {
   return Number(second.timeNs - first.timeNs) / 1e6;
 }
 
-function jsonOf(row: StoredRow): Record<string, unknown> {
+/** A row as the JSON of READING.md. */
+export function frameJson(row: StoredRow): Record<string, unknown> {
   const { device, source, session, sequence, name, path, number, bytes, crc32, notes, metadata } = row;
   return {
     captured: formatTime(row.timeNs),

@@ -20,8 +20,8 @@ export type ReadForm = "stream" | "tar" | "list" | "json";
 
 export interface ReadOptions {
   readonly directory: string;
-  /** `rig-7/visible`, or what such texts begin with; none: all. */
-  readonly wanted: readonly string[];
+  /** `rig-7/visible`, or what such texts begin with, or the sources themselves; none: all. */
+  readonly wanted: readonly (string | StoredSource)[];
   /** Nanoseconds since the epoch: the first moment that counts, and the first that does not any more. */
   readonly fromNs?: bigint | undefined;
   readonly toNs?: bigint | undefined;
@@ -30,6 +30,8 @@ export interface ReadOptions {
   readonly pairWithinNs?: bigint | undefined;
   readonly as: ReadForm;
   readonly output: Output;
+  /** What a tar is to say of itself, asked for when all else is in it; empty: nothing. */
+  readonly remark?: () => string;
   /** Called for each frame that is left out. */
   readonly leftOut: (frame: StoredRow, problem: FileProblem) => void;
   /** Ends it behind the frame in hand. */
@@ -150,7 +152,7 @@ class Reading {
   }
 }
 
-function formOf({ as, directory, output }: ReadOptions): Form {
+function formOf({ as, directory, output, remark }: ReadOptions): Form {
   switch (as) {
     case "list":
       return new Lines(output, listLine);
@@ -159,7 +161,7 @@ function formOf({ as, directory, output }: ReadOptions): Form {
     case "stream":
       return new FrameStream(new FrameBytes(directory), output);
     case "tar":
-      return new TarArchive(new FrameBytes(directory), output);
+      return new TarArchive(new FrameBytes(directory), output, remark);
   }
 }
 

@@ -16,10 +16,11 @@ export function sourceText({ device, source }: StoredSource): string {
 export function selectSources(
   directory: string,
   all: readonly StoredSource[],
-  wanted: readonly string[],
+  wanted: readonly (string | StoredSource)[],
 ): readonly StoredSource[] {
   if (wanted.length === 0) return all;
   const selected = wanted.flatMap((text) => {
+    if (typeof text !== "string") return text;
     const meant = all.filter((source) => `${sourceText(source)}/`.startsWith(`${text}/`));
     if (meant.length === 0) throw unknownSource(directory, all, text);
     return meant;

@@ -3,17 +3,32 @@
  * reads it for more than its key: who may do what stands in the device files, and devices have no clock that dates
  * could be held against.
  *
- * The 20 lines of DER here only write. What a peer sends is read by the runtime.
+ * The lines of DER here only write. What a peer sends is read by the runtime.
  */
-import { sign, X509Certificate } from "node:crypto";
+import { createPublicKey, type KeyObject, sign, X509Certificate } from "node:crypto";
 import type { Identity } from "../ports.ts";
 import { type KeyPair, rawPublicKey, spkiBytes } from "./key-pair.ts";
 
-const tag = { integer: 0x02, bits: 0x03, oid: 0x06, utf8: 0x0c, time: 0x18, sequence: 0x30, set: 0x31, version: 0xa0 };
+const tag = {
+  integer: 0x02,
+  bits: 0x03,
+  oid: 0x06,
+  utf8: 0x0c,
+  time: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+  version: 0xa0,
+  octets: 0x04,
+  extensions: 0xa3,
+  dns: 0x82,
+  ip: 0x87,
+};
 
 const ed25519 = der(tag.sequence, der(tag.oid, Uint8Array.fromHex("2b6570")));
 const commonName = der(tag.oid, Uint8Array.fromHex("550403"));
 const subject = der(tag.sequence, der(tag.set, der(tag.sequence, commonName, der(tag.utf8, ascii("framepipe")))));
+const ecdsaSha256 = der(tag.sequence, der(tag.oid, Uint8Array.fromHex("2a8648ce3d040302")));
+const subjectAltName = der(tag.oid, Uint8Array.fromHex("551d11"));
 /** From before any clock that was never set to the end of what can be written. */
 const validity = der(tag.sequence, der(tag.time, ascii("19700101000000Z")), der(tag.time, ascii("99991231235959Z")));
 const version3 = der(tag.version, der(tag.integer, Uint8Array.of(2)));
@@ -28,6 +43,33 @@ export function identityOf(pair: KeyPair): Identity {
     certificate: pem("CERTIFICATE", certificate),
     privateKey: pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
   };
+}
+
+/**
+ * What a web server shows, which browsers look at more closely: with a key of P-256, and for these names. `serial`:
+ * some 16 bytes that no other certificate has. PEM.
+ */
+export function webCertificate(privateKey: KeyObject, serialBytes: Uint8Array, names: readonly string[]): string {
+  const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+  const alternatives = names.map((name) => {
+    const ip = /^\d+(?:\.\d+){3}$/.test(name) ? name.split(".").map(Number) : undefined;
+    return ip === undefined ? der(tag.dns, ascii(name)) : der(tag.ip, Uint8Array.from(ip));
+  });
+  const extension = der(tag.sequence, subjectAltName, der(tag.octets, der(tag.sequence, ...alternatives)));
+  const body = der(
+    tag.sequence,
+    version3,
+    // A leading 0: it is not negative, and no longer than it has to be.
+    der(tag.integer, Uint8Array.of(0, (serialBytes[0] ?? 0) | 0x80, ...serialBytes.subarray(1))),
+    ecdsaSha256,
+    subject,
+    validity,
+    subject,
+    spki,
+    der(tag.extensions, der(tag.sequence, extension)),
+  );
+  const signature = sign("sha256", body, privateKey);
+  return pem("CERTIFICATE", der(tag.sequence, body, ecdsaSha256, der(tag.bits, Uint8Array.of(0), signature)));
 }
 
 /**

@@ -86,6 +86,13 @@ export async function openSinks(destinations: readonly string[], options: OpenSi
   return first !== undefined && destinations.length === 1 ? first : new FanOutSink(sinks, views);
 }
 
+/** The first of these that keeps frames as files, with a catalogue. */
+export function directoryAmong(destinations: readonly string[]): string | undefined {
+  const isOther = (destination: string): boolean =>
+    isAddress(destination) || standardOutputs.has(destination) || /^\/dev\/|\.(?:tar|mcap)$/i.test(destination);
+  return destinations.find((destination) => !isOther(destination));
+}
+
 const standardOutputs: ReadonlySet<string> = new Set(["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]);
 
 /** What a destination is, by whatever name: links and `./` do not make it another one. */
@@ -149,9 +156,7 @@ function openStore(destination: string, layout: Layout, options: OpenSinkOptions
 
 /** For a gateway: of the directory among its destinations, for `openSinks`. */
 export function directoryBacklog(destinations: readonly string[], after: Clock["after"]): DirectoryBacklog {
-  const isOther = (destination: string): boolean =>
-    isAddress(destination) || standardOutputs.has(destination) || /^\/dev\/|\.(?:tar|mcap)$/i.test(destination);
-  const directory = destinations.find((destination) => !isOther(destination));
+  const directory = directoryAmong(destinations);
   assert(directory !== undefined, "a gateway has a directory");
   return new DirectoryBacklog({
     clock: { after, wallNs: clock.wallNs },

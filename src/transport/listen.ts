@@ -106,7 +106,8 @@ function listenBehindDoor(
   });
 }
 
-function listenError(error: unknown, address: string, option: string): UserError {
+/** Why a port cannot be had, for a person. */
+export function listenError(error: unknown, address: string, option: string): UserError {
   const code = errorCode(error);
   const message = `cannot listen on ${address}`;
   if (code === "EADDRINUSE") {

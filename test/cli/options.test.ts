@@ -504,13 +504,15 @@ const bad: [line: string, ...said: string[]][] = [
   [
     "--send localhost:1 d --http 0.0.0.0:9100",
     "error: --http 0.0.0.0 can be reached from other machines, and is not encrypted",
+    "hint: --key FILE encrypts it",
     "hint: --insecure answers there all the same: for a network you trust, or inside a tunnel",
     "hint: on this machine only: --http 9100",
   ],
   [
-    "--receive 0 --out d --key k --http [::]:9100",
+    "--receive 0 --out d --http [::]:9100",
     "error: --http :: can be reached from other machines, and is not encrypted",
-    "hint: from another machine it is reached through a tunnel, or a proxy on this one",
+    "hint: --key FILE encrypts it",
+    "hint: --insecure answers there all the same: for a network you trust, or inside a tunnel",
     "hint: on this machine only: --http 9100",
   ],
   ["--read d --out e", "error: --out is an option of the receiver, and this is --read", seeHelp],

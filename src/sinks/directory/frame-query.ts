@@ -43,6 +43,12 @@ export interface FrameRange {
   readonly lastId: number;
 }
 
+/** Between two frames in the order of time: before that with this time and id. */
+export interface Position {
+  readonly timeNs: bigint;
+  readonly id: number;
+}
+
 /** Whose clock times are those of. */
 export type Clock = "sender" | "receiver";
 
@@ -50,6 +56,8 @@ export type Clock = "sender" | "receiver";
 const rowsMax = 20_000;
 const pageRowsMax = 500;
 const pageRowsMin = 4;
+/** Whoever goes back looks at a few. */
+const backRows = 32;
 
 const [firstNs, lastNs] = [-(2n ** 63n), 2n ** 63n - 1n];
 
@@ -71,6 +79,7 @@ const inRange = "device = ?1 AND source = ?2 AND id <= ?3";
 export const frameQueries = {
   highestId: "SELECT max(id) FROM frames",
   frame: "SELECT 1 FROM frames WHERE id = ?1",
+  row: () => `SELECT device, source, ${columns} FROM frames WHERE id = ?1`,
   nextSource: "SELECT device, source FROM frames WHERE (device, source) > (?1, ?2) ORDER BY device, source LIMIT 1",
   pageOf: (time: TimeColumn) =>
     `SELECT ${columns} FROM frames WHERE ${inRange} AND frames.${time} >= ?4 AND frames.${time} <= ?5
@@ -78,6 +87,11 @@ export const frameQueries = {
   /** Of one moment, behind the row ?5: without a clock a camera gives thousands of frames the same time. */
   momentOf: (time: TimeColumn) =>
     `SELECT ${columns} FROM frames WHERE ${inRange} AND frames.${time} = ?4 AND id > ?5 ORDER BY id LIMIT ?6`,
+  earlierPageOf: (time: TimeColumn) =>
+    `SELECT ${columns} FROM frames WHERE ${inRange} AND frames.${time} < ?4
+     ORDER BY frames.${time} DESC, id DESC LIMIT ?5`,
+  earlierOfMoment: (time: TimeColumn) =>
+    `SELECT ${columns} FROM frames WHERE ${inRange} AND frames.${time} = ?4 AND id < ?5 ORDER BY id DESC LIMIT ?6`,
 } as const;
 
 type Question = Statement<Row, (string | number | bigint)[]>;
@@ -126,13 +140,60 @@ export class FrameQuery {
   }
 
   /** The frames of these sources together, by time, and of equal time in the order of storing. */
-  framesOf(sources: readonly StoredSource[], range: FrameRange): Iterable<StoredRow> {
+  framesOf(sources: readonly StoredSource[], range: FrameRange): Generator<StoredRow, void> {
     const pageRows = Math.max(pageRowsMin, Math.min(pageRowsMax, Math.floor(rowsMax / (2 * sources.length))));
     const streams = sources.flatMap((source) => {
       const captured = this.#framesBy("captured", source, range, pageRows);
       return range.clock === "sender" ? [captured] : [captured, this.#framesBy("corrected", source, range, pageRows)];
     });
     return merged(streams, isBefore);
+  }
+
+  /** The frames of a source before `position`, the nearest first. */
+  framesBefore(
+    source: StoredSource,
+    position: Position,
+    { clock, lastId }: Omit<FrameRange, "fromNs" | "toNs">,
+  ): Generator<StoredRow, void> {
+    const columnsOfTime: readonly TimeColumn[] = clock === "sender" ? ["captured"] : ["captured", "corrected"];
+    const streams = columnsOfTime.map((time) => this.#framesBackBy(time, source, position, { clock, lastId }));
+    return merged(streams, (a, b) => isBefore(b, a));
+  }
+
+  /** A frame by its id, with its time by the clock. */
+  row(id: number, clock: Clock): StoredRow | undefined {
+    const found = this.#asked(() => this.#prepare(frameQueries.row()).get(id)) as (Row & StoredSource) | null;
+    if (found === null) return undefined;
+    return toStored(found, found, clock === "receiver" && found.corrected !== null ? "corrected" : "captured");
+  }
+
+  *#framesBackBy(
+    time: TimeColumn,
+    source: StoredSource,
+    { timeNs, id }: Position,
+    { clock, lastId }: Omit<FrameRange, "fromNs" | "toNs">,
+  ): Generator<StoredRow, void> {
+    const { device, source: name } = source;
+    let [atNs, beforeId] = [timeNs, id];
+    // By turns: the rest of a moment, then what is before it, whose last moment may not be whole.
+    let within = true;
+    for (;;) {
+      const page = this.#asked(() =>
+        within
+          ? this.#question(frameQueries.earlierOfMoment(time)).all(device, name, lastId, atNs, beforeId, backRows)
+          : this.#question(frameQueries.earlierPageOf(time)).all(device, name, lastId, atNs, backRows),
+      );
+      for (const row of page) {
+        if (time === "captured" && clock === "receiver" && row.corrected !== null) continue;
+        yield toStored(row, source, time);
+      }
+      const last = page.at(-1);
+      if (last !== undefined) [atNs, beforeId] = [BigInt(last[time] as string), last.id];
+      const isFull = page.length === backRows;
+      if (!within && !isFull) return;
+      // A full page of a moment is followed by more of it.
+      within = !within || isFull;
+    }
   }
 
   /** Of one source. By our clock, those whose time is corrected are a stream of their own. */
@@ -153,15 +214,14 @@ export class FrameQuery {
           ? this.#question(frameQueries.pageOf(time)).all(device, source, lastId, startNs, endNs, pageRows)
           : this.#question(frameQueries.momentOf(time)).all(device, source, lastId, moment.timeNs, moment.id, pageRows),
       );
-      for (const { captured, corrected, received, ...row } of page) {
-        if (time === "captured" && clock === "receiver" && corrected !== null) continue;
-        const timeNs = BigInt(time === "captured" ? captured : (corrected as string));
-        yield { ...row, device, source, timeNs, receivedNs: BigInt(received) };
+      for (const row of page) {
+        if (time === "captured" && clock === "receiver" && row.corrected !== null) continue;
+        yield toStored(row, { device, source }, time);
       }
       const last = page.at(-1);
       const full = page.length === pageRows;
       if (full && last !== undefined) {
-        const timeNs = BigInt(time === "captured" ? last.captured : (last.corrected as string));
+        const timeNs = BigInt(last[time] as string);
         moment = { timeNs, id: last.id };
         startNs = timeNs + 1n;
       } else if (moment === undefined) return;
@@ -194,6 +254,15 @@ export class FrameQuery {
     for (const statement of this.#statements.values()) statement.finalize();
     this.#database.close();
   }
+}
+
+function toStored(
+  { captured, corrected, received, ...row }: Row,
+  { device, source }: StoredSource,
+  time: TimeColumn,
+): StoredRow {
+  const timeNs = BigInt((time === "captured" ? captured : corrected) as string);
+  return { ...row, device, source, timeNs, receivedNs: BigInt(received) };
 }
 
 function isBefore(a: StoredRow, b: StoredRow): boolean {

@@ -91,6 +91,30 @@ describe("frames of a catalogue", () => {
     }
   });
 
+  test("are found backwards from any of them as well, and one by its id", () => {
+    const random = new Random(19);
+    record(
+      ...Array.from({ length: 600 }, () => {
+        // More of one moment than are asked for at a time.
+        const capturedNs = random.pick([earliestNs, 0n, 1n, 2n, 500n, latestNs]);
+        return rowAt("rig/a", capturedNs, random.pick([undefined, 0n, 2n, -3n]));
+      }),
+    );
+    query = new FrameQuery(directory);
+    const [source = { device: "", source: "" }] = query.sources();
+    for (const clock of ["sender", "receiver"] as const) {
+      const range = { ...everything, clock };
+      const forwards = [...query.framesOf([source], range)];
+      for (const at of [0, 1, 100, 333, 599]) {
+        const position = forwards[at] ?? { timeNs: 0n, id: 0 };
+        const before = [...query.framesBefore(source, position, range)].toReversed();
+        expect(before.map(({ path }) => path)).toEqual(forwards.slice(0, at).map(({ path }) => path));
+        expect(query.row(position.id, clock)).toEqual(forwards[at]);
+      }
+    }
+    expect(query.row(601, "sender")).toBeUndefined();
+  });
+
   test("have all their columns, times to the nanosecond", () => {
     const row = rowAt("rig/a", 2n ** 62n + 1n, -5n);
     record({ ...row, frame: { ...row.frame, notes: 1, metadata: new Map([["lux", "40"]]) } });
@@ -148,12 +172,16 @@ describe("frames of a catalogue", () => {
     const bySource = "(device=? AND source=? AND";
     expect(plans).toEqual([
       "SEARCH frames",
-      "SEARCH frames USING INTEGER PRIMARY KEY (rowid=?)",
+      ...Array.from({ length: 3 }, () => "SEARCH frames USING INTEGER PRIMARY KEY (rowid=?)"),
       "SEARCH frames USING COVERING INDEX frames_by_time ((device,source)>(?,?))",
       `SEARCH frames USING INDEX frames_by_time ${bySource} captured>? AND captured<?)`,
       `SEARCH frames USING INDEX frames_by_corrected ${bySource} corrected>? AND corrected<?)`,
       `SEARCH frames USING INDEX frames_by_time ${bySource} captured=? AND rowid>? AND rowid<?)`,
       `SEARCH frames USING INDEX frames_by_corrected ${bySource} corrected=? AND rowid>? AND rowid<?)`,
+      `SEARCH frames USING INDEX frames_by_time ${bySource} captured<?)`,
+      `SEARCH frames USING INDEX frames_by_corrected ${bySource} corrected<?)`,
+      `SEARCH frames USING INDEX frames_by_time ${bySource} captured=? AND rowid<?)`,
+      `SEARCH frames USING INDEX frames_by_corrected ${bySource} corrected=? AND rowid<?)`,
     ]);
   });
 
