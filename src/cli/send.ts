@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ExitStatus, ProtocolError, UserError } from "../errors.ts";
 import type { SourceProgress } from "../events.ts";
 import { restMsDefault } from "../limits.ts";
-import type { SenderTrust } from "../ports.ts";
+import type { SenderTrust, Source } from "../ports.ts";
 import type { Trouble } from "../live/page-api.ts";
 import { runSender, type SenderResult, type SenderRun } from "../pipeline/send.ts";
 import { ChecksumMemory } from "../sources/files/checksum-memory.ts";
@@ -24,8 +24,32 @@ import type { Terminal } from "./terminal.ts";
 import { describeTrustEvent } from "./trust.ts";
 import { programName } from "./version.ts";
 
-/** Resolves when the run is over. Throws UserError for what cannot even be started. */
+/** Resolves when the run is over. Rejects with UserError for what cannot even be started. */
 export async function send(command: SendCommand, shell: Shell): Promise<ExitStatus> {
+  const { http: address, key, device } = command.values;
+  if (address === undefined) return sendAll(command, shell);
+  let run: SenderRun | undefined;
+  // By their device, if we know it: with a key it is the receiver who says.
+  const name = device ?? (key === undefined ? deviceNameOf(device) : "");
+  const watch = await watchOverHttp(address, key, name, () => run, shell.terminal);
+  try {
+    return await sendAll(command, shell, { ...watch, started: (started) => (run = started) });
+  } finally {
+    watch.http.stop();
+  }
+}
+
+/** Whoever looks on over HTTP. */
+interface Watch {
+  readonly http: Http;
+  /** A stream has given a frame. */
+  readonly onFrame: NonNullable<Parameters<typeof openSources>[1]["onFrame"]>;
+  /** Frames are read from a file or directory. */
+  readonly watchReads: (source: Source) => void;
+  readonly started: (run: SenderRun) => void;
+}
+
+async function sendAll(command: SendCommand, shell: Shell, watch?: Watch): Promise<ExitStatus> {
   const { terminal, nowMs } = shell;
   const { values, host, port } = command;
   const { order, lockstep, key } = values;
@@ -54,6 +78,7 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     order,
     streams: command.streams,
     frameBytesMax: values.maxFrame,
+    onFrame: watch?.onFrame,
     onProblem: (problem) => {
       if (isLoss(problem)) unlisted = true;
       terminal.report(describeSourceProblem(problem));
@@ -63,10 +88,11 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
   if (sources.length === 0) return ExitStatus.incomplete;
 
   const startedMs = nowMs();
-  let started: SenderRun | undefined;
-  const http =
-    values.http === undefined ? undefined : await watchOverHttp(values.http, key, device, () => started, terminal);
-  const run = (started = runSender({
+  if (watch !== undefined) {
+    // A stream's have been told of when they came.
+    for (const source of sources) if (source.heldFrames === undefined) watch.watchReads(source);
+  }
+  const run = runSender({
     host,
     port,
     device,
@@ -82,16 +108,16 @@ export async function send(command: SendCommand, shell: Shell): Promise<ExitStat
     retryForMs: values.retryFor,
     eachFrame: values.json && values.verbose,
     onEvent: (event) => terminal.report(describeSenderEvent(event)),
-  }));
+  });
+  watch?.started(run);
   const progress = new Progress({ terminal, nowMs, standings: () => run.progress.map(standingOfSource) });
   const ignoreSignals = onStopSignals(shell, () => run.stop());
   let result: SenderResult;
   try {
-    http?.announce();
+    watch?.http.announce();
     progress.start();
     result = await run.done;
   } finally {
-    http?.stop();
     memory.close();
     progress.stop();
     ignoreSignals();
@@ -125,15 +151,16 @@ async function watchOverHttp(
   device: string,
   run: () => SenderRun | undefined,
   terminal: Terminal,
-): Promise<Http> {
-  const [{ startHttp }, { senderMetrics }, { senderSources }] = await Promise.all([
+): Promise<Omit<Watch, "started">> {
+  const [{ startHttp }, { senderMetrics }, { senderSources }, { tellTaken, watchReads }] = await Promise.all([
     import("./http.ts"),
     import("../live/metrics.ts"),
     import("../live/host/figures.ts"),
+    import("../live/host/watch-source.ts"),
   ]);
   const progress = (): readonly SourceProgress[] => run()?.progress ?? [];
   const trouble = (): Trouble | undefined => (run() === undefined ? "starting" : run()?.trouble());
-  return startHttp({
+  const http = await startHttp({
     address,
     key,
     terminal,
@@ -145,6 +172,11 @@ async function watchOverHttp(
       sources: senderSources(device, progress(), newest, systemClock.nowMs()),
     }),
   });
+  return {
+    http,
+    onFrame: (source, entry, pieces) => tellTaken(http.newest, device, source, entry, pieces),
+    watchReads: (source) => watchReads(http.newest, device, source),
+  };
 }
 
 /** Loaded only where there is a key. Throws UserError. */

@@ -67,8 +67,9 @@ export type Shown = "image" | "samples" | "none";
 
 export interface FrameFacts {
   readonly key: SourceKey;
-  readonly session: string;
-  readonly sequence: number;
+  /** Not known at a sender, nor is the number. */
+  readonly session?: string;
+  readonly sequence?: number;
   readonly name: string;
   /** Of the frame. */
   readonly bytes: number;

@@ -8,6 +8,7 @@
 import { accessSync, constants, fstatSync, statSync, type Stats } from "node:fs";
 import { basename, dirname, parse, resolve } from "node:path";
 import { ExitStatus, UserError } from "../errors.ts";
+import type { FrameEntry } from "../frame.ts";
 import { sourcesMax, streamBytesMax } from "../limits.ts";
 import { givenNameProblem, nameProblem } from "../names.ts";
 import type { Clock, Source } from "../ports.ts";
@@ -56,6 +57,8 @@ export interface OpenSourcesOptions {
   readonly streams: StreamInputOptions;
   /** The largest frame that is taken out of a stream; one is held in memory until its end is known. */
   readonly frameBytesMax: number;
+  /** A stream has given a frame, whose pieces are valid during the call. Absent: nobody looks. */
+  readonly onFrame?: ((source: string, entry: FrameEntry, pieces: readonly Uint8Array[]) => void) | undefined;
   /** Called while the sources are used, for what is not the fate of one listed frame. */
   readonly onProblem: (problem: SourceProblem) => void;
 }
@@ -337,7 +340,7 @@ function pictureNames(source: string, { streams }: OpenSourcesOptions): NamePict
 /** `streams`: how many there are, because they share what may be kept in memory. */
 function openStream(input: Input, streams: number, options: OpenSourcesOptions): Source {
   const { name, path } = input;
-  const { clock, order, onProblem, watch, frameBytesMax, captured } = options;
+  const { clock, order, onFrame, onProblem, watch, frameBytesMax, captured } = options;
   const { formats, nameTemplate, whenBehind, spool, spoolBytesMax } = options.streams;
   const own =
     formats.findLast(({ source }) => source === name) ?? formats.findLast(({ source }) => source === undefined);
@@ -359,6 +362,7 @@ function openStream(input: Input, streams: number, options: OpenSourcesOptions):
     captured,
     endHint: isNamedPipe(input) ? "with --watch it is read on when the next writer opens it" : undefined,
     clock,
+    onFrame: onFrame && ((entry, pieces) => onFrame(name, entry, pieces)),
     onProblem,
   });
 }

@@ -1,11 +1,11 @@
 /** The page's server as viewers meet it: newest pictures, stored ones, downloads; and its process. */
 import { expect, test } from "bun:test";
-import { readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { createWriteStream, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
 import type { Figures, Frames, Moment, Pairs, Ticket } from "../../src/live/page-api.ts";
 import { imageFormatOf } from "../../src/image-format.ts";
 import { askPage, LiveViewer, pageOf, until } from "../support/live-viewer.ts";
-import { openPlace, type Place, type Receiver } from "../support/processes.ts";
+import { freePort, openPlace, type Place, type Receiver } from "../support/processes.ts";
 
 /** Its token is its own. */
 function receive(place: Place, out: string, words: readonly string[] = []): Promise<Receiver> {
@@ -123,6 +123,53 @@ test("stored frames are found by moment, stepped through, paired, and taken away
   const rest = await (await askPage(page, path)).text();
   expect(rest).toContain("LEFT-OUT.txt");
   expect(rest).toContain(`${first?.path} has other bytes than were stored`);
+});
+
+test("a camera can be aimed at the sender, before there is a link", async () => {
+  await using place = await openPlace();
+  await makeFrameSet(place.path("vis"), { kind: "jpeg", count: 30, bytes: 8_000 });
+  const pipe = place.path("pipe");
+  expect(Bun.spawnSync(["mkfifo", pipe]).success).toBe(true);
+  const words = ["--device", "camera", "--http", "0", "--json"];
+  const sender = place.start(
+    ["--send", `127.0.0.1:${freePort()}`, ...words, "--when-behind", "drop-oldest", `cam=${pipe}`],
+    { env: { XDG_STATE_HOME: place.path("state") } },
+  );
+  // A camera that goes on.
+  const camera = createWriteStream(pipe);
+  const frames = readdirSync(place.path("vis")).map((name) => readFileSync(place.path("vis", name)));
+  let count = 0;
+  const timer = setInterval(() => camera.write(frames[count++ % frames.length]), 30);
+  place.onClose(() => {
+    clearInterval(timer);
+    camera.on("error", () => undefined).destroy();
+  });
+  const page = await pageOf(sender);
+  const viewer = new LiveViewer(page);
+  expect(await viewer.opened()).toBe(true);
+  viewer.say({ show: { "camera/cam": "full" }, credit: 2, figures: true });
+  await until(() => viewer.pictures.length >= 5, "pictures without a link");
+  const [{ head, bytes } = { head: undefined, bytes: new Uint8Array() }] = viewer.pictures;
+  expect(head).toMatchObject({ key: "camera/cam", shown: "image", bytes: bytes.length });
+  expect(frames.some((frame) => frame.equals(bytes))).toBe(true);
+  expect(head?.stored).toBeUndefined();
+  await until(() => (viewer.figures.at(-1)?.sources[0]?.framesPerSecond ?? 0) > 0, "a rate");
+  expect(viewer.figures.at(-1)).toMatchObject({ role: "sender", trouble: "unconnected", catalogue: false });
+  const snapshot = await askPage(page, "/snapshot/camera/cam");
+  expect([snapshot.status, snapshot.headers.get("Content-Type")]).toEqual([200, "image/jpeg"]);
+  viewer.close();
+
+  // Files are shown as they are read.
+  const receiver = await place.receive(place.path("captures"));
+  const files = place.start(["--send", `127.0.0.1:${receiver.port}`, ...words, "--fps", "20", place.path("vis")], {
+    env: { XDG_STATE_HOME: place.path("state") },
+  });
+  const beside = new LiveViewer(await pageOf(files));
+  expect(await beside.opened()).toBe(true);
+  beside.say({ show: { [key]: "thumbnail" }, credit: 2 });
+  await until(() => beside.pictures.length >= 1, "a picture of a file");
+  expect(beside.pictures[0]?.head).toMatchObject({ size: "thumbnail", shown: "image" });
+  expect(await files.status()).toBe(0);
 });
 
 test.skipIf(process.platform !== "linux")(

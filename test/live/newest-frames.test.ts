@@ -38,7 +38,7 @@ function open() {
     inner.done(outcome);
     expect(heard).toBe(outcome);
   };
-  const taken = (): [number, number[]] | undefined => {
+  const taken = (): [number | undefined, number[]] | undefined => {
     const source = newest.find(key);
     const found = source === undefined ? undefined : newest.take(source);
     return found && [found.facts.sequence, [...(found.bytes ?? [])]];

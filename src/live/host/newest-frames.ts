@@ -2,7 +2,7 @@
  * What the page may be shown of the frames that pass: of each source the facts of the newest one, and its bytes if
  * somebody has asked for them before they came. Nobody looking, no byte is copied and nothing is kept.
  */
-import type { Frame, GapReason, Origin } from "../../frame.ts";
+import type { Frame, FrameEntry, GapReason, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { formatTime } from "../../times.ts";
 import { pictureBytesMax } from "../picture-bytes.ts";
@@ -78,42 +78,61 @@ export class NewestSource {
     return { ...(sent === undefined ? {} : { sent }), ...(stored === undefined ? {} : { stored }) };
   }
 
-  /** A frame came and was stored. Returns whether it is the newest. */
+  /** A frame came. Returns whether it is the newest. */
   enter(
-    frame: Frame,
-    receivedNs: bigint,
-    storedNs: bigint,
-    nowMs: number,
-    serial: number,
+    { entry, session, sequence, clockOffsetNs, receivedNs, storedNs }: Passed,
+    now: Moment,
     bytes?: Uint8Array,
   ): boolean {
-    this.#rate.add(nowMs, frame.bytes);
-    const { origin, capturedNs, clockOffsetNs, sequence, name } = frame;
+    const { nowMs } = now;
+    const { capturedNs, name } = entry;
+    this.#rate.add(nowMs, entry.bytes);
     const correctedNs = clockOffsetNs === undefined ? capturedNs : capturedNs - clockOffsetNs;
-    const sentMs = clockOffsetNs === undefined ? undefined : Number(receivedNs - correctedNs) / msNs;
-    if (this.#legs.length >= legsMax) this.#legs.shift();
-    this.#legs.push({ atMs: nowMs, sentMs, storedMs: Number(storedNs - receivedNs) / msNs });
+    if (storedNs !== undefined) {
+      const sentMs = clockOffsetNs === undefined ? undefined : Number(receivedNs - correctedNs) / msNs;
+      if (this.#legs.length >= legsMax) this.#legs.shift();
+      this.#legs.push({ atMs: nowMs, sentMs, storedMs: Number(storedNs - receivedNs) / msNs });
+    }
     if (capturedNs < this.#newestNs && nowMs - this.#newestAtMs < supersededMs) return false;
+    const before = this.newest;
+    // Read again, or sent again, it is no other picture.
+    const isSame = before !== undefined && before.facts.name === name && this.#newestNs === capturedNs;
     this.#newestNs = capturedNs;
     this.#newestAtMs = nowMs;
-    const isCorrected = correctedNs !== capturedNs;
     this.newest = {
-      serial,
+      serial: isSame ? before.serial : now.serial,
       bytes,
       facts: {
         key: this.key,
-        session: origin.session,
-        sequence,
+        ...(session === undefined ? {} : { session }),
+        ...(sequence === undefined ? {} : { sequence }),
         name,
-        bytes: frame.bytes,
+        bytes: entry.bytes,
         captured: formatTime(capturedNs),
-        ...(isCorrected ? { corrected: formatTime(correctedNs) } : {}),
+        ...(correctedNs === capturedNs ? {} : { corrected: formatTime(correctedNs) }),
         received: formatTime(receivedNs),
-        stored: formatTime(storedNs),
+        ...(storedNs === undefined ? {} : { stored: formatTime(storedNs) }),
       },
     };
     return true;
   }
+}
+
+/** A frame that came by. */
+interface Passed {
+  readonly entry: FrameEntry;
+  /** The sender does not know yet. */
+  readonly session?: string;
+  readonly sequence?: number;
+  readonly clockOffsetNs?: bigint | undefined;
+  readonly receivedNs: bigint;
+  /** At a receiver. */
+  readonly storedNs?: bigint;
+}
+
+interface Moment {
+  readonly nowMs: number;
+  readonly serial: number;
 }
 
 function median(values: readonly number[]): number | undefined {
@@ -159,14 +178,19 @@ export class NewestFrames implements Onlooker<NewestSource> {
   of(origin: Origin): NewestSource | undefined {
     let found = this.#byOrigin.get(origin);
     if (found === undefined) {
-      const key = sourceKey(origin.device, origin.source);
-      found = this.#byKey.get(key);
-      if (found === undefined) {
-        if (this.#byKey.size >= sourcesMax) return undefined;
-        this.#byKey.set(key, (found = new NewestSource(origin, this.#options.nowMs())));
-        found.wanted = this.#wantedUnseen.delete(key);
-      }
-      this.#byOrigin.set(origin, found);
+      found = this.named(origin.device, origin.source);
+      if (found !== undefined) this.#byOrigin.set(origin, found);
+    }
+    return found;
+  }
+
+  /** The same by name. */
+  named(device: string, source: string): NewestSource | undefined {
+    const key = sourceKey(device, source);
+    let found = this.#byKey.get(key);
+    if (found === undefined && this.#byKey.size < sourcesMax) {
+      this.#byKey.set(key, (found = new NewestSource({ device, source }, this.#options.nowMs())));
+      found.wanted = this.#wantedUnseen.delete(key);
     }
     return found;
   }
@@ -196,16 +220,28 @@ export class NewestFrames implements Onlooker<NewestSource> {
   }
 
   stored(source: NewestSource, frame: Frame, receivedNs: bigint, bytes: Uint8Array | undefined): void {
-    const { nowMs, wallNs, onWanted } = this.#options;
     this.storedBytes += frame.bytes;
+    const { origin, sequence, clockOffsetNs } = frame;
+    const storedNs = this.#options.wallNs();
+    const { session } = origin;
+    this.#passed(source, { entry: frame, session, sequence, clockOffsetNs, receivedNs, storedNs }, bytes);
+  }
+
+  /** For the sender: a frame was taken from a camera, or read. */
+  taken(source: NewestSource, entry: FrameEntry, bytes: Uint8Array | undefined): void {
+    this.#passed(source, { entry, receivedNs: this.#options.wallNs() }, bytes);
+  }
+
+  #passed(source: NewestSource, passed: Passed, bytes: Uint8Array | undefined): void {
+    const { nowMs, onWanted } = this.#options;
     const before = source.newest?.bytes;
     // Who wanted it may have been given another one meanwhile.
     const kept = source.wanted ? bytes : undefined;
-    const isNewest = source.enter(frame, receivedNs, wallNs(), nowMs(), (this.#serial += 1), kept);
+    const isNewest = source.enter(passed, { nowMs: nowMs(), serial: (this.#serial += 1) }, kept);
     this.release(isNewest ? before : bytes);
     if (!isNewest) return;
     if (kept === undefined) this.release(bytes);
-    if (source.wanted && (kept !== undefined || frame.bytes > pictureBytesMax)) onWanted();
+    if (source.wanted && (kept !== undefined || passed.entry.bytes > pictureBytesMax)) onWanted();
   }
 
   /** Takes the newest frame, if somebody wants it and it can be shown, or never can. */

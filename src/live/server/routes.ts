@@ -86,7 +86,7 @@ export class Routes {
   #routeOf(path: string): ((query: URLSearchParams, withBody: boolean) => Promise<Response> | Response) | undefined {
     const { stored, downloads } = this.#options;
     if (path === "/metrics" || path === "/api/figures") return () => line("", 404);
-    const [, device, source] = /^\/snapshot\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
+    const [, device, source] = /^\/snapshot\/([^/]*)\/([^/]+)$/.exec(path) ?? [];
     if (device !== undefined && source !== undefined) return (query) => this.#snapshot(`${device}/${source}`, query);
     if (stored === undefined || downloads === undefined) return undefined;
     const [, kind, id] = /^\/api\/(frame|thumbnail)\/(\d{1,15})$/.exec(path) ?? [];

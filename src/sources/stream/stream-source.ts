@@ -51,6 +51,8 @@ export interface StreamSourceOptions {
   /** What to say when the stream has ended, if its writer may come back. */
   readonly endHint?: string | undefined;
   readonly clock: Clock;
+  /** A frame is there, whatever becomes of it; its pieces are valid during the call. */
+  readonly onFrame?: ((entry: FrameEntry, pieces: readonly Uint8Array[]) => void) | undefined;
   readonly onProblem: (problem: SourceProblem) => void;
 }
 
@@ -237,6 +239,7 @@ export class StreamSource implements Source {
     const name = names.name(times.capturedNs, this.#frames++, extension);
     const entry: ListedFrame = { name, bytes, ...times, live: true, ...(notes === 0 ? {} : { notes }) };
     if (notes !== 0) this.#remarks.add("noted", bytes, () => `${describeNotes(notes)}: ${name}`);
+    this.#options.onFrame?.(entry, pieces);
     try {
       // A full disk: older frames make room for newer ones.
       while (store.put(entry, pieces) === "full") {
