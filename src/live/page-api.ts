@@ -117,7 +117,7 @@ export interface SourceFigures {
   /** Listed, and not settled: only the sender knows. */
   readonly backlogFrames?: number;
   readonly backlogBytes?: number;
-  /** How old the newest frame was when it was stored; at a sender, how old the oldest is that is not. */
+  /** At a receiver: how old the newest frame was when it was stored. */
   readonly behindSeconds?: number;
   /** Of the newest frame; undefined: none since the process began. */
   readonly captured?: Time;

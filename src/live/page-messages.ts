@@ -29,8 +29,8 @@ export type HostMessage =
 export type PageMessage =
   | { readonly listening: string }
   | { readonly failed: { readonly message: string; readonly hints: readonly string[] } }
-  /** The next frame of this source is to be shown, and what is there of it now. */
-  | { readonly want: SourceKey }
+  /** The next frame of this source is to be shown, or the next two: then there is time to ask for another. */
+  | { readonly want: SourceKey; readonly frames: 1 | 2 }
   | { readonly ask: Question };
 export type Question = "figures" | "metrics" | "health";
 
@@ -41,9 +41,9 @@ export const pageJsonBytesMax: number = 16 * KiB;
 /** Undefined: it is none of these. */
 export function asPageMessage(value: unknown): PageMessage | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const { listening, want, ask, failed } = value as Record<string, unknown>;
+  const { listening, want, frames, ask, failed } = value as Record<string, unknown>;
   if (typeof listening === "string") return { listening };
-  if (typeof want === "string") return { want };
+  if (typeof want === "string") return { want, frames: frames === 2 ? 2 : 1 };
   if (ask === "figures" || ask === "metrics" || ask === "health") return { ask };
   if (typeof failed !== "object" || failed === null) return undefined;
   const { message, hints } = failed as Record<string, unknown>;

@@ -56,7 +56,7 @@ test("nobody looking, nothing is copied, and the facts are there all the same", 
 
 test("who waits gets the next that is stored, once, also of a source that was not there yet", () => {
   const { newest, pass, taken, wanted } = open();
-  newest.want(key);
+  newest.want(key, 1);
   pass(frame(1), "refused" as never);
   expect(taken()).toBeUndefined();
   pass(frame(2));
@@ -64,10 +64,18 @@ test("who waits gets the next that is stored, once, also of a source that was no
   expect(taken()).toEqual([2, [2, 2, 2]]);
   pass(frame(3));
   expect([taken(), newest.find(key)?.newest?.bytes]).toEqual([undefined, undefined]);
-  newest.want(key);
+  newest.want(key, 1);
   pass(frame(4));
   pass(frame(5));
   expect(taken()).toEqual([5, [5, 5, 5]]);
+  // Or the next two.
+  newest.want(key, 2);
+  pass(frame(6));
+  expect(taken()).toEqual([6, [6, 6, 6]]);
+  pass(frame(7));
+  expect(taken()).toEqual([7, [7, 7, 7]]);
+  pass(frame(8));
+  expect(taken()).toBeUndefined();
 });
 
 test("the newest is what was taken last, until nothing newer has come for a while", () => {
@@ -83,7 +91,7 @@ test("the newest is what was taken last, until nothing newer has come for a whil
 
 test("frames that are too large, too many at once, or given up take no memory", () => {
   const { newest, pass } = open();
-  newest.want(key);
+  newest.want(key, 1);
   const large = frame(1, { bytes: 33 * 2 ** 20 });
   const source = newest.of(origin);
   if (source === undefined) throw new Error("there is room for one");

@@ -50,8 +50,8 @@ export class NewestSource {
   readonly key: SourceKey;
   readonly device: string;
   readonly source: string;
-  /** The next frame that begins is to be copied. */
-  wanted = false;
+  /** So many of the next frames that begin are to be shown. */
+  wanted = 0;
   newest: Newest | undefined;
   readonly gaps: Map<GapReason, number> = new Map<GapReason, number>();
   readonly #rate: RateWindow;
@@ -143,7 +143,7 @@ export class NewestFrames implements Onlooker<NewestSource> {
   readonly #options: NewestOptions;
   readonly #byOrigin = new WeakMap<Origin, NewestSource>();
   readonly #byKey = new Map<SourceKey, NewestSource>();
-  readonly #wantedUnseen = new Set<SourceKey>();
+  readonly #wantedUnseen = new Map<SourceKey, number>();
   #serial = 0;
   #copiedBytes = 0;
   /** Of all frames that were stored. */
@@ -161,17 +161,17 @@ export class NewestFrames implements Onlooker<NewestSource> {
     return this.#byKey.get(key);
   }
 
-  /** The next frame of this source is to be shown, perhaps of one that has sent nothing yet. */
-  want(key: SourceKey): void {
+  /** The next frames of this source are to be shown, perhaps of one that has sent nothing yet. */
+  want(key: SourceKey, frames: number): void {
     const source = this.#byKey.get(key);
-    if (source !== undefined) source.wanted = true;
-    else if (this.#wantedUnseen.size < sourcesMax) this.#wantedUnseen.add(key);
+    if (source !== undefined) source.wanted = frames;
+    else if (this.#wantedUnseen.size < sourcesMax) this.#wantedUnseen.set(key, frames);
   }
 
   /** Nobody is there to be shown anything. */
   forgetWants(): void {
     this.#wantedUnseen.clear();
-    for (const source of this.#byKey.values()) source.wanted = false;
+    for (const source of this.#byKey.values()) source.wanted = 0;
   }
 
   /** Undefined: there are too many. */
@@ -190,7 +190,8 @@ export class NewestFrames implements Onlooker<NewestSource> {
     let found = this.#byKey.get(key);
     if (found === undefined && this.#byKey.size < sourcesMax) {
       this.#byKey.set(key, (found = new NewestSource({ device, source }, this.#options.nowMs())));
-      found.wanted = this.#wantedUnseen.delete(key);
+      found.wanted = this.#wantedUnseen.get(key) ?? 0;
+      this.#wantedUnseen.delete(key);
     }
     return found;
   }
@@ -209,7 +210,7 @@ export class NewestFrames implements Onlooker<NewestSource> {
 
   /** Memory for the bytes of a frame that begins, if they are wanted and there is room. */
   begin(source: NewestSource, bytes: number): Uint8Array | undefined {
-    if (!source.wanted || bytes > pictureBytesMax || this.#copiedBytes + bytes > copiedBytesMax) return undefined;
+    if (source.wanted === 0 || bytes > pictureBytesMax || this.#copiedBytes + bytes > copiedBytesMax) return undefined;
     this.#copiedBytes += bytes;
     return new Uint8Array(bytes);
   }
@@ -236,20 +237,20 @@ export class NewestFrames implements Onlooker<NewestSource> {
     const { nowMs, onWanted } = this.#options;
     const before = source.newest?.bytes;
     // Who wanted it may have been given another one meanwhile.
-    const kept = source.wanted ? bytes : undefined;
+    const kept = source.wanted > 0 ? bytes : undefined;
     const isNewest = source.enter(passed, { nowMs: nowMs(), serial: (this.#serial += 1) }, kept);
     this.release(isNewest ? before : bytes);
     if (!isNewest) return;
     if (kept === undefined) this.release(bytes);
-    if (source.wanted && (kept !== undefined || passed.entry.bytes > pictureBytesMax)) onWanted();
+    if (source.wanted > 0 && (kept !== undefined || passed.entry.bytes > pictureBytesMax)) onWanted();
   }
 
   /** Takes the newest frame, if somebody wants it and it can be shown, or never can. */
   take(source: NewestSource): Newest | undefined {
     const { newest } = source;
-    if (newest === undefined || !source.wanted) return undefined;
+    if (newest === undefined || source.wanted === 0) return undefined;
     if (newest.bytes === undefined && newest.facts.bytes <= pictureBytesMax) return undefined;
-    source.wanted = false;
+    source.wanted -= 1;
     source.newest = { ...newest, bytes: undefined };
     this.release(newest.bytes);
     return newest;

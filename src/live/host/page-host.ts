@@ -93,7 +93,7 @@ export class PageHost {
       const { message: text, hints } = message.failed;
       this.#first?.reject(new UserError(text, hints, ExitStatus.failure));
     } else if ("want" in message) {
-      this.newest.want(message.want);
+      this.newest.want(message.want, message.frames);
       this.#showSoon();
     } else this.#answer(message.ask);
   }

@@ -44,8 +44,8 @@ export interface PicturesOptions {
   readonly nowMs: () => number;
   readonly wallNs: () => bigint;
   readonly after: (ms: number, run: () => void) => void;
-  /** Asks for the next frame. */
-  readonly ask: (key: SourceKey) => void;
+  /** Asks for the next frame, or the next two. */
+  readonly ask: (key: SourceKey, frames: 1 | 2) => void;
   /** What is stored of a source that has sent nothing since the start. */
   readonly stored: (key: SourceKey) => Promise<HeldFrame | undefined>;
   readonly thumbnailOf: (bytes: Uint8Array) => Promise<Uint8Array | undefined>;
@@ -76,7 +76,8 @@ export class Pictures {
   /** Somebody waits for a newer picture than there is. */
   want(key: SourceKey, size: PictureSize): void {
     const source = this.#sourceOf(key);
-    if (size === "full") return this.#ask(key, source);
+    // Whoever sees each frame does not wait until another one is asked for.
+    if (size === "full") return this.#ask(key, source, 2);
     if (source.thumbnailWanted) return;
     source.thumbnailWanted = true;
     this.#thumbnailSoon(key, source);
@@ -87,7 +88,7 @@ export class Pictures {
     const waitMs = source.thumbnailAtMs + thumbnailMs - this.#options.nowMs();
     if (waitMs > 0) return this.#options.after(waitMs, () => this.#thumbnailSoon(key, source));
     const { frame, thumbnail } = source;
-    if (frame === undefined || frame.serial === thumbnail?.serial) this.#ask(key, source);
+    if (frame === undefined || frame.serial === thumbnail?.serial) this.#ask(key, source, 1);
     else void this.#makeThumbnail(key, source);
   }
 
@@ -135,10 +136,10 @@ export class Pictures {
       this.#enter(source, stored);
   }
 
-  #ask(key: SourceKey, source: Source): void {
+  #ask(key: SourceKey, source: Source, frames: 1 | 2): void {
     if (source.asked) return;
     source.asked = true;
-    this.#options.ask(key);
+    this.#options.ask(key, frames);
   }
 
   #hold(source: Source, frame: HeldFrame): void {

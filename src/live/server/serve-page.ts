@@ -94,7 +94,7 @@ class PageProcess {
       nowMs,
       wallNs,
       after: (ms, run) => void systemClock.after(ms, run),
-      ask: (want) => say({ want }),
+      ask: (want, frames) => say({ want, frames }),
       stored: (key) => this.#newestStored(key),
       thumbnailOf,
       onReady: (key, size) => {
@@ -204,21 +204,18 @@ class PageProcess {
     return newest && { facts: newest.facts, serial: 0, bytes: newest.bytes };
   }
 
-  /** What the catalogue has is the newest there is; without one, it is the next that comes, or the last that came. */
+  /** What the catalogue has is the newest; without one, it is the next that comes in time, or the last that came. */
   async #nextFrame(key: SourceKey, ms: number): Promise<HeldFrame | undefined> {
-    const stored = await this.#newestStored(key);
-    if (stored !== undefined) return stored;
+    if (this.#stored !== undefined) return this.#newestStored(key);
+    const { promise: come, resolve: wake } = Promise.withResolvers<void>();
     const wakes = this.#waiting.get(key) ?? new Set();
-    this.#waiting.set(key, wakes);
-    await new Promise<void>((resolve) => {
-      const stopClock = systemClock.after(ms, resolve);
-      wakes.add(() => {
-        stopClock();
-        resolve();
-      });
-      this.#pictures.want(key, "full");
-    });
-    this.#waiting.delete(key);
+    this.#waiting.set(key, wakes.add(wake));
+    const stopClock = systemClock.after(ms, wake);
+    this.#pictures.want(key, "full");
+    await come;
+    stopClock();
+    wakes.delete(wake);
+    if (wakes.size === 0) this.#waiting.delete(key);
     return this.#pictures.frameOf(key);
   }
 }

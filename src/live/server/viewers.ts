@@ -23,6 +23,8 @@ export interface ViewersOptions {
 export class Viewers {
   readonly #options: ViewersOptions;
   readonly #viewers = new Map<ViewerSocket, Viewer>();
+  /** Those that have to wait until others have taken what they were sent. */
+  readonly #lackRoom = new Set<Viewer>();
 
   constructor(options: ViewersOptions) {
     this.#options = options;
@@ -38,11 +40,15 @@ export class Viewers {
 
   join(socket: ViewerSocket): void {
     const { pictures, nowMs } = this.#options;
-    this.#viewers.set(socket, new Viewer({ socket, pictures, nowMs, hasRoom: (bytes) => this.#hasRoom(bytes) }));
+    const viewer: Viewer = new Viewer({ socket, pictures, nowMs, hasRoom: (bytes) => this.#hasRoom(viewer, bytes) });
+    this.#viewers.set(socket, viewer);
   }
 
   leave(socket: ViewerSocket): void {
+    const viewer = this.#viewers.get(socket);
     this.#viewers.delete(socket);
+    if (viewer !== undefined) this.#lackRoom.delete(viewer);
+    this.#pumpWaiting();
   }
 
   hear(socket: ViewerSocket, text: string): void {
@@ -60,7 +66,15 @@ export class Viewers {
 
   /** Its connection has taken everything. */
   drained(socket: ViewerSocket): void {
+    // Who has had a picture comes behind those that have waited.
+    this.#pumpWaiting();
     this.#viewers.get(socket)?.pump();
+  }
+
+  #pumpWaiting(): void {
+    const waiting = [...this.#lackRoom];
+    this.#lackRoom.clear();
+    for (const viewer of waiting) viewer.pump();
   }
 
   ready(key: SourceKey, size: PictureSize): void {
@@ -74,12 +88,14 @@ export class Viewers {
     for (const viewer of this.#viewers.values()) if (wanted(viewer)) viewer.tell(text);
   }
 
-  #hasRoom(bytes: number): boolean {
+  #hasRoom(viewer: Viewer, bytes: number): boolean {
     if (bytes <= smallBytes) return true;
     let waiting = bytes;
     for (const socket of this.#viewers.keys()) waiting += socket.waitingBytes();
     // One alone may always have its picture.
-    return waiting === bytes || waiting <= waitingBytesMax;
+    const hasRoom = waiting === bytes || waiting <= waitingBytesMax;
+    if (!hasRoom) this.#lackRoom.add(viewer);
+    return hasRoom;
   }
 }
 
