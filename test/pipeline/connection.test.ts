@@ -57,7 +57,11 @@ describe("a connection", () => {
       pass(time, 50);
       const commit = sink.commit.bind(sink);
       const { promise: flushed, resolve: flush } = Promise.withResolvers<void>();
-      sink.commit = (done) => void (waits ? flushed : Promise.resolve()).then(() => commit(done));
+      sink.commit = async (done) => {
+        if (waits) await flushed;
+        await Promise.resolve();
+        commit(done);
+      };
       const before = link.writes;
       handlers.data(frame);
       expect(link.writes).toBe(before);
