@@ -12,6 +12,7 @@ import { type Contender, type Job, type Moved, type SyncMode } from "./contender
 import { compareContent } from "./content.ts";
 import { median, shownNumber } from "./figures.ts";
 import { type FrameSetOnDisk, type FrameSetSpec, prepareFrameSet, setBytes } from "./frame-sets.ts";
+import { type IdleShape, type LiveReport, type LiveShape, measureIdle, measureLive } from "./live.ts";
 import { type Latency, type LatencyShape, measureLatency } from "./latency.ts";
 import type { BenchReport, Failure, Row, SetReport } from "./report.ts";
 import { type SideUsage, Stage } from "./stage.ts";
@@ -23,6 +24,8 @@ export interface BenchOptions {
   readonly sets: readonly FrameSetSpec[];
   /** Live frames: each shape with each of the modes. */
   readonly latency: { readonly shapes: readonly LatencyShape[]; readonly syncs: readonly SyncMode[] };
+  /** A live stream, and nothing at all; of the programs with these names. */
+  readonly live: { readonly shapes: readonly (LiveShape | IdleShape)[]; readonly only: readonly string[] };
   /** Rounds that count. With more than one, one more goes before them. */
   readonly rounds: number;
   /** A directory on the file system to store on; undefined: in memory. */
@@ -44,7 +47,7 @@ interface Run {
 }
 
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
-  const { contenders, executable, sets, latency, sync, quick, signal } = options;
+  const { contenders, executable, sets, latency, sync, quick, signal, say } = options;
   const places = new Places(options.dest, Math.max(0, ...sets.map(setBytes)), options.say);
   try {
     const missing = contenders.flatMap((each) => {
@@ -71,6 +74,16 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
         }
       }
     }
+    const lives: LiveReport[] = [];
+    for (const shape of options.live.shapes) {
+      say(shape.name);
+      try {
+        lives.push(await runLive(shape, options, places));
+      } catch (error) {
+        signal.throwIfAborted();
+        failures.push({ program: shape.name, reason: reasonOf(error) });
+      }
+    }
     const ran = new Set(reports.flatMap(({ rows }) => rows.map(({ program }) => program)));
     return {
       machine: { cpus: cpus().length, model: cpus()[0]?.model ?? "unknown", system: `${type()} ${release()}` },
@@ -80,11 +93,12 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       quick,
       sets: reports,
       latencies,
+      lives,
       failures,
       missing,
       guarantees: able
         .filter(({ name }) => ran.has(name))
-        .map(({ name, guarantees }) => ({ program: name, text: guarantees })),
+        .map(({ name, guarantees, safe }) => ({ program: name, text: guarantees, safe })),
     };
   } finally {
     places.remove();
@@ -165,18 +179,36 @@ async function runLatency(
   }
 }
 
+async function runLive(
+  shape: LiveShape | IdleShape,
+  { executable, live, signal }: BenchOptions,
+  places: Places,
+): Promise<LiveReport> {
+  const { dest, scratch, clean } = places.newRun();
+  const stage = new Stage(scratch, signal);
+  try {
+    const job = { executable, stage, dest, scratch };
+    return await (shape.name === "live" ? measureLive(shape, live.only, job) : measureIdle(shape, job));
+  } finally {
+    await stage.close();
+    clean();
+  }
+}
+
 function framesPerSecond({ moved, elapsedMs }: Run): number {
   return (moved.frames * 1000) / elapsedMs;
 }
 
 function rowsOf(contenders: readonly Contender[], runs: ReadonlyMap<string, readonly Run[]>): Row[] {
-  const rates = contenders.map(({ name, role }) => ({
+  const rates = contenders.map(({ name, role, safe }) => ({
     role,
+    safe,
     median: median((runs.get(name) ?? []).map(framesPerSecond)),
   }));
-  const best =
-    highest(rates.filter(({ role }) => role === "peer")) ?? highest(rates.filter(({ role }) => role === "reference"));
-  return contenders.map(({ name, role }) => {
+  const [bestSafe, bestUnsafe] = [true, false].map((wanted) =>
+    highest(rates.filter(({ role, safe }) => role === "peer" && safe === wanted)),
+  );
+  return contenders.map(({ name, role, safe }) => {
     const own = runs.get(name) ?? [];
     const ownRates = own.map(framesPerSecond);
     const middle = median(ownRates);
@@ -191,7 +223,9 @@ function rowsOf(contenders: readonly Contender[], runs: ReadonlyMap<string, read
       megabytesPerSecond: (middle * bytesPerFrame) / 1e6,
       sender: medianUsage(own.map(({ sender }) => sender)),
       receiver: medianUsage(own.map(({ receiver }) => receiver)),
-      ratioToBest: best === undefined ? undefined : middle / best,
+      safe,
+      ratioToSafe: bestSafe === undefined ? undefined : middle / bestSafe,
+      ratioToUnsafe: bestUnsafe === undefined ? undefined : middle / bestUnsafe,
       content: first?.content.kind === "files" ? "equal" : (first?.content.kind ?? "none"),
     };
   });

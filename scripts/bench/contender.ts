@@ -39,6 +39,8 @@ export interface Contender {
   readonly role: "ours" | "peer" | "reference";
   /** What it runs and what it promises, for a footnote. */
   readonly guarantees: string;
+  /** Each frame is checked and acknowledged when all of it is stored, and never half of it under its final name. */
+  readonly safe: boolean;
   /** Which sets it can take part in. */
   readonly kinds: readonly SetKind[];
   /** What to install; undefined if it can run. */

@@ -1,6 +1,6 @@
 /**
  *     bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...] [--before EXECUTABLE]
- *                   [--dest DIR] [--sync MODE] [--json]
+ *                   [--dest DIR] [--sync MODE] [--json] [--html FILE]
  *
  * Runs framepipe and what people use instead on the same frames, and prints a table for each set; with `--json` an
  * object on standard output. What happens meanwhile is said on standard error. Exit status 1: a program failed or
@@ -15,24 +15,29 @@ import { type SyncMode, syncModes } from "./contender.ts";
 import { contenders } from "./contenders.ts";
 import { frameSets, quickSet } from "./frame-sets.ts";
 import { latencyShapes, quickShape } from "./latency.ts";
+import { idleShape, livePrograms, liveShape, quickLive } from "./live.ts";
+import { describePage } from "./page.ts";
 import { describeReport } from "./report.ts";
 
 /** What `--set` takes, in the order in which they run. */
-const setNamesAll = [...frameSets, ...latencyShapes].map(({ name }) => name);
+const setNamesAll = [...frameSets, ...latencyShapes, liveShape, idleShape].map(({ name }) => name);
+/** What `--only` takes. */
+const programNames = [...new Set([...contenders("").map(({ name }) => name), ...livePrograms])];
 
 const usage = `usage: bun run bench [--quick] [--rounds N] [--set NAME,...] [--only PROGRAM,...]
                      [--before EXECUTABLE] [--dest DIR] [--sync ${syncModes.join("|")}] [--json]
+                     [--html FILE]
 
   --quick     tiny sets and one round: shows that everything works
   --rounds N  rounds that count, after one that warms up (default: 5; with 1, none warms up)
   --set       ${setNamesAll.join(", ")} (default: all)
-  --only      ${contenders("")
-    .map(({ name }) => name)
-    .join(", ")} (default: all that are installed)
+  --only      ${programNames.join(", ")}
+              (default: all that are installed)
   --before    another build of framepipe, measured in turn with this one
   --dest DIR  store below this directory (default: in memory, in /dev/shm if there is room)
   --sync      framepipe's, for the receiver (default: batch; latency and senders are measured with never too)
-  --json      the result as JSON on standard output`;
+  --json      the result as JSON on standard output
+  --html FILE the result as one page with plots, beside what is printed`;
 
 class UsageError extends Error {}
 
@@ -49,6 +54,8 @@ type Chosen = Omit<BenchOptions, "executable" | "contenders" | "signal" | "say">
   /** Another build of framepipe. */
   readonly before: string | undefined;
   readonly json: boolean;
+  /** Where a page is written. */
+  readonly html: string | undefined;
 };
 
 /** Throws UsageError. Undefined: the user wants the usage. */
@@ -63,11 +70,7 @@ function readOptions(args: readonly string[]): Chosen | undefined {
     throw new UsageError(`--dest: ${dest} is not a directory`);
   }
   const setNames = chosen("set", values.set, setNamesAll);
-  const only = chosen(
-    "only",
-    values.only,
-    contenders("").map(({ name }) => name),
-  );
+  const only = chosen("only", values.only, programNames);
   const sets = frameSets.filter(({ name }) => setNames.includes(name)).map((spec) => (quick ? quickSet(spec) : spec));
   const sync = syncModes.find((mode) => mode === (values.sync ?? "batch"));
   if (sync === undefined) throw new UsageError(`--sync: one of ${syncModes.join(", ")}`);
@@ -75,11 +78,16 @@ function readOptions(args: readonly string[]): Chosen | undefined {
   const shapes = latencyShapes
     .filter(({ name }) => setNames.includes(name) && only.includes("framepipe"))
     .map((shape) => (quick ? quickShape(shape) : shape));
-  const { before } = values;
+  const lives = [liveShape, idleShape]
+    .filter(({ name }) => setNames.includes(name) && (name === "live" || only.includes("framepipe")))
+    .map((shape) => (quick ? quickLive(shape) : shape));
+  const { before, html } = values;
   if (before !== undefined && statSync(before, { throwIfNoEntry: false })?.isFile() !== true) {
     throw new UsageError(`--before: ${before} is not a file`);
   }
-  return { only, before, sets, latency: { shapes, syncs }, rounds, dest, sync, quick, json: values.json === true };
+  const live = { shapes: lives, only };
+  const json = values.json === true;
+  return { only, before, sets, latency: { shapes, syncs }, live, rounds, dest, sync, quick, json, html };
 }
 
 /** Throws UsageError instead of whatever parseArgs throws. */
@@ -96,6 +104,7 @@ function parseArguments(args: readonly string[]) {
         dest: { type: "string" },
         sync: { type: "string" },
         json: { type: "boolean" },
+        html: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
     });
@@ -126,6 +135,7 @@ async function main(): Promise<number> {
     signal: interrupt.signal,
     say: (line) => console.error(line),
   });
+  if (options.html !== undefined) await Bun.write(options.html, describePage(report));
   console.log(options.json ? JSON.stringify(report, undefined, 2) : `\n${describeReport(report)}`);
   return report.failures.length > 0 || report.sets.some(({ failures }) => failures.length > 0) ? 1 : 0;
 }

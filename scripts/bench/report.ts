@@ -3,6 +3,7 @@ import type { Contender, SyncMode } from "./contender.ts";
 import { alignTable, type Column, shownNumber } from "./figures.ts";
 import type { FrameSetSpec } from "./frame-sets.ts";
 import type { Latency } from "./latency.ts";
+import type { LiveReport } from "./live.ts";
 import type { SideUsage } from "./stage.ts";
 
 /** One contender on one set; figures are medians of the counted rounds. */
@@ -17,8 +18,10 @@ export interface Row {
   readonly megabytesPerSecond: number;
   readonly sender: SideUsage | undefined;
   readonly receiver: SideUsage | undefined;
-  /** Median over that of the best peer, or of the best reference where no peer ran. Undefined if neither did. */
-  readonly ratioToBest: number | undefined;
+  readonly safe: boolean;
+  /** Median over that of the best peer that is safe, and of the best one that is not. Undefined if none ran. */
+  readonly ratioToSafe: number | undefined;
+  readonly ratioToUnsafe: number | undefined;
   /** `equal`: every frame of every run compared; `counted`: by a receiver that discards; `none`: no frames. */
   readonly content: "equal" | "counted" | "none";
 }
@@ -42,18 +45,21 @@ export interface BenchReport {
   readonly quick: boolean;
   readonly sets: readonly SetReport[];
   readonly latencies: readonly Latency[];
+  readonly lives: readonly LiveReport[];
   /** Failures that belong to no set. */
   readonly failures: readonly Failure[];
   readonly missing: readonly { readonly program: string; readonly install: string }[];
-  readonly guarantees: readonly { readonly program: string; readonly text: string }[];
+  readonly guarantees: readonly { readonly program: string; readonly text: string; readonly safe: boolean }[];
 }
 
 const columns: readonly Column[] = [
   { title: "program", align: "left" },
+  { title: "safe", align: "left" },
   { title: "frames/s", align: "right" },
   { title: "min-max", align: "right" },
   { title: "MB/s", align: "right" },
-  { title: "of best", align: "right" },
+  { title: "of safe", align: "right" },
+  { title: "of unsafe", align: "right" },
   { title: "CPU s send", align: "right" },
   { title: "recv", align: "right" },
   { title: "peak MiB send", align: "right" },
@@ -70,6 +76,7 @@ export function describeReport(report: BenchReport): string {
     ...report.sets.map(describeSet),
   ];
   if (report.latencies.length > 0) parts.push(describeLatencies(report.latencies));
+  parts.push(...report.lives.map(describeLive));
   parts.push(...report.failures.map(describeFailure));
   if (report.guarantees.length > 0) {
     parts.push(report.guarantees.map(({ program, text }) => `${program}: ${text}`).join("\n"));
@@ -81,9 +88,10 @@ export function describeReport(report: BenchReport): string {
 }
 
 const usageNote =
-  "Figures are medians of the rounds that count. Of best: frames/s over the best peer's, or over the best\n" +
-  "reference's where no peer ran. CPU is user and system, of what was in the run; peak memory is the sum of the\n" +
-  "highest resident sizes of the side's processes, looked at every 20 ms.";
+  "Figures are medians of the rounds that count. Safe: each frame is checked and acknowledged when all of it is\n" +
+  "stored, and never half of it under its final name. Of safe, of unsafe: frames/s over those of the best peer of\n" +
+  "that kind. CPU is user and system, of what was in the run; peak memory is the sum of the highest resident sizes\n" +
+  "of the side's processes, looked at every 20 ms.";
 
 function describeSet({ set, rows, failures }: SetReport): string {
   const lines = [describeFrames(set)];
@@ -92,10 +100,11 @@ function describeSet({ set, rows, failures }: SetReport): string {
       .toSorted((a, b) => b.framesPerSecond.median - a.framesPerSecond.median)
       .map((row) => [
         row.program,
+        row.safe ? "yes" : "no",
         shownNumber(row.framesPerSecond.median),
         `${shownNumber(row.framesPerSecond.min)}-${shownNumber(row.framesPerSecond.max)}`,
         shownNumber(row.megabytesPerSecond),
-        row.ratioToBest === undefined ? "-" : shownNumber(row.ratioToBest),
+        ...[row.ratioToSafe, row.ratioToUnsafe].map((ratio) => (ratio === undefined ? "-" : shownNumber(ratio))),
         ...[row.sender, row.receiver].map((side) => (side === undefined ? "-" : shownNumber(side.cpuSeconds))),
         ...[row.sender, row.receiver].map(shownPeak),
         row.content,
@@ -151,6 +160,30 @@ function describeLatencies(latencies: readonly Latency[]): string {
     ),
     "Each camera has a sender and a connection of its own. All are in the benchmark's process: the senders' CPU",
     "is its own, and late is how far behind its time it emitted a frame; where that is much, it is itself the limit.",
+  ].join("\n");
+}
+
+function describeLive({ shape, rows }: LiveReport): string {
+  const what =
+    shape.name === "live"
+      ? `live: ${shape.framesPerSecond} frames/s of ${shape.frameBytes.toLocaleString("en-US")} bytes through a pipe, ` +
+        `all programs at the same time, ${shape.seconds} s`
+      : `idle: connected and watching, ${shape.restSeconds} s after ${shape.frames.toLocaleString("en-US")} frames, ` +
+        `${shape.seconds} s`;
+  const titles = ["program", "CPU % send", "recv", "wake-ups/s send", "recv", "MiB send", "recv"];
+  const cells = rows.map(({ program, sender, receiver }) => [
+    program,
+    ...[sender, receiver].map(({ cpuPercent }) => shownNumber(cpuPercent)),
+    ...[sender, receiver].map(({ wakeUpsPerSecond }) => shownNumber(wakeUpsPerSecond)),
+    ...[sender, receiver].map(({ bytes }) => shownNumber(bytes / 2 ** 20)),
+  ]);
+  return [
+    what,
+    alignTable(
+      titles.map((title) => ({ title, align: title === "program" ? "left" : "right" })),
+      cells,
+    ),
+    ...rows.map(({ program, guarantees }) => `${program}: ${guarantees}`),
   ].join("\n");
 }
 

@@ -6,7 +6,7 @@
  * children, and added up for each side. The `maxRSS` of an ended process is no use: Linux lets it begin with the
  * memory of the process that started it, which is this one.
  */
-import { closeSync, openSync, readFileSync, unlinkSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 
 /** Helpers (a proxy, a check afterwards) count for neither side. */
@@ -121,6 +121,19 @@ export class Child {
     const fields = readProc(`${this.#process.pid}/stat`).split(") ").at(-1)?.split(" ") ?? [];
     const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
     return ticks * 10_000;
+  }
+
+  /** Up to now, of this process alone: what its threads took, how often they were woken, and its resident memory. */
+  usageNow(): { readonly cpuSeconds: number; readonly wakeUps: number; readonly residentBytes: number } {
+    const { pid } = this.#process;
+    let [cpuNs, wakeUps] = [0, 0];
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      // Nanoseconds on a core, first; the other clock of the system counts in hundredths of a second.
+      cpuNs += Number(readProc(`${pid}/task/${thread}/schedstat`).split(" ")[0]);
+      wakeUps += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(readProc(`${pid}/task/${thread}/status`))?.[1] ?? 0);
+    }
+    const residentKibibytes = Number(/^VmRSS:\s+(\d+)/m.exec(readProc(`${pid}/status`))?.[1] ?? 0);
+    return { cpuSeconds: cpuNs / 1e9, wakeUps, residentBytes: residentKibibytes * 1024 };
   }
 
   /** Seconds since the time began. Only when it has ended. */

@@ -10,6 +10,8 @@ import { cp } from "../../scripts/bench/contenders/cp.ts";
 import { compareContent } from "../../scripts/bench/content.ts";
 import { alignTable, median, percentile, shownNumber } from "../../scripts/bench/figures.ts";
 import type { FrameSetSpec } from "../../scripts/bench/frame-sets.ts";
+import { idleShape, livePrograms, liveShape, quickLive } from "../../scripts/bench/live.ts";
+import { describePage } from "../../scripts/bench/page.ts";
 import { describeReport } from "../../scripts/bench/report.ts";
 import { freshExecutable } from "../../scripts/build.ts";
 
@@ -45,6 +47,7 @@ function optionsFor(given: Partial<BenchOptions>): BenchOptions {
     contenders: [cp],
     sets: sets.slice(0, 1),
     latency: { shapes: [], syncs: [] },
+    live: { shapes: [], only: livePrograms },
     rounds: 1,
     dest: makeFolder(),
     sync: "batch",
@@ -69,7 +72,8 @@ test.skipIf(process.platform !== "linux")(
       warmUpFrames: 30,
     }));
     const latency = { shapes, syncs: ["never", "batch"] as const };
-    const report = await runBench(optionsFor({ contenders: all, sets, dest, latency }));
+    const live = { shapes: [liveShape, idleShape].map(quickLive), only: livePrograms };
+    const report = await runBench(optionsFor({ contenders: all, sets, dest, latency, live }));
 
     const missing = report.missing.map(({ program }) => program);
     expect(missing).toEqual(all.filter((each) => each.missing() !== undefined).map(({ name }) => name));
@@ -78,7 +82,8 @@ test.skipIf(process.platform !== "linux")(
       const taking = all.filter(({ kinds, name }) => kinds.includes(set.kind) && !missing.includes(name));
       expect(rows.map(({ program }) => program)).toEqual(taking.map(({ name }) => name));
       for (const row of rows) {
-        const content = row.program === "iperf3" ? "none" : set.kind === "discard" ? "counted" : "equal";
+        const discards = set.kind === "discard" || row.program === "framepipe-null";
+        const content = row.program === "iperf3" ? "none" : discards ? "counted" : "equal";
         expect([row.program, row.content]).toEqual([row.program, content]);
         expect(row.framesPerSecond.median).toBeGreaterThan(0);
         expect(row.sender).toBeDefined();
@@ -101,10 +106,24 @@ test.skipIf(process.platform !== "linux")(
       expect(receiver?.peakBytes).toBeGreaterThan(10e6);
     }
     expect(readdirSync(dest)).toEqual([]);
+    const [liveNames, idleNames] = report.lives.map(({ rows }) => rows.map(({ program }) => program));
+    expect(liveNames?.slice(0, 2)).toEqual(["framepipe", "bare-bun"]);
+    expect(idleNames).toEqual(["framepipe"]);
+    for (const { sender, receiver } of report.lives.flatMap(({ rows }) => rows)) {
+      for (const side of [sender, receiver]) expect(side.bytes).toBeGreaterThan(1e6);
+    }
+    // Somebody took the pictures.
+    for (const { sender } of report.lives[0]?.rows ?? []) expect(sender.wakeUpsPerSecond).toBeGreaterThan(10);
 
-    const text = describeReport(report);
+    const [text, page] = [describeReport(report), describePage(report)];
     for (const { name } of all) expect(text).toContain(name);
-    for (const { name } of sets) expect(text).toContain(`${name}: `);
+    for (const { name } of [...sets, liveShape, idleShape]) {
+      expect(text).toContain(`${name}: `);
+      expect(page).toContain(`aria-label="${name}`);
+    }
+    // A bar for each row.
+    const bars = report.sets.flatMap(({ rows }) => rows).length + 2 * report.lives.flatMap(({ rows }) => rows).length;
+    expect(page.split("<rect ").length - 1).toBe(bars);
   },
   longMs,
 );

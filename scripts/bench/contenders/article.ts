@@ -12,6 +12,7 @@ const format = "visible";
 export const article: Contender = {
   name: "article",
   role: "reference",
+  safe: false,
   guarantees:
     "send, wait for ok, send, wait for ok: no checksum, no resume, the last ok comes before the file is written; " +
     "moves only a few dozen frames, and the rate of these is shown",

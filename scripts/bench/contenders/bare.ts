@@ -13,6 +13,7 @@ const folder = join(import.meta.dir, "../bare");
 interface BareOptions {
   readonly name: string;
   readonly guarantees: string;
+  readonly safe?: boolean;
   missing(): string | undefined;
   /** The command that runs it. `scratch` is empty. */
   make(scratch: string): string[];
@@ -24,10 +25,11 @@ function noneIn(language: string): string {
   return `none: a program of a page in ${language}, no checksum, no catalogue, one answer at the end`;
 }
 
-function bare({ name, guarantees, missing, make, warmsUp }: BareOptions): Contender {
+function bare({ name, guarantees, safe = false, missing, make, warmsUp }: BareOptions): Contender {
   return {
     name,
     role: "reference",
+    safe,
     guarantees,
     kinds: ["directory"],
     missing,
@@ -58,6 +60,7 @@ export const bareSafe: Contender = bare({
   guarantees:
     "each frame checked by checksum, recorded, acknowledged when stored: two pages of TypeScript on Bun; " +
     "resumes nothing",
+  safe: true,
   missing: () => undefined,
   make: () => [process.execPath, join(folder, "bare-safe.ts")],
   warmsUp: true,

@@ -4,6 +4,7 @@ import { type Contender, movedAll } from "../contender.ts";
 export const cp: Contender = {
   name: "cp",
   role: "reference",
+  safe: false,
   guarantees: "cp -r, no network: what the files alone cost",
   kinds: ["directory"],
   missing: () => (Bun.which("cp") === null ? "coreutils" : undefined),

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { type Contender, movedAll } from "../contender.ts";
 import { BenchKeys } from "../keys.ts";
+import { unpack } from "../archives.ts";
 import { throughLink } from "../link.ts";
 import { freePort } from "../stage.ts";
 import { warmUp, warmUpFrameBytes, warmUpFrames } from "../warm-up.ts";
@@ -26,20 +27,30 @@ export function framepipeWithKeys(executable: string): Contender {
   return contender(executable, { name: "framepipe-keys", role: "reference", keyed: true });
 }
 
-type Variant = Pick<Contender, "name" | "role"> & { readonly keyed?: true };
+/** Into one file, and into none: what an archive costs is what is between these and a directory. */
+export function framepipeInto(executable: string, into: "tar" | "mcap" | "null"): Contender {
+  return contender(executable, { name: `framepipe-${into}`, role: "reference", into });
+}
 
-function contender(executable: string, { name, role, keyed }: Variant): Contender {
+type Variant = Pick<Contender, "name" | "role"> & { readonly keyed?: true; readonly into?: "tar" | "mcap" | "null" };
+
+const variants = { tar: "into a .tar", mcap: "into an .mcap", null: "to a receiver that discards" } as const;
+
+function contender(executable: string, { name, role, keyed, into }: Variant): Contender {
+  const plain = keyed ? "as framepipe, over TLS 1.3, both ends proven" : guarantees;
   return {
     name,
     role,
-    guarantees: keyed ? `${guarantees}; over TLS 1.3, both ends proven` : guarantees,
-    kinds: ["directory", "discard", "link"],
+    safe: into !== "null",
+    guarantees: into === undefined ? plain : `as framepipe, ${variants[into]}`,
+    kinds: into === undefined ? ["directory", "discard", "link"] : ["directory"],
     missing: () => undefined,
     async run(job) {
-      const { set, stage } = job;
-      const discards = set.spec.kind === "discard";
+      const { set, stage, dest } = job;
+      const discards = into === "null" || set.spec.kind === "discard";
       const port = freePort();
-      const out = discards ? "/dev/null" : job.dest;
+      const archive = into === "tar" || into === "mcap" ? join(dest, `frames.${into}`) : undefined;
+      const out = discards ? "/dev/null" : (archive ?? dest);
       const keys = keyed && new BenchKeys(job.scratch);
       const receive = ["--receive", `127.0.0.1:${port}`, "--out", out, "--sync", job.sync, "--json"];
       if (keys !== undefined) receive.push("--key", keys.receiverKey);
@@ -53,8 +64,12 @@ function contender(executable: string, { name, role, keyed }: Variant): Contende
       const warmUps = await warmUp(job, (folder, run) => send(`warm-up-${run}`, port, folder));
       const command = send(device, sendPort, set.folder);
       await stage.time(() => stage.start("sender", command).succeeded());
-      if (!discards) return movedAll(set, join(job.dest, device, source));
+      if (!discards && archive === undefined) return movedAll(set, join(dest, device, source));
       await receiver.stop();
+      if (archive !== undefined) {
+        await unpack(archive, dest);
+        return movedAll(set, join(dest, device, source));
+      }
       const received = receivedEvent(await receiver.messages());
       const frames = received.frames - warmUps * warmUpFrames;
       const bytes = received.bytes - warmUps * warmUpFrames * warmUpFrameBytes;

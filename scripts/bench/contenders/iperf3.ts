@@ -9,6 +9,7 @@ const quickBytes = 50_000_000;
 export const iperf3: Contender = {
   name: "iperf3",
   role: "reference",
+  safe: false,
   guarantees: "bytes only, one stream, no files: the receiver's rate by its own clock, as frames of the set's size",
   kinds: ["directory", "discard"],
   missing: () => (Bun.which("iperf3") === null ? "iperf3" : undefined),

@@ -11,6 +11,7 @@ const connections = 16;
 export const nginxCurl: Contender = {
   name: "nginx-curl",
   role: "peer",
+  safe: false,
   guarantees:
     `the receiver fetches: GET with curl -Z over ${connections} connections from an nginx that runs already and ` +
     "knows the names beforehand; no checksum, files grow under their final names; time from start to exit of curl",

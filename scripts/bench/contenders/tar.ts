@@ -23,6 +23,7 @@ function tarThrough({ name, kinds, role, guarantees = "", missing, listen, conne
   return {
     name,
     role: role ?? "peer",
+    safe: false,
     guarantees: none + guarantees,
     kinds,
     missing: () => (Bun.which("tar") === null ? "tar" : missing()),
