@@ -26,12 +26,12 @@ import { programName } from "./version.ts";
 
 /** Resolves when the run is over. Rejects with UserError for what cannot even be started. */
 export async function send(command: SendCommand, shell: Shell): Promise<ExitStatus> {
-  const { http: address, key, device } = command.values;
-  if (address === undefined) return sendAll(command, shell);
+  const { values } = command;
+  if (values.http === undefined) return sendAll(command, shell);
   let run: SenderRun | undefined;
-  // By their device, if we know it: with a key it is the receiver who says.
-  const name = device ?? (key === undefined ? deviceNameOf(device) : "");
-  const watch = await watchOverHttp(address, key, name, () => run, shell.terminal);
+  // With a key it is the receiver who says what we are called.
+  const device = values.device ?? (values.key === undefined ? deviceNameOf(undefined) : "");
+  const watch = await watchOverHttp(values.http, values.key, device, () => run, shell.terminal);
   try {
     return await sendAll(command, shell, { ...watch, started: (started) => (run = started) });
   } finally {

@@ -166,7 +166,7 @@ test("a JPEG that claims 60,000 x 60,000 is stored and called that, and costs no
   viewer.close();
 });
 
-test("200 viewers, one of which reads nothing, and one too many: frames are stored, and the newest is shown", async () => {
+test("200 viewers, one that reads nothing, one too many: frames are stored, and the newest is shown", async () => {
   await using place = await openPlace();
   const receiver = await receive(place);
   const page = await pageOf(receiver);
