@@ -30,7 +30,8 @@ pre { overflow-x: auto; font-size: 12px; }`;
 export function describePage(report: BenchReport): string {
   const plots = [...report.sets.map(setPlot), ...report.lives.flatMap(livePlots)];
   const { machine } = report;
-  const about = `framepipe ${report.framepipe}, --sync ${report.sync}; ${machine.cpus} x ${machine.model}, ${machine.system}`;
+  const computer = `${machine.cpus} x ${machine.model}, ${machine.system}`;
+  const about = `framepipe ${report.framepipe}, --sync ${report.sync}; ${computer}`;
   return [
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
     `<title>framepipe benchmark</title><style>${style}</style>`,

@@ -166,8 +166,8 @@ function describeLatencies(latencies: readonly Latency[]): string {
 function describeLive({ shape, rows }: LiveReport): string {
   const what =
     shape.name === "live"
-      ? `live: ${shape.framesPerSecond} frames/s of ${shape.frameBytes.toLocaleString("en-US")} bytes through a pipe, ` +
-        `all programs at the same time, ${shape.seconds} s`
+      ? `live: ${shape.framesPerSecond} frames/s of ${shape.frameBytes.toLocaleString("en-US")} bytes ` +
+        `through a pipe, all programs at the same time, ${shape.seconds} s`
       : `idle: connected and watching, ${shape.restSeconds} s after ${shape.frames.toLocaleString("en-US")} frames, ` +
         `${shape.seconds} s`;
   const titles = ["program", "CPU % send", "recv", "wake-ups/s send", "recv", "MiB send", "recv"];

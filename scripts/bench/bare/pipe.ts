@@ -1,6 +1,6 @@
 /**
- * A live stream over one connection, and nothing else: standard input is copied to a socket, and what comes out of it is
- * cut into files of a fixed size. What is left is what the runtime takes for it.
+ * A live stream over one connection, and nothing else: standard input is copied to a socket, and what comes out of it
+ * is cut into files of a fixed size. What is left is what the runtime takes for it.
  *
  *     bun scripts/bench/bare/pipe.ts receive PORT DIR BYTES
  *     bun scripts/bench/bare/pipe.ts send PORT
