@@ -109,6 +109,16 @@ export class OpenedFile implements OpenedFrame {
     }
   }
 
+  /** For whoever looks at it besides; it is closed with this. */
+  get descriptor(): number {
+    return this.#fd;
+  }
+
+  /** Whether it was modified at this time, in nanoseconds: a double has it to some tenths of a microsecond. */
+  wasModifiedAt(ns: bigint): boolean {
+    return Math.abs(this.#state.modifiedMs - Number(ns) / 1e6) < 0.001;
+  }
+
   close(): void {
     closeSync(this.#fd);
   }

@@ -199,6 +199,15 @@ interface LookedAt {
   readonly asked: AskedFile | undefined;
 }
 
+/**
+ * Whether a file that was changed since it was found to be quiet may be read nevertheless: nobody writes to it, and it
+ * is not empty or cut short, as one is for a moment that is written over in place. Throws what `node:fs` throws.
+ */
+export function isWholeAgain(fd: number, bytes: number, name: string): boolean {
+  if (bytes === 0 || fileWriters(fd) === "open") return false;
+  return pictureEnd(new FileBytes(fd, bytes), name) !== "incomplete";
+}
+
 /** `stats` come after the question: when nobody writes any more, what is read then is what was written last. */
 export function evidenceOf(
   { fd, writers }: AskedFile,

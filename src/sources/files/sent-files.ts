@@ -13,6 +13,7 @@ import type { FrameFiles } from "./frame-files.ts";
 import { KeptFiles } from "./kept-files.ts";
 import { type FileProof, type FileState, fileState, OpenedFile } from "./opened-file.ts";
 import { ProofReader } from "./proof-reader.ts";
+import { isWholeAgain } from "./quiet-file.ts";
 import { type SentFate, SentRemoval } from "./sent-removal.ts";
 import { type BelievedFile, TimeDoubt } from "./time-doubt.ts";
 
@@ -62,11 +63,30 @@ export class SentFiles {
     this.#read.delete(name);
     const finished = memory && ((state: FileState): void => this.#noteRead(name, state, memory));
     try {
-      return new OpenedFile(this.#kept.take(name) ?? path, prove, () => this.#failed?.(name), finished);
+      const file = new OpenedFile(this.#kept.take(name) ?? path, prove, () => this.#failed?.(name), finished);
+      if (this.#mayBeRead(file, entry)) return file;
+      file.close();
+      throw new SourceError("changing", "it was finished, and is being written to again");
     } catch (error) {
       this.#failed?.(name);
       throw error;
     }
+  }
+
+  #mayBeRead(file: OpenedFile, entry: FrameEntry): boolean {
+    try {
+      return this.#isAsListed(file, entry) || isWholeAgain(file.descriptor, file.bytes, entry.name);
+    } catch {
+      // Its reading will say why.
+      return true;
+    }
+  }
+
+  /** As far as that can be seen: where capture times are not those of the files, only by its size. */
+  #isAsListed(file: OpenedFile, { bytes, capturedNs }: FrameEntry): boolean {
+    const { kind } = this.#files.captured;
+    const hasItsTime = kind !== "exif" && kind !== "name";
+    return file.bytes === bytes && (!hasItsTime || file.wasModifiedAt(capturedNs));
   }
 
   /** A file that is going to be listed. Takes over `fd`, which is open for reading. */

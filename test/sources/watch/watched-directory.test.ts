@@ -879,6 +879,25 @@ describe("a file rewritten while it is on its way", () => {
     expect(watched.source.unlistedFrames).toBe(0);
   });
 
+  test.skipIf(!hasLeases())("in place, and read in the middle of it: a gap, and then a picture", async () => {
+    const watched = await watching({ settling: false });
+    const path = put("1.jpg", jpeg("first", 4_000));
+    await watched.until(1);
+    for (const half of ["", jpeg("second", 4_000).subarray(0, 2_000)]) {
+      const fd = openSync(path, "w");
+      writeSync(fd, half as string);
+      expect(() => watched.content(0)).toThrow("is being written to again");
+      closeSync(fd);
+      // Closed, and not all there.
+      expect(() => watched.content(0)).toThrow("is being written to again");
+    }
+    writeFileSync(path, jpeg("third", 4_000));
+    watched.settle(0);
+    await watched.until(2);
+    expect(watched.content(1)).toEqual(jpeg("third", 4_000));
+    expect(watched.content(0)).toEqual(jpeg("third", 4_000));
+  });
+
   test("to the same size and time: it is asked for, and compared", async () => {
     const watched = await watching({ settling: false });
     const path = put("1.jpg", jpeg("first"));
