@@ -3,19 +3,15 @@
  * section 4 has the states. One object for all pictures of a stream, one after the other.
  */
 import { Note } from "../frame.ts";
+import { OthersWithin } from "./others-within.ts";
 import { beforeLastSeparator, type PartHead, partHeadBefore, partHeadBytesMax } from "./part-head.ts";
 import type { PieceQueue } from "./piece-queue.ts";
 import { silenceMs, whatFollows } from "./proof.ts";
-import { Rivals, type Winner } from "./rival.ts";
+import type { Winner } from "./rival.ts";
 import type { SecondLooks } from "./second-looks.ts";
 import type { LossKind } from "./split.ts";
 import type { StartSearch } from "./start-search.ts";
 import type { Step, Walk } from "./walk.ts";
-
-/** Data that pauses within a picture may be another writer's. A camera's picture comes in one go. */
-const pauseMs = 10;
-/** Claims of up to this size are always searched for a start: it costs less than the frame does. */
-const searchedBytesMax = 65_536;
 
 const junkFollows = "what follows is no start of a picture";
 
@@ -43,7 +39,6 @@ interface PictureOptions {
 export class Picture {
   readonly #queue: PieceQueue;
   readonly #search: StartSearch;
-  readonly #looks: SecondLooks;
   readonly #frameBytesMax: number;
 
   walk!: Walk;
@@ -67,26 +62,18 @@ export class Picture {
   /** Where its part ends, as long as that may be true; nothing behind it is its own if that is proven. */
   #partEnd: number | undefined;
   #partProven = false;
-  #rivals: Rivals | undefined;
+  readonly #others: OthersWithin;
   #pushedMs = 0;
-  /** Data paused within it. */
-  #paused = false;
   #nowMs = 0;
   /** What its walk said last, if that was an end. */
   #ending: Step | undefined;
   /** Its claim is false: no start lies between the claim's beginning and here. */
   #resolvedTo: number | undefined;
 
-  /** Pictures of other formats than JPEG were in the stream. */
-  #mixed = false;
-  #longestJpegBytes = 0;
-  /** Something else than a start follows pictures that are whole: a camera's blob. */
-  #blobs = false;
-
   constructor({ queue, search, looks, frameBytesMax }: PictureOptions) {
     this.#queue = queue;
     this.#search = search;
-    this.#looks = looks;
+    this.#others = new OthersWithin(queue, search, looks);
     this.#frameBytesMax = frameBytesMax;
   }
 
@@ -100,15 +87,14 @@ export class Picture {
     this.#doubted = doubted;
     this.#partEnd = part?.contentBytes === undefined ? undefined : at + part.contentBytes;
     this.#partProven = false;
-    this.#rivals = undefined;
-    this.#paused = false;
+    this.#others.begin(part);
     this.#ending = undefined;
     this.#resolvedTo = undefined;
   }
 
   /** A piece came. */
   pushed(nowMs: number): void {
-    if (nowMs - this.#pushedMs >= pauseMs) this.#paused = true;
+    this.#others.pushed(nowMs - this.#pushedMs);
     this.#pushedMs = nowMs;
   }
 
@@ -124,19 +110,18 @@ export class Picture {
     const step = this.#ending ?? walk.advance(this.#queue, to, final);
     if (step === "more") {
       if (this.#isTooLarge()) return this.#tooLarge();
-      return to === partEnd ? this.#judgePart(partEnd) : this.#followRivals();
+      if (to === partEnd) return this.#judgePart(partEnd);
+      const rival = this.#others.rival(walk);
+      return rival === undefined ? "more" : this.#loseTo(rival);
     }
     this.#ending = step;
     if (step === "none") return this.#none(walk.loss, walk.detail, walk.resumeAt);
     if (step === "foreign") return this.#foreign();
     if (this.#isTooLarge()) return this.#tooLarge();
     if (step === "claimed") return this.#proveClaim();
-    const { falseClaim } = walk;
-    if (falseClaim !== undefined) {
-      const found = this.#rivalsWithin(falseClaim.from, falseClaim.to).follow(this.#queue);
-      if (found !== undefined) return this.#loseTo(found);
-    }
-    const other = this.#otherWithin();
+    const next = this.#others.inFalseClaim(walk);
+    if (next !== undefined) return this.#loseTo(next);
+    const other = this.#others.inData(walk);
     if (other !== undefined) return this.#endBefore(other);
     return step === "open" ? this.#close() : this.#doubted ? this.#proveWithin() : this.#frame(walk.at);
   }
@@ -157,26 +142,6 @@ export class Picture {
     return this.#none("foreign", walk.detail, walk.resumeAt, Infinity);
   }
 
-  /** Where a picture of another format begins in the data of this one, which was cut. */
-  #otherWithin(): number | undefined {
-    const { at, dataAt, suspect } = this.walk;
-    if (dataAt === undefined) return undefined;
-    const short = at - dataAt <= this.#longestJpegBytes * 1.25;
-    if (short && !suspect && !this.#mixed && (this.#blobs || this.#isBoundary(at))) return undefined;
-    const found = this.#search.findSure(this.#queue, dataAt, at, true);
-    if ("walk" in found) return found.at;
-    this.#blobs ||= short && !suspect && !this.#isBoundary(at);
-    return undefined;
-  }
-
-  /** Whether what follows is what mostly follows a picture, at a glance. */
-  #isBoundary(at: number): boolean {
-    const queue = this.#queue;
-    if (at + 2 > queue.end) return true;
-    const two = queue.u16At(at);
-    return two === 0xff_d8 || two === 0x0d_0a || two === 0 || this.#search.at(queue, at, queue.end) !== undefined;
-  }
-
   #endBefore(other: number): Verdict {
     if (!this.walk.endBefore(other)) {
       return this.#none("cut", "the next picture begins before its data", this.startAt + 1, other);
@@ -191,18 +156,6 @@ export class Picture {
     if (following) this.#partProven = true;
     else this.#partEnd = undefined;
     return "again";
-  }
-
-  #followRivals(): Verdict {
-    const { walk } = this;
-    if (!walk.doubtful && !(this.#paused && walk.at > this.#queue.end)) return "more";
-    this.#rivals ??= this.#rivalsWithin(walk.resumeAt, Infinity);
-    const found = this.#rivals.follow(this.#queue);
-    return found === undefined ? "more" : this.#loseTo(found);
-  }
-
-  #rivalsWithin(from: number, to: number): Rivals {
-    return new Rivals(this.#search, this.#looks, { from, to, part: this.part });
   }
 
   #loseTo({ winnerAt, firstAt }: Winner): Verdict {
@@ -239,16 +192,9 @@ export class Picture {
     // There will be no more, so the claim is false.
     const following = walk.at > this.#end ? false : this.#following(walk.at, false);
     if (following === undefined) return "more";
-    if (following && !this.#holdsStart()) return this.#frame(walk.at);
+    if (following && !this.#others.inClaim(walk)) return this.#frame(walk.at);
     this.#resolvedTo = walk.resumeAt;
     return "again";
-  }
-
-  /** A claim that is proven may still hold a writer that died and one that began again. */
-  #holdsStart(): boolean {
-    const { at, resumeAt } = this.walk;
-    if (at - resumeAt > searchedBytesMax && !this.#paused) return false;
-    return "walk" in this.#search.findSure(this.#queue, resumeAt, at, true);
   }
 
   /** Nothing behind it is its own. */
@@ -312,9 +258,7 @@ export class Picture {
   // ---- judged
 
   #frame(end: number): "frame" {
-    const { dataAt } = this.walk;
-    if (dataAt === undefined) this.#mixed = true;
-    else this.#longestJpegBytes = Math.max(this.#longestJpegBytes, end - dataAt);
+    this.#others.met(this.walk, end);
     this.end = end;
     return "frame";
   }
