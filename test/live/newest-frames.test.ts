@@ -52,6 +52,8 @@ test("nobody looking, nothing is copied, and the facts are there all the same", 
   const source = newest.find(key);
   expect(source?.newest).toMatchObject({ bytes: undefined, facts: { key, sequence: 1, name: "1.jpg" } });
   expect([taken(), wanted()]).toEqual([undefined, 0]);
+  if (source === undefined) throw new Error("it is known");
+  expect(newest.begin(source, 3)).toBeUndefined();
 });
 
 test("who waits gets the next that is stored, once, also of a source that was not there yet", () => {

@@ -100,6 +100,9 @@ test("who has no credit gets nothing, and then the newest alone", () => {
   house.viewers.hear(socket, '{"credit": 5}');
   expect(socket.pictures).toEqual(["a/b 1", "a/b 3"]);
   expect(house.asked).toEqual(["a/b", "a/b"]);
+  // Who joins is shown what there is, and waits with the others.
+  expect(house.join({ "a/b": "full" }, 2).pictures).toEqual(["a/b 3"]);
+  expect(house.asked).toHaveLength(2);
   house.viewers.hear(socket, '{"show": {}}');
   house.frame("a/b", 4);
   expect(socket.pictures).toHaveLength(2);

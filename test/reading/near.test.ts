@@ -79,8 +79,8 @@ test("the frame at a moment is the nearest, the earlier of two", () => {
 });
 
 test("pairs around a moment are those of the whole recording", () => {
-  const pairs = (of: Near): [number, number][] =>
-    pairsNear(query, [visible, infrared], 4n, of).map(([one, other]) => [Number(one.timeNs), Number(other.timeNs)]);
+  const pairs = (of: Near, withinNs = 4n): [number, number][] =>
+    pairsNear(query, [visible, infrared], withinNs, of).map(([one, other]) => [Number(one.timeNs), Number(other.timeNs)]);
   const all = pairs(near(0, 0, 500));
   // At 500 the one of the three that was stored first, and 480 and 520 as everywhere.
   expect(all).toHaveLength(26);
@@ -93,5 +93,7 @@ test("pairs around a moment are those of the whole recording", () => {
     const after = all.filter(([time]) => time >= at);
     expect(pairs(near(at, 3, 2))).toEqual([...before.slice(-3), ...after.slice(0, 2)]);
   }
+  // At 42 the infrared one of 43 is near to 50, and nearer to what was before.
+  expect(pairs(near(42, 0, 1), 8n)).toEqual([[80, 83]]);
   expect(pairs(near(undefined, 1, 0))).toEqual(all.slice(-1));
 });

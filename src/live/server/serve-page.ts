@@ -54,6 +54,8 @@ export async function servePage(): Promise<void> {
   });
   await connectParent(link);
   takeSecondPlace(openFilesMax);
+  // It runs for as long as the other: what is hot is worth compiling.
+  Bun.unsafe.setJITPolicy(1);
   // The terminal's signals are for the other, which still has frames to store.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
   await done;
