@@ -188,6 +188,7 @@ export type DestinationEvent = {
     | "log-large"
     | "log-small"
     | "converting" // from an earlier version
+    | "unshared" // nobody else can read the catalogue
     | "age-doubted" // --keep: the clock is not believed
     | "age-believed"
     | "not-removed"

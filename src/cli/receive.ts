@@ -1,5 +1,4 @@
 /** `--receive`: opens the destination, runs the receiver, and says how it goes and how it went. */
-import { networkInterfaces } from "node:os";
 import { type Address, formatAddress, isLoopback } from "../address.ts";
 import { type ExitStatus, UserError } from "../errors.ts";
 import type { OriginProgress, ReceiverEvent } from "../events.ts";
@@ -8,8 +7,10 @@ import type { Backlog, ReceiverTrust } from "../ports.ts";
 import { dialer } from "../transport/connect.ts";
 import type { HandingOn } from "../pipeline/receive.ts";
 import { directoryAmong, directoryBacklog, openSinks } from "../sinks/open-sink.ts";
+import { ownAddresses } from "../system/own-addresses.ts";
 import { isTerminal } from "../system/standard-streams.ts";
 import { systemClock } from "../system/system-clock.ts";
+import { everyInterface } from "../transport/listen.ts";
 import type { ReceiveCommand, Upstream } from "./command.ts";
 import type { Http } from "./http.ts";
 import { describeReceiverEvent } from "./messages.ts";
@@ -37,7 +38,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   let handingOn: HandingOn | undefined;
   const quotaOf = (device: string): number | undefined => trust?.quotaOf(device);
   const tell = (event: ReceiverEvent): void => terminal.report(describeReceiverEvent(event));
-  const begun: ReceiverEvent[] = [];
+  const early: ReceiverEvent[] = [];
   const backlog = upstream && directoryBacklog(out, systemClock.after);
   const sink = await openSinks(out, {
     env: process.env,
@@ -52,8 +53,9 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
     // What the reader was given is acknowledged, and nobody is left to complain to.
     onClosed: () => started?.stop(),
     onEvent: (event) => {
-      // Where it listens is the first thing that it says, and if it cannot, nothing is begun that matters.
-      if (started === undefined && event.event === "destination" && event.what === "begun") begun.push(event);
+      // Where it listens is the first thing that it says, unless it takes its time.
+      const waits = started === undefined && event.event === "destination" && event.what !== "converting";
+      if (waits) early.push(event);
       else tell(event);
     },
   });
@@ -102,7 +104,7 @@ export async function receive(command: ReceiveCommand, shell: Shell): Promise<Ex
   }
   const run = started;
   http?.announce();
-  for (const event of begun) tell(event);
+  for (const event of early) tell(event);
   const progress = new Progress({ terminal, nowMs, standings: () => [...run.progress.values()].map(standingOfOrigin) });
   let result: ReceiverResult;
   try {
@@ -199,7 +201,8 @@ async function openTrust(keyPath: string, port: number, terminal: Terminal): Pro
 function reachHints({ host, values }: ReceiveCommand, address: string): string[] | undefined {
   if (host === undefined) {
     const port = Number(address.slice(address.lastIndexOf(":") + 1));
-    const addresses = ownAddresses().map((own) => formatAddress(own, port));
+    const addresses = usableAddresses(address.startsWith("["))?.map((own) => formatAddress(own, port));
+    if (addresses === undefined) return [`from other machines: --send HOST:${port}`];
     return addresses.length === 0
       ? ["this machine has no network address now: it is reached when it has one"]
       : [`from other machines: --send ${addresses.join(" or ")}`];
@@ -208,17 +211,13 @@ function reachHints({ host, values }: ReceiveCommand, address: string): string[]
   return ["only this machine can connect: other machines need --key, or --insecure on a network that you trust"];
 }
 
-/** Of this machine in its networks; link-local ones work only with the name of an interface. */
-function ownAddresses(): string[] {
-  const addresses = Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);
-  const usable = addresses.filter(({ internal, address }) => !internal && !/^(?:fe[89ab]|169\.254\.)/i.test(address));
-  return usable.slice(0, ownAddressesMax).map(({ address }) => address);
+/** Of this machine in its networks; link-local ones work only with the name of an interface. Undefined: not known. */
+function usableAddresses(withIpv6: boolean): string[] | undefined {
+  return ownAddresses()
+    ?.filter(({ family }) => withIpv6 || family === "IPv4")
+    .filter(({ internal, address }) => !internal && !/^(?:fe[89ab]|169\.254\.)/i.test(address))
+    .slice(0, addressesMax)
+    .map(({ address }) => address);
 }
 
-const ownAddressesMax = 4;
-
-/** `::` also takes IPv4, but cannot be had where the system has no IPv6. */
-function everyInterface(): string {
-  const addresses = Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);
-  return addresses.some(({ family }) => family === "IPv6") ? "::" : "0.0.0.0";
-}
+const addressesMax = 4;

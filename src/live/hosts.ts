@@ -1,9 +1,10 @@
 /** What this machine is called, as far as it knows without asking anybody: only such a Host is ours. */
-import { hostname as machineName, networkInterfaces } from "node:os";
+import { hostname as machineName } from "node:os";
 import { formatAddress } from "../address.ts";
+import { ownAddresses } from "../system/own-addresses.ts";
 
 export function ownNames(): string[] {
-  const addresses = Object.values(networkInterfaces()).flatMap((ofOne) => ofOne ?? []);
+  const addresses = ownAddresses() ?? [];
   return [...new Set(["localhost", "127.0.0.1", "::1", machineName(), ...addresses.map(({ address }) => address)])];
 }
 

@@ -84,6 +84,11 @@ export function isDamage(error: unknown): boolean {
   return /^SQLITE_(CORRUPT|NOTADB)/.test(errorCode(error));
 }
 
+/** A file system, or a sandbox, that lets no memory be shared through files, which SQLite's log needs. */
+export function lacksSharedMemory(error: unknown): boolean {
+  return errorCode(error).startsWith("SQLITE_IOERR_SHM");
+}
+
 /** Whether there is no room for more bytes. */
 export function isFull(error: unknown): boolean {
   return /^(?:ENOSPC|ENOINODES|EDQUOT|SQLITE_FULL)$/.test(errorCode(error));

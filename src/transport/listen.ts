@@ -38,6 +38,16 @@ export interface DoorOptions {
   readonly onStranger: (peer: string, reason: string) => void;
 }
 
+/** `::` also takes IPv4, but cannot be had where the system, or a sandbox, has no IPv6. */
+export function everyInterface(): string {
+  try {
+    Bun.listen({ hostname: "::", port: 0, socket: { data: () => undefined } }).stop(true);
+    return "::";
+  } catch {
+    return "0.0.0.0";
+  }
+}
+
 /** Throws UserError when the port cannot be had. With `door` connections are encrypted and keys proven. */
 export function listen(options: ListenOptions, door?: DoorOptions): Listener {
   const { hostname, port, option = "--receive" } = options;

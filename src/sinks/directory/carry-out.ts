@@ -47,6 +47,7 @@ export function rebuiltText(answer: RebuildAnswer): string {
   const files = `${counted(frames, "file")} of ${counted(sources, "source")}`;
   const others = passedOver === 0 ? "" : `; passed over: ${passedOver}`;
   if (answer.kind === "rebuilt") return `its catalogue was made anew from ${files}${others}`;
+  if (frames === 0) return `its catalogue knew every file${others}`;
   return `its catalogue did not know ${files}, and does now${others}`;
 }
 

@@ -4,7 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ExitStatus, UserError } from "../../errors.ts";
-import { errorCode, isDamage } from "../../system/errno.ts";
+import { errorCode, isDamage, lacksSharedMemory } from "../../system/errno.ts";
 import { catalogueVersion } from "./catalogue-tables.ts";
 import { catalogueBytesMin, catalogueFile, ownFolder } from "./catalogue.ts";
 import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
@@ -33,7 +33,12 @@ export function openReadable(directory: string, reader: "--verify" | "--read"): 
     );
   } catch (error) {
     database?.close();
-    throw catalogueError(directory, error);
+    if (!isKeptAlone(path, error)) throw catalogueError(directory, error);
+    throw new UserError(
+      `${path} cannot be read while its receiver runs: its file system shares no memory`,
+      ["end the receiver first"],
+      ExitStatus.failure,
+    );
   }
 }
 
@@ -65,10 +70,31 @@ function openReadOnly(path: string): Database {
     return database;
   } catch (error) {
     database.close();
+    const hasLog = existsSync(`${path}-wal`);
+    if (hasLog && lacksSharedMemory(error)) return openAlone(path);
     // On a read-only medium the files beside the catalogue cannot be made. If there is no log, nothing writes to it and
     // SQLite can be told so.
-    if (!/^SQLITE_(?:CANTOPEN|READONLY)/.test(errorCode(error)) || existsSync(`${path}-wal`)) throw error;
+    if (hasLog || !/^SQLITE_(?:CANTOPEN|READONLY|IOERR_SHM)/.test(errorCode(error))) throw error;
     const url = `${pathToFileURL(resolve(path)).href}?immutable=1`;
     return new Database(url, constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI);
   }
+}
+
+/** Where no memory can be shared, whoever looks into the log has to keep everybody else out. */
+function openAlone(path: string): Database {
+  const database = new Database(resolve(path), { readwrite: true });
+  try {
+    database.run(`PRAGMA busy_timeout = ${busyMs}`);
+    database.run("PRAGMA locking_mode = EXCLUSIVE");
+    readVersion(database);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** A receiver that shares the catalogue has the index of its log beside it. */
+function isKeptAlone(path: string, error: unknown): boolean {
+  return errorCode(error).startsWith("SQLITE_BUSY") && existsSync(`${path}-wal`) && !existsSync(`${path}-shm`);
 }

@@ -5,14 +5,14 @@
  * deleted by whoever tidies up.
  */
 import { Database, type Statement } from "bun:sqlite";
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, openSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { assert, ExitStatus, UserError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Gap, Metadata, Origin } from "../../frame.ts";
 import { MiB } from "../../limits.ts";
 import { noteWords } from "../../notes.ts";
-import { describe, errorCode, isDamage, isFull } from "../../system/errno.ts";
+import { describe, errorCode, isDamage, isFull, lacksSharedMemory } from "../../system/errno.ts";
 import { claimFile } from "../../system/file-claim.ts";
 import { lockHolders } from "../../system/file-holders.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
@@ -48,6 +48,9 @@ const openBusyMs = 500;
 
 const converting =
   "its catalogue is being changed from version 1 to version 2, which takes some seconds for a million frames";
+
+const unshared = "its file system shares no memory: while this receiver runs, nobody else can read its catalogue";
+const unsharedHint = "--verify and sqlite3 work when it has ended";
 
 type Value = string | number | bigint | Uint8Array | null;
 type AnyStatement = Statement<unknown, Value[]>;
@@ -89,6 +92,24 @@ export function openSqliteCatalogue(
   onEvent: (event: DestinationEvent) => void = () => undefined,
   file: string = catalogueFile,
 ): Catalogue {
+  try {
+    return openCatalogue(directory, sync, onEvent, file, "shared");
+  } catch (error) {
+    if (!lacksSharedMemory(error)) throw error;
+    const catalogue = openCatalogue(directory, sync, onEvent, file, "alone");
+    onEvent({ event: "destination", place: directory, what: "unshared", detail: unshared, hints: [unsharedHint] });
+    return catalogue;
+  }
+}
+
+/** `alone`: SQLite keeps the index of the log in its own memory, and everybody else out. */
+function openCatalogue(
+  directory: string,
+  sync: SyncMode,
+  onEvent: (event: DestinationEvent) => void,
+  file: string,
+  use: "shared" | "alone",
+): Catalogue {
   let database: Database | undefined;
   let claim: number | undefined;
   try {
@@ -96,6 +117,11 @@ export function openSqliteCatalogue(
     const path = resolve(directory, file);
     database = new Database(path, { create: true });
     database.run(`PRAGMA busy_timeout = ${openBusyMs}`);
+    if (use === "alone") {
+      database.run("PRAGMA locking_mode = EXCLUSIVE");
+      // It could not be used. Where it is not, a reader knows why it is kept out.
+      rmSync(`${path}-shm`, { force: true });
+    }
     const version = readVersion(database);
     claim = openSync(path, constants.O_RDWR);
     if (claimFile(claim) === false) throw directoryInUse(directory);
