@@ -5,7 +5,7 @@
 import { SinkError } from "../../errors.ts";
 import type { Frame, Origin } from "../../frame.ts";
 import { frameAttemptsMax, heldSourcesMax, KiB } from "../../limits.ts";
-import { isExhaustion, isFull, isOfDatabase, isTooLarge } from "../../system/errno.ts";
+import { errorCode, isExhaustion, isFull, isOfDatabase, isTooLarge } from "../../system/errno.ts";
 import { sinkError } from "./storage-error.ts";
 import type { Draft, Store } from "./store.ts";
 
@@ -54,7 +54,10 @@ export class Faults<D extends Draft> {
     } catch (pathError) {
       return this.#ofPath(frame, doing, pathError);
     }
-    return this.#sinkError(frame, doing, error, { scope: "frame", retryable: false });
+    // Its folder is there, so it is the name that cannot be: some file systems say so in this way.
+    const isName = errorCode(error) === "ENOENT";
+    const why = isName ? new Error("its file system does not take the name (ENOENT)", { cause: error }) : error;
+    return this.#sinkError(frame, "store it", why, { scope: "frame", retryable: false });
   }
 
   #ofPath(frame: Frame, doing: string, error: unknown): SinkError {

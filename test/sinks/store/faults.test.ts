@@ -98,14 +98,18 @@ describe("a fault of a path", () => {
 });
 
 describe("a fault of a frame", () => {
-  test("refuses that frame, and nothing else", async () => {
-    sink.store.frameFault = ({ name }) => (name === "2.jpg" ? failed("EIO") : undefined);
+  test.each([
+    ["EIO", "the disk reports an input/output error (EIO)"],
+    // Its folder is there.
+    ["ENOENT", "its file system does not take the name (ENOENT)"],
+  ])("refuses that frame, and nothing else: %s", async (code, why) => {
+    sink.store.frameFault = ({ name }) => (name === "2.jpg" ? failed(code) : undefined);
     const results = stageAll(named("1.jpg"), named("2.jpg"), named("3.jpg"));
     expect(await commit(sink)).toBeUndefined();
     expect(results[1]).toMatchObject({
       scope: "frame",
       retryable: false,
-      message: "memory/rig/visible/2.jpg: cannot store frames: the disk reports an input/output error (EIO)",
+      message: `memory/rig/visible/2.jpg: cannot store it: ${why}`,
     });
     expect([results[0], results[2]]).toEqual(["stored", "stored"]);
   });
