@@ -154,7 +154,7 @@ test("a frame that cannot be stored is refused, at once where it cannot be begun
   sink.store.frameFault = ({ name }) => (name === "1.jpg" ? fault : undefined);
   for (const sequence of [0, 1, 2]) client.frame(0, sequence);
   pass(20);
-  const text = "memory/pi-7/visible/1.jpg: cannot store frames: the disk reports an input/output error (EIO)";
+  const text = "memory/pi-7/visible/1.jpg: cannot store it: the disk reports an input/output error (EIO)";
   expect(client.told()).toEqual(["ack 0 stored", `reject 1 storage: ${text}`, "ack 2 stored"]);
   expect(events.filter(({ event }) => event === "rejected")).toEqual([
     expect.objectContaining({ name: "1.jpg", reason: "storage", detail: text }),

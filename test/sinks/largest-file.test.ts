@@ -72,7 +72,7 @@ describe.each(["tar", "mcap"] as const)("%s", (kind) => {
     stage(sink, frameOf("3.jpg", small), small, results);
     expect(await commit(sink)).toBeUndefined();
     expect(results).toEqual(["stored", expect.objectContaining({ scope: "frame", retryable: false }), "stored"]);
-    expect(String(results[1])).toContain(`day.${kind}: 2.jpg: cannot store frames: a file may not be so large`);
+    expect(String(results[1])).toContain(`day.${kind}: 2.jpg: cannot store it: a file may not be so large`);
     sink.dispose();
     expect([...(await place.stored()).keys()]).toEqual(["rig/visible/1.jpg", "rig/visible/3.jpg"]);
   });

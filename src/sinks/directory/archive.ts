@@ -67,12 +67,27 @@ export function cannotUse(directory: string, error: unknown): unknown {
 
 /** What is said of a new archive. Somebody may have deleted the catalogue of an old one. */
 export function begun(disk: Disk, directory: string): { readonly detail: string; readonly hints?: readonly string[] } {
-  const others = disk.list(directory).filter((name) => !name.startsWith(".") && name !== "lost+found");
-  if (others.length === 0) return { detail: "nothing was stored there before; a new archive is begun" };
+  if (!hasFiles(disk, directory)) return { detail: "nothing was stored there before; a new archive is begun" };
   return {
     detail: "it has no catalogue, so a new archive is begun, which does not know the files that are there",
     hints: [`to enter what was stored before: framepipe --verify '${directory}' --rebuild`],
   };
+}
+
+/** Folders may have been made for devices that are to come. One that may not be read has none, for this. */
+function hasFiles(disk: Disk, folder: string): boolean {
+  const folders: string[] = [];
+  try {
+    for (const name of disk.list(folder)) {
+      if (name.startsWith(".") || name === "lost+found") continue;
+      const found = disk.look(join(folder, name));
+      if (typeof found === "number") return true;
+      if (found === "directory") folders.push(join(folder, name));
+    }
+  } catch {
+    return false;
+  }
+  return folders.some((one) => hasFiles(disk, one));
 }
 
 /** What is said of one that is there instead of the one before. */

@@ -11,7 +11,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { UserError } from "../../../src/errors.ts";
 import type { DestinationEvent } from "../../../src/events.ts";
 import { MiB } from "../../../src/limits.ts";
@@ -257,6 +257,25 @@ describe("at the start", () => {
     other.close();
     expect(look()).toBeUndefined();
     sink.dispose();
+  });
+
+  test("files that are there already are said not to be in a new catalogue, and empty folders are not", () => {
+    for (const [name, said] of [
+      ["cam/vis", undefined],
+      ["cam/vis/1.jpg", expect.stringContaining("--rebuild")],
+    ] as const) {
+      const { place, sink, events } = open();
+      sink.dispose();
+      rmSync(place.directory, { recursive: true });
+      const path = join(place.directory, name);
+      mkdirSync(name.endsWith(".jpg") ? dirname(path) : path, { recursive: true });
+      if (name.endsWith(".jpg")) writeFileSync(path, "picture");
+      place.open({ onEvent: (event) => void events.push(event) }).dispose();
+      expect(events.map(({ what, hints }) => [what, hints?.[0]])).toEqual([
+        ["begun", undefined],
+        ["begun", said],
+      ]);
+    }
   });
 
   test("with --no-create there has to be a catalogue", () => {
