@@ -10,6 +10,8 @@ export interface ArchiveFileState {
 export interface ArchiveFile {
   /** Where it is, links followed. */
   readonly path: string;
+  /** Which file it is, whatever it is called: equal only for the same one. */
+  readonly identity: string;
   /** Its size when it was opened. */
   readonly bytes: number;
   /** Fills `into` from `position` on and returns the count, which is less than asked only at the end of the file. */

@@ -106,6 +106,7 @@ export class SimArchive {
     const now = (): void => this.#step(life);
     return {
       path,
+      identity: path,
       bytes: this.#length,
       read: (into, position) => {
         now();

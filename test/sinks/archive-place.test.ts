@@ -3,8 +3,10 @@ import { afterEach, describe, expect, test } from "bun:test";
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   statSync,
   truncateSync,
   unlinkSync,
@@ -16,7 +18,7 @@ import type { DestinationEvent } from "../../src/events.ts";
 import type { Sink } from "../../src/ports.ts";
 import { openNodeArchiveFile } from "../../src/sinks/archive/archive-file.ts";
 import { McapPlace } from "./mcap/mcap-place.ts";
-import { commit, frameOf, type Result, type SinkPlace, stage, store } from "./suite.ts";
+import { commit, frameOf, inSession, otherSession, type Result, type SinkPlace, stage, store } from "./suite.ts";
 import { TarPlace } from "./tar/tar-place.ts";
 
 const cleanUps: (() => void)[] = [];
@@ -107,6 +109,21 @@ describe.each(["tar", "mcap"] as const)("a .%s file", (kind) => {
     expect(await store(sink, ...named("2.jpg"))).toBe("stored");
     sink.dispose();
     expect([...(await place.stored()).keys()]).toEqual(["rig/visible/0.jpg", "rig/visible/2.jpg"]);
+  });
+
+  test("that is moved away and back is the same one", async () => {
+    const { sink, path, happened } = open(kind);
+    await store(sink, ...named("1.jpg"));
+    const away = join(dirname(path), `away.${kind}`);
+    renameSync(path, away);
+    mkdirSync(path);
+    for (let call = 0; call < 20; call += 1) expect(sink.ready(1)).toBeDefined();
+    rmdirSync(path);
+    renameSync(away, path);
+    while (sink.ready(1) !== undefined);
+    expect(happened).toEqual(["begun"]);
+    expect(await store(sink, frameOf("1.jpg", "1.jpg", inSession(otherSession)), "1.jpg")).toBe("duplicate");
+    sink.dispose();
   });
 
   test("whose lock is removed has it again, and is no other receiver's meanwhile", async () => {

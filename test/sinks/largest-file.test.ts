@@ -14,9 +14,10 @@ const tooLarge = (): Error => Object.assign(new Error("no"), { code: "EFBIG" });
 const fileBytesMax = 30_000;
 
 function limited(file: ArchiveFile): ArchiveFile {
-  const { path, bytes } = file;
+  const { path, identity, bytes } = file;
   return {
     path,
+    identity,
     bytes,
     read: (into, position) => file.read(into, position),
     write: (views, position) => {

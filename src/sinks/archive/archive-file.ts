@@ -129,10 +129,10 @@ export function archiveInUse(path: string): UserError {
 
 class NodeArchiveFile implements ArchiveFile {
   readonly path: string;
+  readonly identity: string;
   readonly bytes: number;
   readonly #handle: number;
   #lock: ProcessLock | undefined;
-  readonly #identity: string;
   #nameSynced = false;
   #closed = false;
 
@@ -141,7 +141,7 @@ class NodeArchiveFile implements ArchiveFile {
     this.#handle = handle;
     this.#lock = lock;
     const { dev, ino, size } = fstatSync(handle, { bigint: true });
-    this.#identity = `${dev}:${ino}`;
+    this.identity = `${dev}:${ino}`;
     this.bytes = Number(size);
   }
 
@@ -192,7 +192,7 @@ class NodeArchiveFile implements ArchiveFile {
   }
 
   look(): ArchiveFileState {
-    const inPlace = nodeDisk.identity(this.path) === this.#identity;
+    const inPlace = nodeDisk.identity(this.path) === this.identity;
     if (this.#lock?.inPlace() === true) return { inPlace, lock: "kept" };
     // Beside an archive that is gone there may be no folder any more, and nothing to lock.
     if (!inPlace) return { inPlace, lock: "kept" };

@@ -133,6 +133,10 @@ class McapAppender implements Appender {
     return this.#options.index();
   }
 
+  get identity(): string {
+    return this.#file.identity;
+  }
+
   get begun(): boolean {
     return this.#file.bytes === 0;
   }

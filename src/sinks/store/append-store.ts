@@ -52,6 +52,8 @@ export interface Appender {
   append(items: readonly NewItem[]): Promise<void>;
   /** The last `append` does not count. Never throws: what cannot be undone now is undone by `recover`. */
   retract(): void;
+  /** Which file it is, whatever it is called; absent: there is only one. */
+  readonly identity?: string;
   /** Nothing was there. */
   readonly begun?: boolean;
   /** Where the next frame begins, and with it how large a file has to be; absent: there is no such place. */
@@ -87,6 +89,8 @@ export class AppendStore implements Store<GatheredFrame> {
   /** Or why it is not open: a full disk at the start, or a lost one that has not come back. */
   #appender: Appender | SinkError;
   #wasOpen = false;
+  /** Of the one that was open last. */
+  #identity: string | undefined;
   #gatheringFailed = false;
 
   /** Opens the destination, or throws UserError. */
@@ -116,10 +120,12 @@ export class AppendStore implements Store<GatheredFrame> {
     // What was there once must not be made anew, such as an empty archive at an empty mount point.
     const appender = this.#options.open(!this.#wasOpen);
     const { onEvent } = this.#options;
-    if (this.#wasOpen) onEvent?.({ event: "destination", place: this.place, what: "replaced", detail: replaced });
-    else if (appender.begun === true)
-      onEvent?.({ event: "destination", place: this.place, what: "begun", detail: begun });
+    const tell = (what: "begun" | "replaced", detail: string): void =>
+      onEvent?.({ event: "destination", place: this.place, what, detail });
+    if (!this.#wasOpen && appender.begun === true) tell("begun", begun);
+    if (this.#wasOpen && appender.identity !== this.#identity) tell("replaced", replaced);
     this.#wasOpen = true;
+    this.#identity = appender.identity;
     return appender;
   }
 

@@ -80,6 +80,10 @@ class TarAppender implements Appender {
     return this.#options.index();
   }
 
+  get identity(): string {
+    return this.#file.identity;
+  }
+
   get begun(): boolean {
     return this.#file.bytes === 0;
   }

@@ -73,6 +73,10 @@ class WatchedFile implements ArchiveFile {
     return this.#file.path;
   }
 
+  get identity(): string {
+    return this.#file.identity;
+  }
+
   get bytes(): number {
     return this.#file.bytes;
   }

@@ -92,6 +92,7 @@ export class McapPlace implements SinkPlace {
     const full = (): Error => Object.assign(new Error("broken for a test"), { code: "ENOSPC" });
     return {
       path: file.path,
+      identity: file.identity,
       bytes: file.bytes,
       read: (into, position) => file.read(into, position),
       write: (views, position) => {

@@ -112,6 +112,7 @@ export class TarPlace implements SinkPlace {
     };
     return {
       path: file.path,
+      identity: file.identity,
       bytes: file.bytes,
       read: (into, position) => file.read(into, position),
       // The first half fits.
