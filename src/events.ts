@@ -171,6 +171,8 @@ export type ReceiverEvent =
       readonly hints?: readonly string[];
     }
   | { readonly event: "resumed"; readonly device?: string; readonly source?: string }
+  /** For so long nothing was done at all, because the system did not answer. */
+  | { readonly event: "stood-still"; readonly seconds: number }
   | DestinationEvent
   | ViewEvent
   | UpstreamEvent;

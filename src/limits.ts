@@ -167,6 +167,8 @@ export const steadyMs = 3_000;
 export const holdProbeMs = 1_000;
 /** When nothing is stored, how often the destination is looked at all the same: others may change it. */
 export const idleLookMs = 2_000;
+/** Nothing takes the receiver so long by itself: a disk is frozen, or the server of a network file system is away. */
+export const stoodStillMs = 5_000;
 /** The longest pause before the path of a held source is tried again; they double from the one above. */
 export const holdProbeMsMax = 30_000;
 /** Sources that wait for a fault of their own, by name; frames of others are sent again one by one. */

@@ -186,6 +186,11 @@ export function describeReceiverEvent(event: ReceiverEvent): Report {
       const what = device === undefined || source === undefined ? device : origin({ device, source });
       return { level: "info", event, text: what === undefined ? "storing again" : `storing ${what} again` };
     }
+    case "stood-still": {
+      const text = `nothing was done for ${formatDuration(event.seconds * 1000)}: the system did not answer so long`;
+      const hints = ["a disk that is frozen, or a network file system whose server is away, keeps whoever uses it"];
+      return { level: "warning", event, text, hints };
+    }
     case "destination": {
       const { place, what, detail, hints } = event;
       const level = ordinary.has(what) ? "info" : "warning";

@@ -14,7 +14,7 @@ import { hostOf } from "../address.ts";
 import type { SinkError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
-import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, idleLookMs, stopMs } from "../limits.ts";
+import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, idleLookMs, stoodStillMs, stopMs } from "../limits.ts";
 import type { Clock, LinkHandlers, ReceiverTrust, Sink, WatchFrame } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
@@ -269,6 +269,13 @@ export class ReceiverHub implements ConnectionHub {
     });
   }
 
+  /** Peers were not answered either, so they may have left, and nobody can be told before it is over. */
+  #sayIfLate(dueAtMs: number): void {
+    const lateMs = this.options.clock.nowMs() - dueAtMs;
+    if (lateMs < stoodStillMs || this.#stopped !== undefined) return;
+    this.options.onEvent({ event: "stood-still", seconds: Math.round(lateMs / 1000) });
+  }
+
   /** From now on the destination is looked at now and then, also when nobody sends. */
   watch(): void {
     if (this.#stopped !== undefined || this.#failed) return;
@@ -277,7 +284,11 @@ export class ReceiverHub implements ConnectionHub {
       if (lack !== undefined) this.hold(lack);
     }
     this.commitSoon();
-    this.options.clock.after(idleLookMs, () => this.watch());
+    const dueAtMs = this.options.clock.nowMs() + idleLookMs;
+    this.options.clock.after(idleLookMs, () => {
+      this.#sayIfLate(dueAtMs);
+      this.watch();
+    });
   }
 
   /**

@@ -10,6 +10,7 @@ const fileWords: Words = {
   ENOSPC: "the disk is full",
   ENOINODES: "the file system has room but no inodes left, so no file can be made: remove small files there",
   SQLITE_FULL: "the disk is full",
+  SQLITE_IOERR_SHMSIZE: "the disk is full",
   EDQUOT: "the disk quota is used up",
   EROFS: "the file system is read-only",
   SQLITE_READONLY: "the file system is read-only",
@@ -29,6 +30,11 @@ const fileWords: Words = {
   EMFILE: "too many open files",
   ENFILE: "too many open files on this machine",
   ESTALE: "the network file system lost the directory",
+  ENOTCONN: "the file system does not answer",
+  EHOSTDOWN: "the file system does not answer",
+  ETIMEDOUT: "the file system does not answer",
+  ENXIO: "the disk is gone",
+  ENODEV: "the disk is gone",
   EFBIG: "a file may not be so large on its file system, or in this process",
   EXDEV: "it is on another file system, mount or quota than the rest of the destination",
 };
@@ -86,20 +92,26 @@ export function isDamage(error: unknown): boolean {
 
 /** A file system, or a sandbox, that lets no memory be shared through files, which SQLite's log needs. */
 export function lacksSharedMemory(error: unknown): boolean {
-  return errorCode(error).startsWith("SQLITE_IOERR_SHM");
+  return /^SQLITE_IOERR_SHM(?:MAP|OPEN|LOCK)$/.test(errorCode(error));
 }
 
 /** Whether there is no room for more bytes. */
 export function isFull(error: unknown): boolean {
-  return /^(?:ENOSPC|ENOINODES|EDQUOT|SQLITE_FULL)$/.test(errorCode(error));
+  return /^(?:ENOSPC|ENOINODES|EDQUOT|SQLITE_FULL|SQLITE_IOERR_SHMSIZE)$/.test(errorCode(error));
+}
+
+/** Whether a disk, a network or the machine fails, whatever was asked of it. */
+export function isOfDisk(error: unknown): boolean {
+  const code = errorCode(error);
+  return /^(?:EIO|ESTALE|ETIMEDOUT|EHOSTDOWN|ENOTCONN|ENXIO|ENODEV|ENOMEM|EAGAIN|SQLITE_IOERR.*)$/.test(code);
 }
 
 /**
- * Whether it heals without anybody who changes what we were told: disks are emptied and made writable again, others let
- * go of the catalogue.
+ * Whether it heals without anybody who changes what we were told: disks are emptied, plugged in again and made
+ * writable, others let go of the catalogue.
  */
 export function passesByItself(error: unknown): boolean {
-  return isFull(error) || /^(?:EROFS|SQLITE_BUSY.*|SQLITE_LOCKED.*)$/.test(errorCode(error));
+  return isFull(error) || isOfDisk(error) || /^(?:EROFS|SQLITE_BUSY.*|SQLITE_LOCKED.*)$/.test(errorCode(error));
 }
 
 /** Whether a file may not be so large, however much room there is. */

@@ -12,7 +12,7 @@ import type { Clock } from "../ports.ts";
 import { deviceFileEnd } from "../security/device-file.ts";
 import { FormatError } from "../security/format-error.ts";
 import { type DeviceFileText, Grants, revokedFileName } from "../security/grants.ts";
-import { describe, errorCode, isExhaustion } from "../system/errno.ts";
+import { describe, errorCode, isExhaustion, isOfDisk } from "../system/errno.ts";
 import { nodeDisk } from "../system/file-system.ts";
 import { readSmallFile } from "../system/small-file.ts";
 import type { WatchFolder } from "../system/watch-folder.ts";
@@ -295,7 +295,7 @@ function isComplete({ text }: Content): boolean {
 
 /** Of the disk, the network or this process rather than of a file: then the last grants stay. */
 function isPassing(error: unknown): boolean {
-  return isExhaustion(error) || /^(?:EIO|ESTALE|ETIMEDOUT|ENOMEM|EAGAIN|EHOSTDOWN|ENOTCONN)$/.test(errorCode(error));
+  return isExhaustion(error) || isOfDisk(error);
 }
 
 /** Bytes that are no text were read as this. */

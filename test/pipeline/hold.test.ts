@@ -1,7 +1,7 @@
 /** What a receiver says of a destination that fails whenever it is used, and looks well when it is not. */
 import { expect, test } from "bun:test";
 import { SinkError } from "../../src/errors.ts";
-import { idleLookMs, stopMs } from "../../src/limits.ts";
+import { idleLookMs, stoodStillMs, stopMs } from "../../src/limits.ts";
 import { MemorySink } from "../sinks/memory-sink.ts";
 import { frameOf, stage } from "../sinks/suite.ts";
 import { openHub } from "./open-hub.ts";
@@ -86,5 +86,20 @@ test("a destination that fails while nobody sends is found all the same, and hel
   sink.failure = undefined;
   pass(10_000);
   expect(hub.open).toBe(true);
+  hub.stop(() => undefined);
+});
+
+test("that nothing was done for a while is said when it is over", () => {
+  const { hub, time, events } = openHub(new MemorySink({ frameBytesMax: 1000 }));
+  hub.watch();
+  time.pass(10_000);
+  let frozenMs = stoodStillMs - 1;
+  const nowMs = time.nowMs.bind(time);
+  time.nowMs = () => nowMs() + frozenMs;
+  time.pass(idleLookMs);
+  expect(events).toEqual([]);
+  frozenMs += 25_000;
+  time.pass(3 * idleLookMs);
+  expect(events).toEqual([{ event: "stood-still", seconds: 25 }]);
   hub.stop(() => undefined);
 });

@@ -9,6 +9,8 @@ import {
   isExhaustion,
   isFull,
   isNameError,
+  lacksSharedMemory,
+  passesByItself,
 } from "../../src/system/errno.ts";
 
 const coded = (code: unknown): Error => Object.assign(new Error("the error's own message"), { code });
@@ -46,4 +48,19 @@ test("codes are told apart by what can be done", () => {
   const found = codes.map((code) => Object.entries(kinds).flatMap(([kind, is]) => (is(coded(code)) ? [kind] : [])));
   const expected = ["isDamage", "isDenied", "isDenied", "isExhaustion", "isFull", "isFull", "isNameError"];
   expect(found).toEqual([...expected.map((kind) => [kind]), []]);
+});
+
+test.each([
+  // Of the disk: a receiver that starts then waits.
+  ["SQLITE_IOERR_SHMSIZE", { full: true, passes: true, shares: true }],
+  ["SQLITE_IOERR_WRITE", { full: false, passes: true, shares: true }],
+  ["EIO", { full: false, passes: true, shares: true }],
+  ["EDQUOT", { full: true, passes: true, shares: true }],
+  ["SQLITE_IOERR_SHMMAP", { full: false, passes: true, shares: false }],
+  // Of what was asked for.
+  ["EACCES", { full: false, passes: false, shares: true }],
+  ["SQLITE_CANTOPEN", { full: false, passes: false, shares: true }],
+])("%s: full, passing by itself, or of memory that cannot be shared", (code, { full, passes, shares }) => {
+  const error = coded(code);
+  expect([isFull(error), passesByItself(error), !lacksSharedMemory(error)]).toEqual([full, passes, shares]);
 });

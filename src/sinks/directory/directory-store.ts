@@ -7,12 +7,12 @@
  * A catalogue that has vanished is waited for and never made anew: an empty mount point must not become a second
  * archive.
  */
-import { failureOf, type SinkError, UserError } from "../../errors.ts";
+import { failureOf, SinkError, UserError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import { accountOutcomeOf } from "../../outcomes.ts";
 import type { Clock } from "../../ports.ts";
-import { errorCode, isExhaustion, isNameError, passesByItself } from "../../system/errno.ts";
+import { errorCode, isDamage, isExhaustion, isNameError, passesByItself } from "../../system/errno.ts";
 import { type Disk } from "../../system/file-system.ts";
 import { FreeSpace } from "../../system/free-space.ts";
 import { outcomeOf } from "../store/duplicates.ts";
@@ -29,7 +29,7 @@ import { Directories } from "./directories.ts";
 import { GroupFolders } from "./group-folders.ts";
 import { Keeping, type KeepRules } from "./keeping.ts";
 import { NamingList } from "./naming-list.ts";
-import { OwnFiles, type OwnFilesOptions, type TakeLock } from "./own-files.ts";
+import { OwnFiles, type OwnFilesOptions, rebuildHints, type TakeLock } from "./own-files.ts";
 import { TemporaryFile } from "./temporary-file.ts";
 import { VerifyService, type VerifyServiceOptions } from "./verify-service.ts";
 
@@ -236,7 +236,9 @@ export class DirectoryStore implements Store<TemporaryFile> {
       return this.#newTemporaryFile(path);
     } catch (error) {
       if (isExhaustion(error)) throw error;
-      throw sinkError(this.place, "begin a frame", error);
+      // If the directory is gone, that says more.
+      const lost = failureOf(() => this.#ownFiles.check());
+      throw lost instanceof SinkError ? lost : sinkError(this.place, "begin a frame", error);
     }
   }
 
@@ -303,6 +305,15 @@ export class DirectoryStore implements Store<TemporaryFile> {
     }
   }
 
+  /** Where that cannot be, it is no fault of a path. */
+  #writeLittle(file: TemporaryFile): void {
+    try {
+      file.write(new Uint8Array(probeBytes));
+    } catch (error) {
+      throw sinkError(this.place, "write a frame", error);
+    }
+  }
+
   placeOf(frame: Frame): string {
     return `${this.place}/${this.#options.layout.pathOf(frame) ?? frame.name}`;
   }
@@ -312,9 +323,10 @@ export class DirectoryStore implements Store<TemporaryFile> {
     const path = this.#options.layout.pathOf(frame);
     if (path === undefined) return;
     this.#directories.doubt(path);
-    const file = this.#newTemporaryFile(path);
+    const file = this.#beginFile(path);
     const folders = new GroupFolders(this.#disk, this.place);
     try {
+      this.#writeLittle(file);
       if (this.#directories.prepare(path) !== undefined) return;
       const folder = folders.of(path);
       if (folder === "symlink") return;
@@ -328,9 +340,10 @@ export class DirectoryStore implements Store<TemporaryFile> {
     }
   }
 
-  /** Who has locked the catalogue. */
+  /** Who has locked the catalogue, and what can be done about a damaged one. */
   hintsFor(error: unknown): readonly string[] {
     const { lockedHint } = this.#options;
+    if (isDamage(error)) return rebuildHints(this.place);
     const isLocked = errorCode(error).startsWith("SQLITE_BUSY");
     return isLocked && lockedHint !== undefined ? [lockedHint(this.place)] : [];
   }

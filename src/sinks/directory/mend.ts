@@ -69,7 +69,7 @@ async function carriedOut(request: VerifyRequest, options: MendOptions): Promise
       return free !== undefined;
     };
     try {
-      const answer = await ask(directory, request, isGone, signal);
+      const answer = await ask(directory, withDamage(request, directory), isGone, signal);
       if (answer !== undefined) return answer;
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
@@ -79,6 +79,17 @@ async function carriedOut(request: VerifyRequest, options: MendOptions): Promise
         ExitStatus.failure,
       );
     }
+  }
+}
+
+/** To read all of its catalogue would keep a receiver from its work, so it is read here. */
+function withDamage(request: VerifyRequest, directory: string): VerifyRequest {
+  if (request.kind !== "rebuild") return request;
+  try {
+    return { ...request, damaged: existsSync(resolve(directory, catalogueFile)) && !isSound(directory) };
+  } catch {
+    // The receiver keeps it for itself, or it may not be read here.
+    return request;
   }
 }
 

@@ -33,6 +33,8 @@ export class OwnFiles {
   #root: string | undefined;
   #catalogue: string | undefined;
   #log: string | undefined;
+  /** It was found to be damaged by whoever asked for a new one. */
+  #condemned = false;
   /** The size of the log at which it is told next. */
   #toldAtBytes = logBytesMax;
 
@@ -64,9 +66,15 @@ export class OwnFiles {
     return catalogue !== undefined && catalogue !== this.#catalogue ? "another catalogue" : "same";
   }
 
-  /** It was made anew, as somebody asked for: it is no other one. */
-  catalogueRebuilt(): void {
-    this.#catalogue = undefined;
+  /** Nothing may be written to it: it is damaged, and a new one is being made. */
+  condemnCatalogue(): void {
+    this.#condemned = true;
+  }
+
+  /** Whether it was made anew, as somebody asked for: then it is no other one. */
+  catalogueRebuilt(isNew: boolean): void {
+    this.#condemned = false;
+    if (isNew) this.#catalogue = undefined;
   }
 
   /** There is a catalogue, and not only the file for one. */
@@ -84,6 +92,7 @@ export class OwnFiles {
     const { directory } = this.#options;
     const identity = this.#identity(catalogueFile);
     if (identity === undefined) throw this.#gone();
+    if (this.#condemned) throw lost(`${directory}: its catalogue (${catalogueFile}) is damaged, and made anew`, []);
     if (!this.#isEmpty) return identity;
     throw lost(`${directory}: its catalogue (${catalogueFile}) was emptied`, rebuildHints(directory));
   }
@@ -168,7 +177,8 @@ function lost(message: string, hints: readonly string[]): SinkError {
   return new SinkError(`${message}; nothing is stored until it is back`, { retryable: true, hints });
 }
 
-function rebuildHints(directory: string): string[] {
+/** Of a catalogue that is gone or damaged. */
+export function rebuildHints(directory: string): string[] {
   return [`make it anew from the files: framepipe --verify '${directory}' --rebuild`, "or put back a copy of it"];
 }
 

@@ -13,8 +13,8 @@ import type { DamagedFile, SetAside } from "./damaged-files.ts";
 import type { EnteredFiles } from "./enter-files.ts";
 
 export type VerifyRequest =
-  /** Without a layout, that of the receiver. */
-  | { readonly kind: "rebuild"; readonly layout?: string | undefined }
+  /** Without a layout, that of the receiver. `damaged`: whoever asks has read all of the catalogue, and found that. */
+  | { readonly kind: "rebuild"; readonly layout?: string | undefined; readonly damaged?: boolean }
   | { readonly kind: "replace"; readonly files: readonly DamagedFile[] };
 
 export type RebuildAnswer =

@@ -11,7 +11,7 @@ import type { Requests, VerifyRequest } from "./requests.ts";
 export interface VerifyServiceOptions {
   readonly directory: string;
   readonly layout: Layout;
-  readonly ownFiles: Pick<OwnFiles, "requireCatalogue" | "catalogueRebuilt">;
+  readonly ownFiles: Pick<OwnFiles, "requireCatalogue" | "condemnCatalogue" | "catalogueRebuilt">;
   /** Absent: nobody can ask. */
   readonly requests?: Requests | undefined;
   readonly recorded: (batch: CatalogueBatch) => void;
@@ -41,13 +41,14 @@ export class VerifyService {
   }
 
   async #carryOut(id: string, request: VerifyRequest, open: Catalogue | undefined): Promise<void> {
-    const { requests, layout, directory, recorded, onEvent } = this.#options;
+    const { requests, layout, directory, ownFiles, recorded, onEvent } = this.#options;
     this.#serving = true;
     // Whoever looks at the catalogue now, goes on first.
     await Promise.resolve();
+    if (request.kind === "rebuild" && request.damaged === true) ownFiles.condemnCatalogue();
     const answer = await carryOut(request, { directory, layout, open, recorded, hasCatalogue: () => this.#has(open) });
     this.#serving = false;
-    if (answer.kind === "rebuilt" || answer.kind === "put-back") this.#options.ownFiles.catalogueRebuilt();
+    ownFiles.catalogueRebuilt(answer.kind === "rebuilt" || answer.kind === "put-back");
     const event = eventOf(answer);
     if (event !== undefined) onEvent?.({ event: "destination", place: directory, ...event });
     requests?.answer(id, answer);

@@ -12,7 +12,7 @@ import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import { KiB } from "../../limits.ts";
-import { describe, errorCode, isExhaustion, isTooLarge, passesByItself } from "../../system/errno.ts";
+import { describe, errorCode, isExhaustion, isFull, isTooLarge, passesByItself } from "../../system/errno.ts";
 import type { FrameIndex } from "./frame-index.ts";
 import { FrameGatherer, type GatheredFrame } from "./gathered-frame.ts";
 import { sinkError } from "./storage-error.ts";
@@ -213,7 +213,11 @@ export class AppendStore implements Store<GatheredFrame> {
   probe({ bytes }: Frame): void {
     const { end } = this.#usable();
     // What no file could hold fits no archive, however empty.
-    if (end !== undefined && this.#gatherer.fits(bytes)) this.#gatherer.stretch(end + bytes + headBytesMost);
+    try {
+      if (end !== undefined && this.#gatherer.fits(bytes)) this.#gatherer.stretch(end + bytes + headBytesMost);
+    } catch (error) {
+      throw isFull(error) ? this.#gatheringError(error) : error;
+    }
   }
 
   /** A temporary file failed, which need not be on the destination's disk. */

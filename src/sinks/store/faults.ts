@@ -61,7 +61,9 @@ export class Faults<D extends Draft> {
   }
 
   #ofPath(frame: Frame, doing: string, error: unknown): SinkError {
-    if (error instanceof SinkError || !this.mayBeOfPath(error)) return sinkError(this.#store.place, doing, error);
+    // The probe says of itself what is the destination's: so a folder that is full, or over its quota, is full alone.
+    if (error instanceof SinkError || isExhaustion(error) || isOfDatabase(error))
+      return sinkError(this.#store.place, doing, error);
     const fault = this.#sinkError(frame, doing, error, { scope: "source", retryable: true });
     if (this.#held.size < heldSourcesMax) this.#held.set(keyOf(frame.origin), fault);
     return fault;

@@ -15,7 +15,7 @@ import { KiB } from "../../limits.ts";
 import { nameProblem } from "../../names.ts";
 import type { Clock, FrameWriter, Settle, Sink } from "../../ports.ts";
 import { sizeText } from "../../size-text.ts";
-import { describe, isExhaustion } from "../../system/errno.ts";
+import { describe, isExhaustion, isFull } from "../../system/errno.ts";
 import { Faults } from "./faults.ts";
 import { Recovery } from "./recovery.ts";
 import { type Progress, StoreWriter } from "./store-writer.ts";
@@ -134,7 +134,9 @@ export class StoreSink<D extends Draft> implements Sink {
       return store.begin(frame);
     } catch (error) {
       if (isExhaustion(error)) throw new SinkError(describe(error), { retryable: true, exhausted: true, cause: error });
-      if (!this.#faults.mayBeOfPath(error)) throw this.#recovery.useFailed("begin a frame", error);
+      // Its folder may be full alone; what a store has no room for anywhere, it says by a SinkError.
+      const mayBeOfPath = this.#faults.mayBeOfPath(error) || (isFull(error) && store.probe !== undefined);
+      if (!mayBeOfPath) throw this.#recovery.useFailed("begin a frame", error);
     }
     try {
       return store.begin(frame);

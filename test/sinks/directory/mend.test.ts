@@ -373,6 +373,36 @@ describe("a receiver that has the directory", () => {
     archive.end();
   });
 
+  test("makes one anew that is damaged and in use: nothing more is written to that one", async () => {
+    const archive = new Archive();
+    await archive.storeAll(["1.jpg"]);
+    const sink = archive.receiver();
+    const bytes = readFileSync(archive.path(catalogueFile));
+    writeFileSync(archive.path(catalogueFile), bytes.fill(0x5a, 4096, 6 * 4096), { flag: "r+" });
+    for (let at = 0; at < 300; at += 1) writeFileSync(archive.path(`rig/visible/more-${at}.jpg`), "more");
+    const said = new Set<string | undefined>();
+    const looks = setInterval(() => said.add(sink.ready(1)?.message), 1);
+    expect(await archive.mend(rebuild)).toMatchObject({ kind: "rebuilt", frames: 301 });
+    clearInterval(looks);
+    expect([...said]).toContainEqual(expect.stringContaining("is damaged, and made anew"));
+    await usable(sink);
+    expect(await store(sink, frameOf("2.jpg", "2.jpg", { sequence: 1 }), "2.jpg")).toBe("stored");
+    expect(await archive.kinds()).toEqual(["account-lost", "unended"]);
+    archive.end();
+  });
+
+  test("that cannot make one anew goes on with the damaged one", async () => {
+    const archive = new Archive();
+    await archive.storeAll(["1.jpg"]);
+    const sink = archive.receiver();
+    const request: VerifyRequest = { kind: "rebuild", layout: "{device}/{source}/{date}/{name}" };
+    const bytes = readFileSync(archive.path(catalogueFile));
+    writeFileSync(archive.path(catalogueFile), bytes.fill(0x5a, 4096, 6 * 4096), { flag: "r+" });
+    await expect(archive.mend(request)).rejects.toThrow("has no file where --layout");
+    await usable(sink);
+    archive.end();
+  });
+
   test("keeps what it is receiving meanwhile", async () => {
     const archive = new Archive();
     const sink = archive.receiver();

@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   renameSync,
+  rmdirSync,
   rmSync,
   truncateSync,
   unlinkSync,
@@ -66,6 +67,23 @@ function open(options: DirectoryOptions = {}, place: DirectoryPlace = new Direct
 }
 
 const onLinux = process.platform === "linux";
+
+describe("the directory", () => {
+  test("that is gone is named when a frame begins, with what to do, and used again when it is back", async () => {
+    const { sink, look, place } = open();
+    await store(sink, frameOf("1.jpg", "one"), "one");
+    renameSync(place.directory, `${place.directory}-away`);
+    const gone = { message: `${place.directory} is gone; nothing is stored until it is back` };
+    const hints = expect.arrayContaining([expect.stringContaining("mount its disk")]) as string[];
+    expect(() => sink.open(frameOf("2.jpg", "two"))).toThrow(expect.objectContaining({ ...gone, hints }));
+    mkdirSync(place.directory);
+    expect(look()).toContain("is another directory than before, and has no catalogue");
+    rmdirSync(place.directory);
+    renameSync(`${place.directory}-away`, place.directory);
+    expect(look()).toBeUndefined();
+    expect(await store(sink, frameOf("2.jpg", "two"), "two")).toBe("stored");
+  });
+});
 
 describe("the lock", () => {
   test("is made again when somebody has removed it, which is said", async () => {
@@ -297,4 +315,28 @@ describe("at the start", () => {
     place.open().dispose();
     place.open({ mustExist: true }).dispose();
   });
+});
+
+test("a catalogue that a failing disk let look damaged is opened again, and its frames are stored", async () => {
+  const { openCatalogue } = new DirectoryPlace().options();
+  let damaged = true;
+  const { sink, look } = open({
+    openCatalogue: (...words) => {
+      const catalogue = openCatalogue(...words);
+      return {
+        ...catalogue,
+        record: (batch) => {
+          if (damaged) throw Object.assign(new Error("malformed"), { code: "SQLITE_CORRUPT" });
+          catalogue.record(batch);
+        },
+      };
+    },
+  });
+  const results = stage(sink, frameOf("1.jpg", "one"), "one");
+  const failure = await commit(sink);
+  expect(failure).toMatchObject({ retryable: true, hints: [expect.stringContaining("--rebuild"), expect.anything()] });
+  expect(results).toEqual([expect.objectContaining({ scope: "destination" })]);
+  damaged = false;
+  expect(look()).toBeUndefined();
+  expect(await store(sink, frameOf("1.jpg", "one"), "one")).toBe("stored");
 });

@@ -1,6 +1,6 @@
 /** A fault of one folder or file of a directory: everything else is stored, once, and nothing is lost. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, rmSync, unlinkSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Frame } from "../../../src/frame.ts";
 import { type Disk, nodeDisk } from "../../../src/system/file-system.ts";
@@ -71,25 +71,49 @@ describe("a folder that takes no files", () => {
     },
   );
 
-  test("is found before the bytes of a frame where it cannot even be made", () => {
+  // A disk that is mounted for one device may be full, and so may the quota of a folder.
+  test.each(["EACCES", "ENOSPC", "EDQUOT"])(
+    "that cannot even be made (%s) is found before the bytes of a frame",
+    (code) => {
+      const place = makePlace();
+      let denied = true;
+      const disk: Disk = {
+        ...nodeDisk,
+        makeDirectory: (path) => {
+          if (denied && path.endsWith("/infrared")) throw failed(code);
+          nodeDisk.makeDirectory(path);
+        },
+      };
+      const sink = place.open({ disk });
+      const fault = expect.objectContaining({ scope: "source" });
+      expect(() => sink.open(named("1.png", infrared))).toThrow(fault);
+      expect(sink.ready(1)).toBeUndefined();
+      expect(typeof sink.open(named("1.jpg"))).toBe("object");
+      denied = false;
+      expect(sink.retry(named("1.png", infrared))).toBeUndefined();
+      expect(typeof sink.open(named("1.png", infrared))).toBe("object");
+      sink.dispose();
+    },
+  );
+
+  test.skipIf(!canMount())("because nothing has room for it is no fault of its source", async () => {
     const place = makePlace();
-    let denied = true;
-    const disk: Disk = {
-      ...nodeDisk,
-      makeDirectory: (path) => {
-        if (denied && path.endsWith("/infrared")) throw failed("EACCES");
+    const unmount = mountSmall(place.directory, 400_000);
+    try {
+      let full = false;
+      const makeDirectory = (path: string): void => {
+        if (full) throw failed("ENOSPC");
         nodeDisk.makeDirectory(path);
-      },
-    };
-    const sink = place.open({ disk });
-    const fault = expect.objectContaining({ scope: "source" });
-    expect(() => sink.open(named("1.png", infrared))).toThrow(fault);
-    expect(sink.ready(1)).toBeUndefined();
-    expect(typeof sink.open(named("1.jpg"))).toBe("object");
-    denied = false;
-    expect(sink.retry(named("1.png", infrared))).toBeUndefined();
-    expect(typeof sink.open(named("1.png", infrared))).toBe("object");
-    sink.dispose();
+      };
+      const sink = place.open({ disk: { ...nodeDisk, makeDirectory } });
+      expect(await store(sink, named("1.jpg"), "1.jpg")).toBe("stored");
+      expect(() => writeFileSync(join(place.directory, "fill"), new Uint8Array(1e6))).toThrow("ENOSPC");
+      full = true;
+      expect(() => sink.open(named("1.png", infrared))).toThrow(expect.objectContaining({ scope: "destination" }));
+      sink.dispose();
+    } finally {
+      unmount();
+    }
   });
 
   test("and gives nothing back either: one file is left, and does no harm", async () => {
