@@ -78,6 +78,10 @@ export class RotatingAppender implements Appender {
     this.#options.onOpen(this.#period.path);
   }
 
+  get identity(): string | undefined {
+    return this.#open.identity;
+  }
+
   get begun(): boolean {
     return this.#known.size === 1 && this.#open.begun === true;
   }

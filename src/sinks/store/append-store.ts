@@ -53,7 +53,7 @@ export interface Appender {
   /** The last `append` does not count. Never throws: what cannot be undone now is undone by `recover`. */
   retract(): void;
   /** Which file it is, whatever it is called; absent: there is only one. */
-  readonly identity?: string;
+  readonly identity?: string | undefined;
   /** Nothing was there. */
   readonly begun?: boolean;
   /** Where the next frame begins, and with it how large a file has to be; absent: there is no such place. */
@@ -125,7 +125,6 @@ export class AppendStore implements Store<GatheredFrame> {
     if (!this.#wasOpen && appender.begun === true) tell("begun", begun);
     if (this.#wasOpen && appender.identity !== this.#identity) tell("replaced", replaced);
     this.#wasOpen = true;
-    this.#identity = appender.identity;
     return appender;
   }
 
@@ -200,6 +199,7 @@ export class AppendStore implements Store<GatheredFrame> {
   recover(): void {
     if (this.#gatheringFailed) this.#probeGathering();
     if (this.#opened?.recover() === true) return;
+    this.#identity = this.#opened?.identity ?? this.#identity;
     this.#opened?.close();
     this.#appender = sinkError(this.place, "use it", new Error("it is not open"));
     this.#appender = this.#open();

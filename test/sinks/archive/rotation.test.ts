@@ -262,6 +262,7 @@ async function killedLife(place: Place, steps: number): Promise<number[]> {
     };
     return {
       path: file.path,
+      identity: file.identity,
       bytes: file.bytes,
       read: (into, position) => file.read(into, position),
       size: () => file.size(),
