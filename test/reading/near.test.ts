@@ -80,7 +80,10 @@ test("the frame at a moment is the nearest, the earlier of two", () => {
 
 test("pairs around a moment are those of the whole recording", () => {
   const pairs = (of: Near, withinNs = 4n): [number, number][] =>
-    pairsNear(query, [visible, infrared], withinNs, of).map(([one, other]) => [Number(one.timeNs), Number(other.timeNs)]);
+    pairsNear(query, [visible, infrared], withinNs, of).map(([one, other]) => [
+      Number(one.timeNs),
+      Number(other.timeNs),
+    ]);
   const all = pairs(near(0, 0, 500));
   // At 500 the one of the three that was stored first, and 480 and 520 as everywhere.
   expect(all).toHaveLength(26);

@@ -158,7 +158,6 @@ describe("the catalogue in SQLite", () => {
   });
 
   test("a gap over numbers of another is one of the others only, and said again with its bounds replaces it", () => {
-  test("a gap over numbers of another gap is one of the others only; with its bounds it replaces it", () => {
     const say = (firstSequence: number, count: number, reason: GapReason): void => {
       const gap = { origin, firstSequence, count, reason, name: "", detail: "" };
       const last = firstSequence + count - 1;
