@@ -146,31 +146,49 @@ test("a store that takes a second frame is refused at the start, with a hint", a
   expect(stderr).toContain("hint: use a store that does");
 });
 
-test("a store that forbids holds the sender, says it once with a hint, and stores when it may again", async () => {
-  await using place = await openPlace();
-  const double = await new S3Double().start();
-  place.onClose(() => double.stop());
-  const env = environmentOf(double);
-  const dir = place.path("vis");
-  await makeFrameSet(dir, { kind: "jpeg", count: 20, bytes: 5_000 });
-  const receiver = await place.receive("s3://frames/day", { env });
-  double.fault = ({ method }) => (method === "PUT" ? { status: 403, code: "AccessDenied" } : undefined);
-  const sender = place.send(receiver.port, [`vis=${dir}`]);
-  await sender.waitFor("held");
-  expect(double.objects.size).toBe(1);
-  expect(receiver.all("held")).toMatchObject([
-    {
-      reason: "s3://frames/day: the store forbids it (403 AccessDenied)",
-      hints: [expect.stringContaining("s3:PutObject")],
-    },
-  ]);
-  double.fault = () => undefined;
-  expect(await sender.status()).toBe(0);
-  expect(receiver.stderr + sender.stderr).not.toContain("the-secret");
-  expect(receiver.count("held")).toBe(1);
-  const names = await namesOf((from) => new S3Remote(double.bucket("day")).listFrames(from));
-  expect(names.length).toBe(20);
-});
+test.each([
+  ["that forbids", { status: 403, code: "AccessDenied" }, "the store forbids it (403 AccessDenied)", "s3:PutObject"],
+  ["that is full", { status: 403, code: "QuotaExceeded" }, "the store is full (403 QuotaExceeded)", "make room"],
+  [
+    "in another region",
+    { status: 301, code: "PermanentRedirect", headers: { "x-amz-bucket-region": "eu-west-3" } },
+    "the bucket is in eu-west-3 (301 PermanentRedirect)",
+    "AWS_REGION=eu-west-3",
+  ],
+  [
+    "whose credential has expired",
+    { status: 400, code: "ExpiredToken" },
+    "the credential has expired (400 ExpiredToken)",
+    "AWS_SESSION_TOKEN",
+  ],
+])(
+  "a store %s holds the sender, says it once with a hint, and stores when it may again",
+  async (_, fault, reason, hint) => {
+    await using place = await openPlace();
+    const double = await new S3Double().start();
+    place.onClose(() => double.stop());
+    const env = environmentOf(double);
+    const dir = place.path("vis");
+    await makeFrameSet(dir, { kind: "jpeg", count: 20, bytes: 5_000 });
+    const receiver = await place.receive("s3://frames/day", { env });
+    double.fault = ({ method }) => (method === "PUT" ? fault : undefined);
+    const sender = place.send(receiver.port, [`vis=${dir}`]);
+    await sender.waitFor("held");
+    expect(double.objects.size).toBe(1);
+    expect(receiver.all("held")).toMatchObject([
+      {
+        reason: `s3://frames/day: ${reason}`,
+        hints: [expect.stringContaining(hint)],
+      },
+    ]);
+    double.fault = () => undefined;
+    expect(await sender.status()).toBe(0);
+    expect(receiver.stderr + sender.stderr).not.toContain("the-secret");
+    expect(receiver.count("held")).toBe(1);
+    const names = await namesOf((from) => new S3Remote(double.bucket("day")).listFrames(from));
+    expect(names.length).toBe(20);
+  },
+);
 
 function environmentOf(double: S3Double): Record<string, string> {
   return { AWS_ACCESS_KEY_ID: "KEY", AWS_SECRET_ACCESS_KEY: "the-secret", AWS_ENDPOINT_URL: double.endpoint };

@@ -10,6 +10,7 @@ import { verifyRemote } from "../../../src/sinks/remote/verify-remote.ts";
 import type { Finding } from "../../../src/sinks/store/findings.ts";
 import type { GatheredFrame } from "../../../src/sinks/store/gathered-frame.ts";
 import type { StoreSink } from "../../../src/sinks/store/store-sink.ts";
+import { setting } from "../../support/processes.ts";
 import { hasNatsServer, NatsServer } from "../../support/nats-server.ts";
 import { namesOf, RemotePlace, storeOf } from "../remote/remote-place.ts";
 import {
@@ -78,7 +79,7 @@ describe.if(hasNatsServer)("JetStream", () => {
   test("sixteen receivers race to store the same frames: each is stored once", async () => {
     const stream = newStream();
     const all = [await open(stream), ...(await Promise.all(Array.from({ length: 15 }, () => open(stream))))];
-    const names = Array.from({ length: 50 }, (_, index) => `${index}.jpg`);
+    const names = Array.from({ length: setting("RACE_FRAMES", 50) }, (_, index) => `${index}.jpg`);
     const results = await Promise.all(
       all.map(async (sink) => {
         const ofOne = names.map((name, sequence) => stage(sink, frameOf(name, name, { sequence }), name));
