@@ -10,7 +10,14 @@ export type SenderEvent =
   /** `device`: what the receiver calls us, where keys say so. */
   | { readonly event: "connected"; readonly peer: string; readonly agent: string; readonly device?: string }
   /** The connection is gone and will be tried again in `retryMs`. Emitted once per outage, not per attempt. */
-  | { readonly event: "disconnected"; readonly peer: string; readonly reason: string; readonly retryMs: number }
+  | {
+      readonly event: "disconnected";
+      readonly peer: string;
+      readonly reason: string;
+      /** What a person can do, where the receiver is there. */
+      readonly hint?: string;
+      readonly retryMs: number;
+    }
   /** The receiver cannot store for now (disk full, gone): one source, or all if none is named. */
   | {
       readonly event: "held";

@@ -69,9 +69,9 @@ export interface LinkHandlers {
   drain(): void;
   /**
    * Last call, exactly once; also when `opened` never came. `reason` is a line for a person, empty for an orderly
-   * end.
+   * end; `hint` what a person can do, where somebody is there and it is not the link that has to be mended.
    */
-  closed(reason: string): void;
+  closed(reason: string, hint?: string): void;
 }
 
 /** What an end shows and proves of itself in TLS. A *fingerprint* is the text of a public key: `fp1…`. */

@@ -44,12 +44,12 @@ export function describeSenderEvent(event: SenderEvent): Report {
         event,
         text: `connected to ${event.peer}${event.device === undefined ? "" : ` as ${event.device}`}`,
       };
-    case "disconnected":
-      return {
-        level: "info",
-        event,
-        text: `no connection to ${event.peer}: ${event.reason}; trying until it is there`,
-      };
+    case "disconnected": {
+      const { peer, reason, hint } = event;
+      const trying = hint === undefined ? "trying until it is there" : "trying on";
+      const text = `no connection to ${peer}: ${reason}; ${trying}`;
+      return { level: "info", event, text, ...(hint === undefined ? {} : { hints: [hint] }) };
+    }
     case "held":
       return {
         level: "warning",
@@ -318,7 +318,7 @@ function heldHint(retryForMs: number): string {
 
 function sharedDeviceHint({ keyed }: { readonly keyed: boolean }): string {
   if (keyed) return "two machines use one key: invite one of them anew, with a key of its own";
-  return "give each a name of its own: --device {host}-{id}";
+  return "give each a name of its own: --device {host}-{id}, or by hand where their machine ids are one as well";
 }
 
 /** What the user can do if the receiver refuses the whole session. */

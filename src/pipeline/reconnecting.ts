@@ -30,6 +30,7 @@ export interface ReconnectingOptions {
 
 /** More of them in one outage are not told. */
 const reasonsMax = 8;
+const awayHint = "start the receiver, or give it longer with --retry-for; what is stored is not sent again";
 
 export class Reconnecting {
   readonly #options: ReconnectingOptions;
@@ -85,8 +86,8 @@ export class Reconnecting {
         this.#writer.drain();
         handlers.drain();
       },
-      closed: (reason) => {
-        if (current()) this.#closed(reason);
+      closed: (reason, hint) => {
+        if (current()) this.#closed(reason, hint);
       },
     });
   }
@@ -122,11 +123,11 @@ export class Reconnecting {
   }
 
   /** We may not send, and ask again after a pause that a person needs to change that. */
-  dropUnauthorized(reason: string): void {
+  dropUnauthorized(reason: string, hint: string): void {
     this.#detach()?.close();
     const pauseMs = this.#unauthorizedMs;
     this.#unauthorizedMs = Math.min(unauthorizedLastMs, pauseMs * 2);
-    this.#closed(reason, pauseMs);
+    this.#closed(reason, hint, pauseMs);
   }
 
   /** The conversation is complete: sends FIN, and connects again at once, for the next one. */
@@ -152,7 +153,7 @@ export class Reconnecting {
     return link;
   }
 
-  #closed(reason: string, leastMs = 0): void {
+  #closed(reason: string, hint?: string, leastMs = 0): void {
     const { clock, handlers, onEvent, onGaveUp, peer, random, retryForMs, trust } = this.#options;
     const nowMs = clock.nowMs();
     this.#writer.link = undefined;
@@ -172,13 +173,12 @@ export class Reconnecting {
     if (retryMs <= 0) {
       const seconds = ((nowMs - this.#lostAtMs) / 1000).toFixed(1);
       const message = `gave up after ${seconds} s without ${peer}: ${shown}`;
-      const hint = "start the receiver, or give it longer with --retry-for; what is stored is not sent again";
-      onGaveUp(new UserError(message, [hint], ExitStatus.gaveUp));
+      onGaveUp(new UserError(message, [hint ?? awayHint], ExitStatus.gaveUp));
       return;
     }
     const isNews = trust === undefined ? this.#toldReasons.size === 0 : !this.#toldReasons.has(shown);
     if (isNews && this.#toldReasons.size < reasonsMax) {
-      onEvent({ event: "disconnected", peer, reason: shown, retryMs: Math.round(retryMs) });
+      onEvent({ event: "disconnected", peer, reason: shown, ...(hint && { hint }), retryMs: Math.round(retryMs) });
       this.#welcomeTold = false;
     }
     if (this.#toldReasons.size < reasonsMax) this.#toldReasons.add(shown);

@@ -232,7 +232,8 @@ export class Sending {
   /** Believed for good only of a receiver that has proven its key, and only where nothing more comes. */
   #unauthorized(error: ProtocolError, text: string): void {
     const { goesOn = false } = this.#options;
-    if (goesOn || this.#connection.link?.proven === undefined) this.#connection.dropUnauthorized(text);
+    if (goesOn || this.#connection.link?.proven === undefined)
+      this.#connection.dropUnauthorized(text, unauthorizedHint);
     else this.#finish(error);
   }
 
@@ -468,6 +469,8 @@ export class Sending {
 function deviceOf({ device }: { readonly device: string }): { device?: string } {
   return device === "" ? {} : { device };
 }
+
+const unauthorizedHint = "who may send stands in the receiver's devices folder; it is asked again, less and less often";
 
 const nothingKeptHints = [
   "its frames go to standard output or /dev/null; start it with --out DIRECTORY, or leave out --delete-sent",

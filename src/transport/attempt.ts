@@ -27,10 +27,10 @@ export class Attempt implements LinkHandlers {
     if (!this.#over) this.#handlers.drain();
   }
 
-  closed(reason: string): void {
+  closed(reason: string, hint?: string): void {
     clearTimeout(this.#timer);
     if (this.#over) return;
     this.#over = true;
-    this.#handlers.closed(reason);
+    this.#handlers.closed(reason, hint);
   }
 }

@@ -19,7 +19,7 @@ export function secureDialer(hostname: string, port: number, trust: SenderTrust)
         looking: { as: "sender", pins: trust.pins },
         clock: systemClock,
         accept: () => attempt,
-        refused: (reason) => attempt.closed(reason),
+        refused: (reason, hint) => attempt.closed(reason, hint),
       });
     };
     const data: SecureState = { connection: undefined };

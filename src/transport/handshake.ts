@@ -22,7 +22,16 @@ export interface TlsPeer {
 /** Why a connection is not what it should be, for a person. */
 export class HandshakeFault extends Error {
   override readonly name = "HandshakeFault";
+  /** What a person can do. */
+  readonly hint: string | undefined;
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
+
+const otherKeyHint =
+  "if it is the receiver that is meant, and its key a new one: let this device in anew (--invite there, --join here)";
 
 /** Who looks: a receiver at whoever comes, or a sender that expects one of these keys. */
 export type Looking = { readonly as: "receiver" } | { readonly as: "sender"; readonly pins: readonly string[] };
@@ -47,7 +56,7 @@ export function authenticate(peer: TlsPeer, success: boolean, error: Error | nul
   if (spki === undefined) throw new HandshakeFault("its certificate has no key that could prove anything");
   const fingerprint = fingerprintOf(spki);
   if (looking.as === "sender" && !looking.pins.includes(fingerprint)) {
-    throw new HandshakeFault(`it has the key ${fingerprint}, expected ${looking.pins.join(" or ")}`);
+    throw new HandshakeFault(`it has the key ${fingerprint}, expected ${looking.pins.join(" or ")}`, otherKeyHint);
   }
   return { fingerprint, exporter };
 }

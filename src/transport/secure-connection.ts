@@ -24,8 +24,8 @@ export interface SecureConnectionOptions {
   readonly admit?: () => void;
   /** It is over, one way or another. Once. */
   readonly over?: () => void;
-  /** It was over before it was authenticated: why, for a person. Once, and then nothing else. */
-  readonly refused: (reason: string) => void;
+  /** It was over before it was authenticated: why, and what a person can do. Once, and then nothing else. */
+  readonly refused: (reason: string, hint: string | undefined) => void;
 }
 
 export class SecureConnection {
@@ -70,7 +70,8 @@ export class SecureConnection {
     try {
       return authenticate(socket, success, error, looking);
     } catch (fault) {
-      this.leave(fault instanceof HandshakeFault ? fault.message : `the handshake failed: ${describeNetwork(fault)}`);
+      if (fault instanceof HandshakeFault) this.leave(fault.message, fault.hint);
+      else this.leave(`the handshake failed: ${describeNetwork(fault)}`);
       return undefined;
     }
   }
@@ -95,18 +96,18 @@ export class SecureConnection {
   }
 
   /** Ends it at once, without a word. */
-  leave(reason: string): void {
+  leave(reason: string, hint?: string): void {
     if (this.#state === "over") return;
-    this.#end(reason, reason);
+    this.#end(reason, reason, hint);
     this.#options.socket.terminate();
   }
 
-  #end(reason: string, refusedFor: string): void {
+  #end(reason: string, refusedFor: string, hint?: string): void {
     if (this.#state === "over") return;
     this.#state = "over";
     this.#stopClock();
     this.#options.over?.();
-    if (this.#handlers === undefined) this.#options.refused(refusedFor);
+    if (this.#handlers === undefined) this.#options.refused(refusedFor, hint);
     else this.#handlers.closed(reason);
   }
 }

@@ -243,6 +243,14 @@ describe("messages", () => {
     },
   );
 
+  test("a receiver that is there, and with which nothing comes about: what to do is said", () => {
+    const reason = "it has the key fp1b, expected fp1a";
+    expect(describeSenderEvent({ event: "disconnected", peer, reason, hint: "let it in", retryMs: 70 })).toMatchObject({
+      text: "no connection to 127.0.0.1:8000: it has the key fp1b, expected fp1a; trying on",
+      hints: ["let it in"],
+    });
+  });
+
   test("problems of sources: what loses frames is an error, with the hint there is", () => {
     const problem = { source, path: "vis/x", detail: "permission denied" };
     expect(describeSourceProblem({ ...problem, reason: "unreadable", hint: "ls -ld vis/x" })).toMatchObject({
@@ -267,7 +275,7 @@ describe("messages", () => {
         "what one sends under a name of the other is stored beside it",
     });
     for (const say of [here, there]) {
-      expect(say(false).hints).toEqual(["give each a name of its own: --device {host}-{id}"]);
+      expect(say(false).hints).toEqual([expect.stringContaining("give each a name of its own: --device {host}-{id}")]);
       expect(say(true).hints).toEqual(["two machines use one key: invite one of them anew, with a key of its own"]);
     }
   });

@@ -126,6 +126,7 @@ test("a sender does not talk to a receiver with another key", async () => {
   const shown = String((await receiver.waitFor("key-made"))["key"]);
   expect(sender.stderr).toContain(wanted);
   expect(sender.stderr).toContain(shown);
+  expect(sender.all("error").at(-1)?.["hints"]).toEqual([expect.stringContaining("let this device in anew")]);
   expect(filesBelow(place.path("captures"))).toEqual([]);
 });
 
@@ -152,6 +153,7 @@ test("rm ends a connection, nothing more is stored, and what is put back lets it
   renameSync(join(devicesOf(place), file), place.path(file));
   await receiver.waitFor("withdrawn");
   await sender.until(() => sender.stderr.includes("unauthorized"), "the refusal");
+  expect(sender.all("disconnected").at(-1)?.["hint"]).toMatch(/devices folder.*asked again/);
   appear("2.pgm");
   await Bun.sleep(500);
   expect(sender.ended).toBe(false);

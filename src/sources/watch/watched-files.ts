@@ -96,7 +96,7 @@ export class WatchedFiles {
 
   /** Files that are ready, or will be. Undefined: nobody knows yet. */
   get unlisted(): number | undefined {
-    if (this.#state === "starting" && !this.#tree.isEmpty) return undefined;
+    if (this.#state === "new" || (this.#state === "starting" && !this.#tree.isEmpty)) return undefined;
     return this.#ready.size + this.#underWay.changedFrames;
   }
 
