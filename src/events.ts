@@ -295,4 +295,6 @@ export type TrustEvent =
   | { readonly event: "grants-unknown"; readonly problem: string }
   | { readonly event: "grants-known"; readonly folder: string }
   | { readonly event: "invitation-passed-over"; readonly reason: string }
+  /** A key that is one device came with the invitation of another. */
+  | { readonly event: "invitation-left"; readonly device: string; readonly invited: string }
   | { readonly event: "pins-not-kept"; readonly problem: string };

@@ -148,7 +148,14 @@ export interface Grant {
 
 /** The device that a connection writes as and what it may do, or why not: a line for a person that names the key. */
 export type Admission =
-  { readonly device: string; readonly grant: Grant; readonly refused?: never } | { readonly refused: string };
+  | {
+      readonly device: string;
+      readonly grant: Grant;
+      /** What was asked for besides and is not so, for the user at the other end. */
+      readonly remark?: string;
+      readonly refused?: never;
+    }
+  | { readonly refused: string };
 
 /** Starts one connection attempt. Exactly one `closed` follows, whatever happens. */
 export type Dial = (handlers: LinkHandlers) => void;

@@ -36,6 +36,16 @@ export function describeTrustEvent(event: TrustEvent, { key, port = 0 }: TrustPl
       return { level: "info", event, text: `who may send is known again: ${event.folder}` };
     case "invitation-passed-over":
       return { level: "detail", event, text: `the invitation is passed over: ${event.reason}` };
+    case "invitation-left": {
+      const { device, invited } = event;
+      const text = `a key that is ${device} already came with the invitation for ${invited}, which is left`;
+      return {
+        level: "warning",
+        event,
+        text,
+        hints: [`to call it ${invited}: remove its file, and let it join again`],
+      };
+    }
     case "pins-not-kept": {
       const text = `what the receiver said of its keys could not be kept: ${event.problem}`;
       return { level: "warning", event, text, hints: ["the next start asks again, with --join while it is good"] };

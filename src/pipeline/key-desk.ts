@@ -18,6 +18,8 @@ export interface Granted {
   readonly grant: Grant;
   /** Keys of the gateways that its frames came through. Empty: the device itself sends. */
   readonly via: readonly string[];
+  /** For the user there. */
+  readonly remark?: string | undefined;
 }
 
 export interface KeyDeskOptions {
@@ -67,11 +69,11 @@ export class KeyDesk {
   /** Whoever hands on says where the frames have been: never here before. */
   #granted(admission: Admission, before: readonly string[]): Granted {
     if (admission.refused !== undefined) refuse(admission.refused);
-    const { device, grant } = admission;
+    const { device, grant, remark } = admission;
     const { fingerprint } = grant;
     if (device === grant.device) {
       if (before.length > 0) refuse(`${device} sends for itself, and says that its frames came through another`);
-      return { device, grant, via: [] };
+      return { device, grant, via: [], remark };
     }
     const { pins } = this.#options.trust;
     if (pins.some((pin) => pin === fingerprint || before.includes(pin))) {

@@ -307,6 +307,7 @@ export class ReceivingConnection implements LinkHandlers, KeyedConnection, Named
     const proven = key === undefined ? {} : { key };
     onEvent({ event: "session-started", session, peer, device, protocol: this.#protocol, again, ...proven });
     receiving.welcome(clock.wallNs(), entered?.admitted);
+    if (granted?.remark !== undefined) receiving.notify?.("other", granted.remark);
     if (this.#protocol === "wire") this.#hub.sharedNames.joined(this);
     if (this.#hub.heldFor !== undefined) this.hold(this.#hub.heldFor.message);
   }

@@ -130,8 +130,14 @@ class FolderTrust implements ReceiverTrust {
     const own = this.admit(fingerprint, "");
     const invitation = this.#readInvitation(path, id);
     if (own.refused === undefined) {
+      if (typeof invitation === "string") return own;
+      const { device } = own;
+      if (invitation.device !== device) {
+        this.#options.onEvent({ event: "invitation-left", device, invited: invitation.device });
+        return { ...own, remark: `this key is ${device} already, so the invitation for ${invitation.device} is left` };
+      }
       // It joined before and did not hear of it, or it was invited again: nobody else is to come in by this one.
-      if (typeof invitation === "object" && invitation.device === own.device) await this.#remove(path);
+      await this.#remove(path);
       return own;
     }
     if (typeof invitation === "string") return { refused: invitation };

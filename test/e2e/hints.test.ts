@@ -69,7 +69,9 @@ test.skipIf(!canMount())(
     expect(sender.lines.indexOf(about[0] ?? "")).toBeLessThan(
       sender.lines.findIndex((line) => line.startsWith("connected")),
     );
-    expect(sender.lines).toContain("hint: make it writable for this user, or leave out --delete-sent");
+    expect(sender.lines).toContain(
+      "hint: make it writable for this user and start again, which removes what is stored; or leave out --delete-sent",
+    );
     expect(filesBelow(card).length).toBe(50);
 
     // A watching sender goes on trying, and says nothing for each file.

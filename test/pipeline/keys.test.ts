@@ -446,6 +446,17 @@ describe("joining", () => {
     expect(said("session-started")).toMatchObject([{ device: "rig-9", key: stranger }]);
   });
 
+  test("by a key that is another device already says so to its user", () => {
+    const { greet, trust, pass } = open();
+    const peer = greet(stranger, { proof });
+    trust.grant([stranger, "device=rig-9"]);
+    const admission = trust.admit(stranger, "");
+    trust.joins[0]?.end(admission.refused === undefined ? { ...admission, remark: "it is rig-9" } : admission);
+    pass(100);
+    const said = new MessageReader().push(peer.link.written).map(({ kind }) => kind);
+    expect(said).toContain(Kind.notice);
+  });
+
   test("that is refused, or that nobody waits for any more, lets nobody in", () => {
     const { greet, trust, pass, said } = open();
     const refused = greet(stranger, { proof });

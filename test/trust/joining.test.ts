@@ -98,8 +98,10 @@ test("a device that is in and was invited again uses the invitation up", async (
   place.clock.pass(1_000);
   expect(await trust.join(place.proof(trust, line, one))).toMatchObject({ device: "rig-7" });
   expect(await trust.join(place.proof(trust, line, two))).toEqual(used);
-  // Another device's invitation is left for that device.
-  expect(await trust.join(place.proof(trust, other.line, one))).toMatchObject({ device: "rig-7" });
+  // Another device's invitation is left for that device, which both ends hear of.
+  const remark = "this key is rig-7 already, so the invitation for rig-8 is left";
+  expect(await trust.join(place.proof(trust, other.line, one))).toMatchObject({ device: "rig-7", remark });
+  expect(place.events.at(-1)).toEqual({ event: "invitation-left", device: "rig-7", invited: "rig-8" });
   expect(await trust.join(place.proof(trust, other.line, two))).toMatchObject({ device: "rig-8" });
 });
 
