@@ -87,10 +87,10 @@ export class Troubles {
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
-  #later(ms: number, run: () => void): void {
+  #later(ms: number, run: () => void | Promise<void>): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      run();
+      void run();
     }, ms);
     this.#timers.add(timer);
   }
@@ -127,13 +127,16 @@ export class Troubles {
     };
     if (!program.running) return;
     if (camera.mayBeKilled) return stop();
-    // What a process has read of a pipe and not kept dies with it: so it is given time to keep it, if it keeps any.
+    // What a process has read of a pipe and not kept dies with it: so it is given time to keep it, if it keeps any, and
+    // nothing more comes until it has ended.
     if (!(camera instanceof StreamCamera) || camera.device !== "spooled" || camera.paused) return;
     camera.paused = true;
-    this.#later(keepingMs, () => {
+    this.#later(keepingMs, async () => {
+      if (camera.isDrained && program.running && performance.now() - program.runsSinceMs >= keepingMs) {
+        stop();
+        await program.ended();
+      }
       camera.paused = false;
-      if (!camera.isDrained || !program.running || performance.now() - program.runsSinceMs < keepingMs) return;
-      stop();
     });
   }
 

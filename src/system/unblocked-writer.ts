@@ -11,7 +11,7 @@
 import { constants, fstatSync, openSync, type Stats, statSync, writeSync } from "node:fs";
 import { devNull } from "node:os";
 import { errorCode } from "./errno.ts";
-import { openLibc } from "./libc.ts";
+import { readiness } from "./poll.ts";
 
 /**
  * Writes what there is room for now, and returns how many bytes that was; 0: none. Throws what `node:fs` throws of
@@ -61,16 +61,10 @@ export function reopenedWriter(descriptor: number): WriteNow | undefined {
 
 /** What a pipe that is ready takes without waiting (PIPE_BUF); sockets and terminals have more room then. */
 const readyBytes = process.platform === "linux" ? 4096 : 512;
-const pollOut = 4;
 
 export function askingWriter(descriptor: number): WriteNow {
   const write = plainWriter(descriptor);
-  const libc = openLibc({ poll: { args: ["ptr", "u64", "i32"], returns: "i32" } }, ["linux", "darwin"]);
-  if (libc === undefined) return write;
-  // struct pollfd: int fd, short events, short revents. Handed over anew each time, so that it stays where it is.
-  const request = new Uint8Array(8);
-  const view = new DataView(request.buffer);
-  view.setInt32(0, descriptor, true);
-  view.setInt16(4, pollOut, true);
-  return (bytes) => (libc.poll(request, 1, 0) > 0 ? write(bytes.subarray(0, readyBytes)) : 0);
+  const isReady = readiness(descriptor, "write");
+  if (isReady === undefined) return write;
+  return (bytes) => (isReady() ? write(bytes.subarray(0, readyBytes)) : 0);
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
+import { TortureDisk } from "../../scripts/torture/disk.ts";
 import {
   differences,
   filesBelow,
@@ -230,3 +231,41 @@ describe("a destination that others change", () => {
     },
   );
 });
+
+test.skipIf(!canMount())(
+  "a disk that is full at the start and then away: nothing is begun in its mount point",
+  async () => {
+    await using place = await openPlace();
+    const disk = new TortureDisk(place.path("disk"), 50e6);
+    place.onClose(() => disk.close());
+    const [before, after] = [place.path("before"), place.path("after")];
+    await makeFrameSet(before, { kind: "jpeg", count: 5, bytes: 20_000 });
+    await makeFrameSet(after, { kind: "jpeg", count: 7, bytes: 20_000 });
+    const outs = ["captures", "day.tar", "day.mcap"].map((name) => join(disk.path, name));
+    const others = outs.slice(1).flatMap((out) => ["--out", out]);
+    const words = [...others, "--min-free", "0"];
+    const [out = ""] = outs;
+    const first = await place.receive(out, { words });
+    expect(await place.send(first.port, [`vis=${before}`]).status()).toBe(0);
+    first.signal("SIGTERM");
+    expect(await first.status()).toBe(0);
+
+    expect(disk.fill()).toBe(true);
+    const receiver = await place.receive(out, { words });
+    const sender = place.send(receiver.port, [`vis=${after}`]);
+    await sender.waitFor("held");
+    disk.attach("away");
+    disk.free();
+    // It looks each second whether it can begin by now.
+    await Bun.sleep(2500);
+    expect(readdirSync(disk.path)).toEqual([]);
+    disk.attach("writable");
+    expect(await sender.status()).toBe(0);
+    receiver.signal("SIGTERM");
+    expect(await receiver.status()).toBe(0);
+    expect(disk.hidden()).toEqual([]);
+    const stored = join(disk.inside, "captures", "camera", "vis");
+    expect([...filesBelow(stored)]).toHaveLength(7);
+  },
+  60_000,
+);

@@ -112,10 +112,14 @@ export function archiveGone(path: string): SinkError {
   return new SinkError(`${path} is gone; nothing is stored until it is back`, { retryable: true, hints });
 }
 
-/** Throws UserError unless something is there, or at one of `paths` of a set, that could be an archive. */
-export function requireArchive(path: string, paths: readonly string[]): void {
-  if ([path, ...paths].some((one) => (statSync(one, { throwIfNoEntry: false })?.size ?? 0) > 0)) return;
-  throw new UserError(
+/** Something is there that could be an archive. */
+export function isArchiveThere(path: string): boolean {
+  return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0;
+}
+
+/** With `--no-create`. */
+export function noArchive(path: string): UserError {
+  return new UserError(
     `${path} is not there, or empty, and --no-create does not begin an archive`,
     ["is its disk mounted?", "to begin a new archive there, leave out --no-create"],
     ExitStatus.failure,

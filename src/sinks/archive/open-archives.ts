@@ -6,7 +6,7 @@ import { FrameIndex } from "../store/frame-index.ts";
 import { groupBytesFor } from "../store/gathered-frame.ts";
 import type { Layout } from "../store/layout.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import { type OpenArchiveFile, requireArchive, temporaryPathBeside } from "./archive-file.ts";
+import { isArchiveThere, noArchive, type OpenArchiveFile, temporaryPathBeside } from "./archive-file.ts";
 import { archivesAt } from "./archive-set.ts";
 import { type OpenArchive, RotatingAppender } from "./rotating-appender.ts";
 
@@ -36,11 +36,12 @@ export function openArchives(
 ): AppendStore {
   const { path, layout, mustExist = false, memoryBytesMax, cacheBytes, indexInMemory, clock, onEvent } = options;
   const archives = archivesAt(path);
-  if (mustExist) requireArchive(path, archives.paths());
+  // What is there at the start is not made anew either, should it be away when it can be opened.
+  let last = [path, ...archives.paths()].findLast((one) => isArchiveThere(one));
+  if (mustExist && last === undefined) throw noArchive(path);
   const temporaryPath = temporaryPathBeside(path);
   const file = indexInMemory === true ? undefined : `${temporaryPath}index`;
   const openIndex = (): FrameIndex => new FrameIndex({ file, layout, cacheBytes });
-  let last: string | undefined;
   const onOpen = (opened: string): void => void (last = opened);
   return new AppendStore({
     place: path,

@@ -78,6 +78,8 @@ export class DirectoryStore implements Store<TemporaryFile> {
   #temporaryCount = 0;
   /** What opening or using it failed with at the start. */
   #startFailure: unknown;
+  /** A catalogue was there at the start: also if it cannot be opened then, no other is made in its place. */
+  readonly #wasThere: boolean;
 
   /** Takes the directory, or throws UserError. What passes by itself is waited for. */
   constructor(options: DirectoryStoreOptions) {
@@ -87,6 +89,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
     this.#disk = disk;
     this.#directories = new Directories(disk, directory);
     this.#ownFiles = new OwnFiles(options);
+    this.#wasThere = this.#ownFiles.isThere;
     this.#naming = new NamingList({ directory, disk, directories: this.#directories });
     const { keep } = options;
     if (keep !== undefined) this.#keeping = new Keeping({ ...options, rules: keep, directories: this.#directories });
@@ -124,7 +127,7 @@ export class DirectoryStore implements Store<TemporaryFile> {
   #openCatalogue(): void {
     const { directory, sync, openCatalogue, mustExist = false, onEvent = () => undefined } = this.#options;
     const { isThere } = this.#ownFiles;
-    if (this.#wasOpen) this.#ownFiles.requireCatalogue();
+    if (this.#wasOpen || this.#wasThere) this.#ownFiles.requireCatalogue();
     else {
       if (mustExist && !isThere) throw notThere(directory);
       makeArchive(this.#disk, directory, this.#directories);

@@ -8,7 +8,7 @@
  * noticed only when a whole window of frames has crossed the network, and again after each of them.
  */
 import { dirname } from "node:path";
-import { ExitStatus, type SinkError, UserError } from "../../errors.ts";
+import { ExitStatus, SinkError, UserError } from "../../errors.ts";
 import type { DestinationEvent } from "../../events.ts";
 import type { Frame, FrameEntry, Origin, RefusalReason, Verdict } from "../../frame.ts";
 import { KiB } from "../../limits.ts";
@@ -72,8 +72,11 @@ export interface Appender {
 export interface AppendStoreOptions {
   readonly place: string;
   readonly traits: StoreTraits;
-  /** Opens the destination; makes it only if `create`. Throws what is wrong with that. */
-  readonly open: (create: boolean) => Appender;
+  /**
+   * Opens the destination. Throws what is wrong with that. What was there once must not be made anew, such as an empty
+   * archive at an empty mount point.
+   */
+  readonly open: () => Appender;
   /** The start of a free name for temporary files. */
   readonly temporaryPath: string;
   /** For frames in progress or staged, in memory. */
@@ -107,7 +110,8 @@ export class AppendStore implements Store<GatheredFrame> {
       this.#appender = this.#open();
     } catch (error) {
       // What passes by itself is no reason not to start: the sender is held until then.
-      if (passesByItself(error)) this.#appender = sinkError(this.place, "open it", error);
+      if (error instanceof SinkError) this.#appender = error;
+      else if (passesByItself(error)) this.#appender = sinkError(this.place, "open it", error);
       else if (error instanceof UserError || errorCode(error) === "") throw error;
       else {
         const hints = ["choose another name with --out"];
@@ -117,9 +121,8 @@ export class AppendStore implements Store<GatheredFrame> {
   }
 
   #open(): Appender {
-    // What was there once must not be made anew, such as an empty archive at an empty mount point.
-    const appender = this.#options.open(!this.#wasOpen);
-    const { onEvent } = this.#options;
+    const { onEvent, open } = this.#options;
+    const appender = open();
     const tell = (what: "begun" | "replaced", detail: string): void =>
       onEvent?.({ event: "destination", place: this.place, what, detail });
     if (!this.#wasOpen && appender.begun === true) tell("begun", begun);

@@ -142,7 +142,8 @@ export class SentRemoval {
   #keepAll(error: unknown): "kept" {
     if (!this.#removesNone) {
       const detail = `${errorText(error)}: its files are sent, and stay: --delete-sent cannot remove them`;
-      const hint = "make it writable for this user and start again, which removes what is stored; or leave out --delete-sent";
+      const hint =
+        "make it writable for this user and start again, which removes what is stored; or leave out --delete-sent";
       this.#files.report("", "kept", detail, hint);
     }
     this.#removesNone = true;
