@@ -209,6 +209,14 @@ function silent(): { readonly watchFolder: WatchFolder; readonly tell: Map<strin
 }
 
 describe("what is there at the start", () => {
+  test("is known to nobody before it is asked for: a run that ends then has left something", () => {
+    put("1.jpg");
+    const onProblem = (problem: SourceProblem): void => void problems.push(problem);
+    const source = new WatchedDirectory({ name: "visible", root, clock: systemClock, onProblem });
+    opened.push(source);
+    expect(source.unlistedFrames).toBeUndefined();
+  });
+
   test("comes in natural order, hidden and temporary names left out, without `live`", async () => {
     for (const name of ["10.jpg", "2.jpg", "1/b.jpg", "1/10/x.jpg", "1/9/x.jpg", "a/z.jpg", "a.jpg"])
       age(put(name), 100);
