@@ -399,7 +399,7 @@ export class Sending {
       this.stop();
     } else if (keepsNothing !== this.#waitTold) {
       this.#waitTold = keepsNothing;
-      const reason = "it keeps nothing (--out - or /dev/null), and --delete-sent would remove the only copies";
+      const reason = "it keeps nothing (--out - or /dev/null), and what it acknowledges may be removed here";
       if (keepsNothing) this.#holds.held(undefined, reason);
       else this.#holds.lifted(undefined);
     }

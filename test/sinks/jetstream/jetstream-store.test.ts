@@ -226,6 +226,30 @@ describe.if(hasNatsServer)("JetStream", () => {
     await expect(open(newStream(), true)).rejects.toThrow("--no-create");
   });
 
+  test("frames that were stored one after another are looked for together", async () => {
+    const stream = newStream();
+    const sink = await open(stream);
+    const frames = Array.from({ length: 60 }, (_, index) => frameOf(`${index}.jpg`, "x", { sequence: index }));
+    for (const frame of frames) stage(sink, frame, "x");
+    expect(await commit(sink)).toBeUndefined();
+    const remote = remoteOf(stream);
+    const singly: string[] = [];
+    const look = remote.look.bind(remote);
+    remote.look = (path) => {
+      singly.push(path);
+      return look(path);
+    };
+    const opened = storeOf(remote);
+    const other = sinkOf(opened);
+    sinks.push(other);
+    await opened.start();
+    const origin = { device: "rig", source: "visible", session: otherSession };
+    const offers = [...frames, frameOf("new.jpg", "x")];
+    const kinds = (await ask(other, origin, offers)).map(({ kind }) => kind);
+    expect(kinds).toEqual([...frames.map(() => "have" as const), "want"]);
+    expect(singly).toEqual(["rig/visible/new.jpg"]);
+  });
+
   test("offers are answered from what is there, also by another receiver", async () => {
     const name = newStream();
     const origin = { device: "rig", source: "visible", session };
