@@ -649,7 +649,7 @@ describe("directory sink: the catalogue", () => {
     sink.dispose();
   });
 
-  test("a gap or end that is repeated replaces its earlier self", async () => {
+  test("a number has one gap, and an end that is repeated replaces its earlier self", async () => {
     const place = makePlace();
     const sink = place.open();
     const origin = { device: "rig", source: "visible", session };
@@ -664,7 +664,8 @@ describe("directory sink: the catalogue", () => {
     sink.end({ origin, totals: { ...totals, frames: 2 } }, ignore);
     await commit(sink);
     expect(place.query("SELECT first_sequence, count FROM gaps ORDER BY 1")).toEqual([
-      [4, 5],
+      [4, 2],
+      [6, 3],
       [9, 1],
     ]);
     expect(place.query("SELECT frames FROM sessions")).toEqual([[2]]);
