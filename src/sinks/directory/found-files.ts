@@ -26,6 +26,8 @@ export class FoundFiles {
     this.#database.run(
       "CREATE TABLE found (changed INTEGER, path TEXT, PRIMARY KEY (changed, path)) STRICT, WITHOUT ROWID",
     );
+    // Never to be ended: a transaction for each file costs more than reading the file.
+    this.#database.run("BEGIN");
   }
 
   /** Whether the catalogue has a row for it, or had one and the file is about to be removed. */
