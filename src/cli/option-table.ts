@@ -289,7 +289,7 @@ export const optionTable: { readonly [K in OptionKey]: Entry<OptionValues[K]> } 
   ...only(["verify"], {
     verify: {
       takes: ["DEST", plainText],
-      help: "of a directory, s3://… or nats://…: name the frames that are missing, changed, unknown or never came",
+      help: "of a directory, archive, s3://… or nats://…: name the frames that are missing, changed or unknown",
     },
     sha256: {
       takes: ["FILE", plainText],

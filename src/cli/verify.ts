@@ -2,7 +2,9 @@
  * `--verify`: compares a directory with its catalogue, or a store with its ledgers. What it finds is data, on standard
  * output.
  */
+import { statSync } from "node:fs";
 import { ExitStatus, UserError } from "../errors.ts";
+import { isArchiveName } from "../sinks/archive/archive-name.ts";
 import { verify as verifyDirectory } from "../sinks/directory/verify.ts";
 import { isAddress, openRemote } from "../sinks/open-remote.ts";
 import type { Finding, SourceReport, VerifyReport } from "../sinks/store/findings.ts";
@@ -35,10 +37,11 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
   let report: VerifyReport;
   let manifest: Manifest | undefined;
   try {
-    const keeper = isAddress(directory) ? "store" : "catalogue";
+    const keeper = keeperOf(directory);
     const { sha256 } = values;
-    if (sha256 !== undefined && keeper === "store") throw notOfStore;
-    const check = keeper === "store" ? await remoteCheck(directory) : verifyDirectory;
+    if (sha256 !== undefined && keeper !== "catalogue") throw notOfStore;
+    if (keeper === "archive" && (values.rebuild || values.replace)) throw notOfArchive;
+    const check = await checkOf(directory, keeper);
     if (sha256 !== undefined) manifest = new Manifest(sha256, directory);
     const mending = { terminal, signal: stop.signal, standing: (one: Standing) => void (standing = one) };
     if (values.rebuild) await rebuild(command, mending);
@@ -77,9 +80,24 @@ export async function verify(command: VerifyCommand, shell: Shell): Promise<Exit
     terminal.data(printable(`${directory}: ${sumsText(report)}`));
   }
   if (report.clean) return ExitStatus.ok;
-  const { missing, changed, unknown, unaccounted, unrecorded, differing } = report;
-  const differences = missing + changed + unknown + unaccounted + unrecorded + differing;
+  const { missing, changed, unknown, damaged: broken, unaccounted, unrecorded, differing } = report;
+  const differences = missing + changed + unknown + broken + unaccounted + unrecorded + differing;
   return differences > 0 ? ExitStatus.different : ExitStatus.incomplete;
+}
+
+/** Who has the account. */
+type Keeper = "catalogue" | "store" | "archive";
+
+function keeperOf(place: string): Keeper {
+  if (isAddress(place)) return "store";
+  return isArchiveName(place) && !statSync(place, { throwIfNoEntry: false })?.isDirectory() ? "archive" : "catalogue";
+}
+
+async function checkOf(place: string, keeper: Keeper): Promise<typeof verifyDirectory> {
+  if (keeper === "store") return remoteCheck(place);
+  if (keeper === "catalogue") return verifyDirectory;
+  const { archiveCheck } = await import("../sinks/open-archive-check.ts");
+  return archiveCheck(place);
 }
 
 async function remoteCheck(address: string): Promise<typeof verifyDirectory> {
@@ -90,8 +108,10 @@ async function remoteCheck(address: string): Promise<typeof verifyDirectory> {
   return (options) => verifyRemote(remote, options);
 }
 
-const notOfStore = new UserError("--sha256 is for a directory: the objects of a store are not read", [
-  "leave it out, or verify a directory",
+const notOfStore = new UserError("--sha256 is for a directory", ["leave it out, or verify a directory"]);
+
+const notOfArchive = new UserError("--rebuild and --replace are for a directory", [
+  "leave it out: an archive carries what is known of its frames",
 ]);
 
 const stopped = new UserError(
@@ -111,7 +131,7 @@ function findingJson({ kind, ...finding }: Finding): string {
 }
 
 /** Paths are those below the destination, so that they can be looked at. `keeper`: who has the account. */
-export function findingText(finding: Finding, keeper: "catalogue" | "store" = "catalogue"): string {
+export function findingText(finding: Finding, keeper: Keeper = "catalogue"): string {
   switch (finding.kind) {
     case "missing":
       return `missing ${finding.path}`;
@@ -119,6 +139,8 @@ export function findingText(finding: Finding, keeper: "catalogue" | "store" = "c
       return `changed ${finding.path}: ${finding.detail}`;
     case "unknown":
       return `unknown ${finding.path}`;
+    case "damaged":
+      return `damaged ${finding.path}: ${finding.detail}`;
     case "unconfirmed":
       return `unconfirmed ${finding.path}: the receiver ended before its sender was told that it is stored`;
     case "gap": {
@@ -169,15 +191,16 @@ function sourceText(source: SourceReport): string {
 }
 
 function sumsText(report: VerifyReport): string {
-  const { frames, missing, changed, unknown, unconfirmed, gapFrames } = report;
+  const { frames, missing, changed, unknown, unconfirmed, damaged, gapFrames } = report;
   const differences = `${missing} missing, ${changed} changed, ${unknown} unknown, ${countText(gapFrames, "gap")}`;
   const unsettled = unconfirmed === 0 ? "" : `, ${unconfirmed} unconfirmed`;
-  return `${countText(frames, "frame")}, ${differences}${unsettled}${unaccountedText(report)}`;
+  const broken = damaged === 0 ? "" : `, ${countText(damaged, "archive")} damaged`;
+  return `${countText(frames, "frame")}, ${differences}${unsettled}${broken}${unaccountedText(report)}`;
 }
 
 /** Nothing if there are none, as it should be always. */
 function unaccountedText(
-  report: Omit<VerifyReport, "sources" | "unknown" | "unconfirmed" | "clean"> | SourceReport,
+  report: Omit<VerifyReport, "sources" | "unknown" | "unconfirmed" | "damaged" | "clean"> | SourceReport,
 ): string {
   const { unaccounted, unrecorded, differing, lostAccounts } = report;
   const texts = unaccounted === 0 ? [] : [`, ${unaccounted} unaccounted`];

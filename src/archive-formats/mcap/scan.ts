@@ -43,6 +43,8 @@ const factBytesMax: number = MiB;
 /** What is read at once of the bytes of pictures. */
 const pieceBytes: number = MiB;
 
+type ReadFile = Pick<ArchiveFile, "bytes" | "read">;
+
 /** Where an archive ends, and the next group begins. */
 export interface Tail {
   /** Bytes of the file up to here. */
@@ -84,27 +86,49 @@ interface FactPlace {
   readonly time: bigint;
 }
 
+/** What is in an archive. */
+export type McapEntry =
+  /** `at`: where its bytes begin. */
+  | { readonly kind: "frame"; readonly held: HeldFrame; readonly at: number }
+  /** What is told on one of our channels beside frames. */
+  | { readonly kind: "note"; readonly channelId: number; readonly json: string }
+  /** All that was found does not count: the file is read again, up to a place before its end. */
+  | { readonly kind: "again" };
+
 /** Who hears of every frame. */
 export interface Finder {
   found(held: HeldFrame): void;
-  /** All that was found does not count: the file is read again, up to a place before its end. */
   again(): void;
 }
 
 /** Reads `file`, which begins as ours do or is shorter than that. Throws what the file or the finder throws. */
-export function scanArchive(file: ArchiveFile, finder: Finder): Archive {
+export function scanArchive(file: ReadFile, finder: Finder): Archive {
+  const entries = readArchive(file);
+  for (;;) {
+    const next = entries.next();
+    if (next.done === true) return next.value;
+    if (next.value.kind === "frame") finder.found(next.value.held);
+    else if (next.value.kind === "again") finder.again();
+  }
+}
+
+/**
+ * The same, entry by entry. `wrong`: a frame of the last commit that is not as it was written, which a power loss can
+ * leave, ends the archive, or counts as one.
+ */
+export function* readArchive(file: ReadFile, wrong: "ends" | "counts" = "ends"): Generator<McapEntry, Archive> {
   const { bytes } = file;
   for (let limit = bytes; ;) {
-    const scan = new Scan(file, limit, finder);
-    scan.run();
-    const wrong = scan.firstWrong();
-    if (wrong === undefined) {
+    const scan = new Scan(file, limit);
+    yield* scan.run();
+    const firstWrong = wrong === "counts" ? undefined : scan.firstWrong();
+    if (firstWrong === undefined) {
       const { id, misnamed, tail, channels, closed } = scan;
       const behind = tail.bytes === bytes ? "nothing" : closed ? "summary" : "torn";
       return { id, misnamed, tail, channels, behind };
     }
-    limit = wrong;
-    finder.again();
+    limit = firstWrong;
+    yield { kind: "again" };
   }
 }
 
@@ -112,7 +136,7 @@ export function scanArchive(file: ArchiveFile, finder: Finder): Archive {
  * Whether a fact of this archive behind `tail` names a commit that began behind it. Then what is at the tail was
  * acknowledged, and is not torn but damaged. A frame may itself be an archive of ours, which has another name.
  */
-export function hasLaterGroup(file: ArchiveFile, tail: number, archive: string): boolean {
+export function hasLaterGroup(file: ReadFile, tail: number, archive: string): boolean {
   const pattern = groupPattern(archive);
   const buffer = Buffer.alloc(pieceBytes);
   for (let at = tail; ;) {
@@ -134,9 +158,8 @@ class Scan {
   id = "";
   /** The first fact has another name for the archive than its start: one of them is damaged. */
   misnamed = false;
-  readonly #file: ArchiveFile;
+  readonly #file: ReadFile;
   readonly #window: Window;
-  readonly #finder: Finder;
   #schemasBytes = 0;
   readonly #parser = new McapStreamReader({ noMagicPrefix: true });
   #channelsWritten = 0;
@@ -144,21 +167,20 @@ class Scan {
   #group = 0;
   #recentFrames: FoundFrame[] = [];
 
-  constructor(file: ArchiveFile, limit: number, finder: Finder) {
+  constructor(file: ReadFile, limit: number) {
     this.#file = file;
     this.#window = new Window(file, limit);
-    this.#finder = finder;
   }
 
-  run(): void {
+  *run(): Generator<McapEntry, void> {
     const start = this.#window.view(0, startBytes);
     if (start === undefined || start[0] === 0) return;
     this.id = archiveIn(start);
-    for (let at: number | undefined = startBytes; at !== undefined;) at = this.#scanChunk(at);
+    for (let at: number | undefined = startBytes; at !== undefined;) at = yield* this.#scanChunk(at);
   }
 
   /** Reads the chunk at this place, sets the tail behind it, and returns where the next one is if there may be one. */
-  #scanChunk(at: number): number | undefined {
+  *#scanChunk(at: number): Generator<McapEntry, number | undefined> {
     this.tail = { bytes: at, chunk: undefined, channelsWritten: this.#channelsWritten };
     const view = this.#window.view(at, recordHeadBytes);
     const opcode = view === undefined ? undefined : readRecordHead(view).opcode;
@@ -169,7 +191,7 @@ class Scan {
     const chunk = new GrowingChunk(at);
     if (opcode === Opcode.CHUNK) chunk.crc32 = readChunkHead(head).crc32;
     const headFound = Buffer.from(head);
-    this.#walk(chunk);
+    yield* this.#walk(chunk);
     if (chunk.bytes === 0) return undefined;
 
     const sealed = chunk.seal();
@@ -184,7 +206,7 @@ class Scan {
   }
 
   /** Goes through the records of a chunk as far as they are whole. */
-  #walk(chunk: GrowingChunk): void {
+  *#walk(chunk: GrowingChunk): Generator<McapEntry, void> {
     const start = chunk.end;
     let written = this.#channelsWritten;
     let picture: Picture | undefined;
@@ -205,7 +227,9 @@ class Scan {
           if (channel === undefined || picture !== undefined) return;
           picture = { channel, at, end, time };
         } else {
-          if (!this.#readFact({ channelId, at, end, time: picture?.time ?? time }, picture)) return;
+          const entry = this.#readFact({ channelId, at, end, time: picture?.time ?? time }, picture);
+          if (entry === undefined) return;
+          yield entry;
           if (picture !== undefined) {
             chunk.addMessage(picture.channel.id, picture.time, picture.at - start);
             picture = undefined;
@@ -244,31 +268,32 @@ class Scan {
     }
   }
 
-  /** Whether there is a fact of ours, which goes with the picture before it if it is about a frame. */
-  #readFact({ channelId, at, end, time }: FactPlace, picture: Picture | undefined): boolean {
+  /** A fact of ours, which goes with the picture before it if it is about a frame. Undefined: it is none. */
+  #readFact({ channelId, at, end, time }: FactPlace, picture: Picture | undefined): McapEntry | undefined {
     const bytes = end - at - messageHeadBytes;
     const view = bytes > factBytesMax ? undefined : this.#window.view(at, end - at);
     const fact = view === undefined ? undefined : readFact(channelId, view.toString("utf8", messageHeadBytes));
-    if (fact === undefined || (fact.held === undefined) !== (picture === undefined)) return false;
+    if (fact === undefined || (fact.held === undefined) !== (picture === undefined)) return undefined;
     const head = encodeMessageHead({ channelId, sequence: fact.sequence, logTime: time }, bytes);
-    if (view?.subarray(0, messageHeadBytes).equals(head) !== true) return false;
+    if (view?.subarray(0, messageHeadBytes).equals(head) !== true) return undefined;
     if (fact.archive !== this.id) {
       this.misnamed ||= this.#group === 0;
-      return false;
+      return undefined;
     }
     if (fact.group !== this.#group) {
       this.#group = fact.group;
       this.#recentFrames = [];
     }
-    if (fact.held === undefined || picture === undefined) return true;
+    if (fact.held === undefined || picture === undefined) {
+      return { kind: "note", channelId, json: view.toString("utf8", messageHeadBytes) };
+    }
     const { held } = fact;
     const { channel } = picture;
     const dataBytes = picture.end - picture.at - messageHeadBytes;
-    if (dataBytes < held.frame.bytes || time !== logTime(held.frame.capturedNs)) return false;
+    if (dataBytes < held.frame.bytes || time !== logTime(held.frame.capturedNs)) return undefined;
     if (channel.lastTime === undefined || channel.lastTime < time) channel.lastTime = time;
     this.#recentFrames.push({ held, channel, at: picture.at, end: picture.end });
-    this.#finder.found(held);
-    return true;
+    return { kind: "frame", held, at: picture.end - held.frame.bytes };
   }
 
   #endsWithMagic(): boolean {

@@ -5,14 +5,14 @@ import type { ArchiveFile } from "../archive-file.ts";
 const pieceBytes = 4096;
 
 export class Window {
-  readonly #file: ArchiveFile;
+  readonly #file: Pick<ArchiveFile, "read">;
   /** Nothing behind this is looked at. */
   readonly limit: number;
   #buffer: Buffer = Buffer.alloc(pieceBytes);
   #start = 0;
   #bytes = 0;
 
-  constructor(file: ArchiveFile, limit: number) {
+  constructor(file: Pick<ArchiveFile, "read">, limit: number) {
     this.#file = file;
     this.limit = limit;
   }

@@ -13,7 +13,7 @@ import type { HeldFrame } from "../../frame.ts";
 import { KiB } from "../../limits.ts";
 import type { ArchiveFile } from "../archive-file.ts";
 import { type MemberFacts, newArchiveId, parseFacts } from "./facts.ts";
-import { blockBytes, decodeBlock, decodeRecords, extensionPath, padded, parseSeconds } from "./format.ts";
+import { blockBytes, decodeBlock, decodeRecords, endBytes, extensionPath, padded, parseSeconds } from "./format.ts";
 
 /** Read at once: the heads of a member. More would make the system read the bytes that are to be skipped. */
 const windowBytes: number = 2 * KiB;
@@ -42,12 +42,42 @@ export interface ScannedArchive {
   readonly end: number;
   /** For the facts of its members. */
   readonly archive: string;
+  /** It is no torn tail that begins at `end`: members of a later group follow behind it. */
+  readonly isDamaged: boolean;
+}
+
+type ReadFile = Pick<ArchiveFile, "bytes" | "read">;
+/** `at`: where its bytes begin. A frame of no device is another program's member. */
+export type TarEntry =
+  | { readonly kind: "frame"; readonly held: HeldFrame; readonly at: number }
+  /** Gaps, stretches or ends. */
+  | { readonly kind: "lines"; readonly path: string; readonly at: number; readonly bytes: number };
+
+/** Empty, or begun by framepipe. What other programs have made is left alone: what follows its end may be data. */
+export function isOurTar(file: ReadFile): boolean {
+  return isOurs(new BlockReader(file), file);
+}
+
+/** Calls `found` for each frame in the archive, in order. Throws UserError for what is no archive of ours. */
+export function scanTar(place: string, file: ReadFile, found: (held: HeldFrame) => void): ScannedArchive {
+  const entries = readTar(place, file);
+  for (;;) {
+    const next = entries.next();
+    if (next.done === true) return next.value;
+    if (next.value.kind === "frame") found(next.value.held);
+  }
 }
 
 /**
- * Calls `found` for each frame in the archive, in order. Throws UserError for what is no archive of ours or is damaged.
+ * What is in the archive, in order. `wrong`: a frame of the last group that is not as it was written, which a power
+ * loss can leave, ends the archive, or counts as one if the end of the archive is there as well. Throws UserError for
+ * what is no archive of ours.
  */
-export function scanTar(place: string, file: ArchiveFile, found: (held: HeldFrame) => void): ScannedArchive {
+export function* readTar(
+  place: string,
+  file: ReadFile,
+  wrong: "ends" | "counts" = "ends",
+): Generator<TarEntry, ScannedArchive> {
   const reader = new BlockReader(file);
   if (!isOurs(reader, file)) throw notOurs(place);
   let end = 0;
@@ -58,30 +88,32 @@ export function scanTar(place: string, file: ArchiveFile, found: (held: HeldFram
     if (member === undefined) break;
     const last = group.at(-1);
     if (last !== undefined && last.facts?.group !== member.facts?.group) {
-      for (const whole of group) report(whole, found);
+      for (const whole of group) yield entryOf(whole);
       group = [];
     }
     group.push(member);
     end = member.end;
   }
+  const counts = wrong === "counts" && end + endBytes === file.bytes && isZeros(file, end, endBytes);
   for (const member of group) {
     const expected = member.facts?.crc32;
-    if (expected !== undefined && checksum(file, member) !== expected) {
+    if (!counts && expected !== undefined && checksum(file, member) !== expected) {
       end = member.start;
       break;
     }
-    report(member, found);
+    yield entryOf(member);
   }
   // The first member may not be whole, but its head tells.
   const archive = readMember(reader, 0, Number.POSITIVE_INFINITY)?.facts?.archive;
-  if (laterGroupBehind(reader, { archive, end, fileBytes: file.bytes })) throw damaged(place, end);
-  return { end, archive: (end === 0 ? undefined : archive) ?? newArchiveId() };
+  const isDamaged = laterGroupBehind(reader, { archive, end, fileBytes: file.bytes });
+  return { end, archive: (end === 0 ? undefined : archive) ?? newArchiveId(), isDamaged };
 }
 
-function report({ path, bytes, facts }: ScannedMember, found: (held: HeldFrame) => void): void {
-  if (facts?.held !== undefined) found({ ...facts.held, path });
+function entryOf({ path, bytes, dataStart: at, facts }: ScannedMember): TarEntry {
+  if (facts?.held !== undefined) return { kind: "frame", held: { ...facts.held, path }, at };
   // Added by another program: no frame of anybody, but its path is taken.
-  else if (facts === undefined) found(stranger(path, bytes));
+  if (facts === undefined) return { kind: "frame", held: stranger(path, bytes), at };
+  return { kind: "lines", path, at, bytes };
 }
 
 function stranger(path: string, bytes: number): HeldFrame {
@@ -89,16 +121,18 @@ function stranger(path: string, bytes: number): HeldFrame {
   return { frame: { origin, name: path, sequence: 0, bytes, capturedNs: 0n }, path, number: 1, crc32: 0 };
 }
 
-/** Empty, or begun by framepipe. What other programs have made is left alone: what follows its end may be data. */
-function isOurs(reader: BlockReader, file: ArchiveFile): boolean {
+function isOurs(reader: BlockReader, file: ReadFile): boolean {
   if (file.bytes === 0) return true;
   const block = reader.view(0, blockBytes);
   const head = block === undefined ? undefined : decodeBlock(block);
   if (head !== "zeros") return head?.path === extensionPath && head.type === "x";
-  if (file.bytes > emptyBytesMax) return false;
-  const all = new Uint8Array(file.bytes);
-  file.read(all, 0);
-  return all.every((byte) => byte === 0);
+  return file.bytes <= emptyBytesMax && isZeros(file, 0, file.bytes);
+}
+
+function isZeros(file: ReadFile, at: number, bytes: number): boolean {
+  const found = new Uint8Array(bytes);
+  file.read(found, at);
+  return found.every((byte) => byte === 0);
 }
 
 /** The member that begins at `start`, or undefined if none does or not all of it is there. */
@@ -157,7 +191,7 @@ function laterGroupBehind(
   return false;
 }
 
-function checksum(file: ArchiveFile, member: ScannedMember): number {
+function checksum(file: ReadFile, member: ScannedMember): number {
   const buffer = new Uint8Array(Math.min(checkBytes, member.bytes));
   let value = 0;
   for (let done = 0; done < member.bytes;) {
@@ -171,12 +205,12 @@ function checksum(file: ArchiveFile, member: ScannedMember): number {
 
 /** Gives parts of the file, read a window at a time. */
 class BlockReader {
-  readonly #file: ArchiveFile;
+  readonly #file: ReadFile;
   #window = new Uint8Array(windowBytes);
   #start = 0;
   #bytes = 0;
 
-  constructor(file: ArchiveFile) {
+  constructor(file: ReadFile) {
     this.#file = file;
   }
 
@@ -205,7 +239,7 @@ function notOurs(place: string): UserError {
   );
 }
 
-function damaged(place: string, position: number): UserError {
+export function damagedTar(place: string, position: number): UserError {
   return new UserError(
     `cannot store in ${place}: it is damaged at byte ${position}, and frames follow behind that`,
     ["it stays as it is; choose another name with --out", `what can be read: tar --ignore-zeros -tvf '${place}'`],

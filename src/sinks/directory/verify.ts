@@ -97,7 +97,7 @@ class Verification {
     await this.#checkGaps();
     await this.#checkAccounts();
     this.#checkSessions(this.#tellLostAccounts());
-    return reportOf([...this.#sources.values()], this.#unknown, this.#unconfirmed);
+    return reportOf([...this.#sources.values()], this.#unknown, { unconfirmed: this.#unconfirmed });
   }
 
   async #checkFrames(): Promise<void> {

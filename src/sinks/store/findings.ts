@@ -18,6 +18,8 @@ export type Finding =
   | { readonly kind: "unknown"; readonly path: string }
   /** Not a difference: on the disk, named by a commit that was cut off. Its sender was not told that it is stored. */
   | { readonly kind: "unconfirmed"; readonly path: string }
+  /** An archive that cannot be read from a place on, behind which it goes on. */
+  | { readonly kind: "damaged"; readonly path: string; readonly detail: string }
   /** Frames that never came, and did not come later under the same name either. */
   | {
       readonly kind: "gap";
@@ -110,6 +112,8 @@ export interface VerifyReport {
   readonly changed: number;
   readonly unknown: number;
   readonly unconfirmed: number;
+  /** Archives. */
+  readonly damaged: number;
   readonly gapFrames: number;
   readonly unaccounted: number;
   readonly unrecorded: number;
@@ -125,7 +129,11 @@ export function newSourceReport(device: string, source: string): SourceReport {
 }
 
 /** `unknown`: what is there and is no frame that is known; `unconfirmed`: files of commits that were cut off. */
-export function reportOf(sources: readonly SourceReport[], unknown: number, unconfirmed = 0): VerifyReport {
+export function reportOf(
+  sources: readonly SourceReport[],
+  unknown: number,
+  { unconfirmed = 0, damaged = 0 }: { readonly unconfirmed?: number; readonly damaged?: number } = {},
+): VerifyReport {
   const sum = (count: (source: SourceReport) => number): number =>
     sources.reduce((total, source) => total + count(source), 0);
   const missing = sum((source) => source.missing);
@@ -135,7 +143,7 @@ export function reportOf(sources: readonly SourceReport[], unknown: number, unco
   const unrecorded = sum((source) => source.unrecorded);
   const differing = sum((source) => source.differing);
   const lostAccounts = sum((source) => source.lostAccounts);
-  const differences = missing + changed + unknown + unaccounted + unrecorded + differing;
+  const differences = missing + changed + unknown + damaged + unaccounted + unrecorded + differing;
   return {
     sources,
     frames: sum((source) => source.frames),
@@ -144,6 +152,7 @@ export function reportOf(sources: readonly SourceReport[], unknown: number, unco
     changed,
     unknown,
     unconfirmed,
+    damaged,
     gapFrames,
     unaccounted,
     unrecorded,

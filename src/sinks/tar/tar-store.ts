@@ -11,7 +11,7 @@
 import type { ArchiveFile } from "../../archive-formats/archive-file.ts";
 import { frameFacts, type GroupFacts, recordFacts } from "../../archive-formats/tar/facts.ts";
 import { blockBytes, encodeHead, endBytes, type Member, paddingBytes } from "../../archive-formats/tar/format.ts";
-import { type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts";
+import { damagedTar, type ScannedArchive, scanTar } from "../../archive-formats/tar/scan.ts";
 import { crc32 as checksumOf } from "../../bytes/checksum.ts";
 import type { SinkError } from "../../errors.ts";
 import { KiB } from "../../limits.ts";
@@ -228,6 +228,7 @@ function restore(path: string, file: ArchiveFile, index: FrameIndex | undefined)
     count += 1;
     if (count % restoredMax === 0) index?.keep();
   });
+  if (scanned.isDamaged) throw damagedTar(path, scanned.end);
   index?.keep();
   return scanned;
 }

@@ -90,6 +90,7 @@ describe("verify", () => {
         changed: 0,
         unknown: 0,
         unconfirmed: 0,
+        damaged: 0,
         gapFrames: 0,
         unaccounted: 0,
         unrecorded: 0,
