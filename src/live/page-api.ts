@@ -213,7 +213,10 @@ export interface Gaps {
 }
 
 export interface StoredGap {
+  readonly id: number;
   readonly key: SourceKey;
+  readonly device: string;
+  readonly source: string;
   readonly session: string;
   readonly firstSequence: number;
   readonly count: number;

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { createWriteStream, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { makeFrameSet } from "../../scripts/demo-frames.ts";
-import type { Figures, Frames, Moment, Pairs, Ticket } from "../../src/live/page-api.ts";
+import type { Figures, Frames, Gaps, Moment, Pairs, Ticket } from "../../src/live/page-api.ts";
 import { imageFormatOf } from "../../src/image-format.ts";
 import { askPage, LiveViewer, pageOf, until } from "../support/live-viewer.ts";
 import { freePort, openPlace, type Place, type Receiver } from "../support/processes.ts";
@@ -100,6 +100,17 @@ test("stored frames are found by moment, stepped through, paired, and taken away
     await askPage(page, `/api/range?source=${key}&from=${second?.captured}&to=${third?.captured}`)
   ).text();
   expect(list).toBe(`${second?.captured}\tcamera/vis\t${second?.bytes}\t${second?.path}\n`);
+
+  // What did not arrive, and why.
+  expect(await place.send(receiver.port, [`none=${place.path("vis")}`], ["--max-frame", "100"]).status()).toBe(4);
+  const lost = (await json<Gaps>(askPage(page, "/api/gaps?count=2"))).gaps;
+  expect(lost.map((gap) => [gap.key, gap.reason, gap.open])).toEqual(
+    [1, 2].map(() => ["camera/none", "refused", true]),
+  );
+  const [last, before] = lost;
+  const back = await json<Gaps>(askPage(page, `/api/gaps?before=${last?.recorded}&id=${last?.id}&count=1`));
+  expect(back.gaps.map(({ id }) => id)).toEqual([before?.id ?? 0]);
+  expect((await json<Gaps>(askPage(page, `/api/gaps?source=${key}`))).gaps).toEqual([]);
 
   // A browser's download has no token.
   const path = `/api/range?source=${encodeURIComponent(key)}&as=tar`;

@@ -98,6 +98,8 @@ export class Routes {
         return (query) => json(stored.frames(new Parameters(query, ["source", ...near])));
       case "/api/pairs":
         return (query) => json(stored.pairs(new Parameters(query, ["first", "second", "within", ...near])));
+      case "/api/gaps":
+        return (query) => json(stored.gaps(new Parameters(query, ["source", "before", "after", "id", "count"])));
       case "/api/range":
         return (query, withBody) =>
           downloads.give(new Parameters(query, ["from", "to", "source", "clock", "as"]), withBody);

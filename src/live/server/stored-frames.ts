@@ -4,8 +4,9 @@ import { FrameBytes } from "../../reading/frame-bytes.ts";
 import { frameJson, differenceMs } from "../../reading/lines.ts";
 import { frameAt, framesNear, type Near, pairsNear } from "../../reading/near.ts";
 import { FrameQuery, type StoredRow, type StoredSource } from "../../sinks/directory/frame-query.ts";
+import { GapQuery, type StoredGapRow } from "../../sinks/directory/gap-query.ts";
 import { formatTime } from "../../times.ts";
-import type { FrameFacts, Frames, Moment, Pairs, SourceKey, StoredFrame } from "../page-api.ts";
+import type { FrameFacts, Frames, Gaps, Moment, Pairs, SourceKey, StoredFrame, StoredGap } from "../page-api.ts";
 import { sourceKey } from "../source-key.ts";
 import { Wrong } from "./answer.ts";
 import type { Parameters } from "./parameters.ts";
@@ -22,6 +23,7 @@ export class StoredFrames {
   readonly #frameBytesMax: number;
   readonly #bytes: FrameBytes;
   #query: FrameQuery | undefined;
+  #gapQuery: GapQuery | undefined;
   #sources = new Map<SourceKey, StoredSource>();
 
   constructor(directory: string, frameBytesMax: number) {
@@ -33,6 +35,8 @@ export class StoredFrames {
   close(): void {
     this.#query?.close();
     this.#query = undefined;
+    this.#gapQuery?.close();
+    this.#gapQuery = undefined;
   }
 
   /** Throws Wrong for one that is not there. */
@@ -83,6 +87,24 @@ export class StoredFrames {
     };
   }
 
+  gaps(parameters: Parameters): Gaps {
+    const [before, after] = [parameters.time("before"), parameters.time("after")];
+    if (before !== undefined && after !== undefined) throw new Wrong(400, "before or after, not both");
+    const id = parameters.id("id");
+    const wanted = parameters.keys("source");
+    return this.#askGaps((query) => {
+      const all = query.sources();
+      const found = all.filter(({ device, source }) => wanted.includes(sourceKey(device, source)));
+      if (found.length < new Set(wanted).size) throw new Wrong(404, "nothing of that source is stored");
+      const sources = wanted.length === 0 ? all : found;
+      const rows =
+        after === undefined
+          ? query.gapsFrom(sources, before === undefined ? behindAll : { timeNs: before, id: id ?? 0 }, "before")
+          : query.gapsFrom(sources, { timeNs: after, id: id ?? Number.MAX_SAFE_INTEGER }, "after");
+      return { gaps: [...rows.take(parameters.count("count", 50))].map(toGap) };
+    });
+  }
+
   /** A frame whose bytes are those that were stored. Throws Wrong. */
   async bytesOf(id: number): Promise<StoredBytes> {
     const row = this.#ask((query) => query.row(id, "sender"));
@@ -117,8 +139,16 @@ export class StoredFrames {
   }
 
   #ask<Answer>(ask: (query: FrameQuery) => Answer): Answer {
+    return this.#guarded(() => ask((this.#query ??= new FrameQuery(this.directory))));
+  }
+
+  #askGaps<Answer>(ask: (query: GapQuery) => Answer): Answer {
+    return this.#guarded(() => ask((this.#gapQuery ??= new GapQuery(this.directory))));
+  }
+
+  #guarded<Answer>(ask: () => Answer): Answer {
     try {
-      return ask((this.#query ??= new FrameQuery(this.directory)));
+      return ask();
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       // Perhaps it is another one by now.
@@ -126,6 +156,12 @@ export class StoredFrames {
       throw new Wrong(503, "the catalogue cannot be read now");
     }
   }
+}
+
+const behindAll = { timeNs: 2n ** 63n - 1n, id: Number.MAX_SAFE_INTEGER };
+
+function toGap({ recordedNs, ...gap }: StoredGapRow): StoredGap {
+  return { ...gap, key: sourceKey(gap.device, gap.source), recorded: formatTime(recordedNs) };
 }
 
 function nearOf(parameters: Parameters): Near {

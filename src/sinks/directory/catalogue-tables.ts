@@ -80,6 +80,9 @@ const gapsTable = `CREATE TABLE gaps (
     PRIMARY KEY (device, source, session, first_sequence)
   ) STRICT`;
 
+/** For whoever steps from gap to gap. Some catalogues of this version do not have it yet. */
+export const gapsBySource = "CREATE INDEX IF NOT EXISTS gaps_by_source ON gaps (device, source, recorded)";
+
 /** Those that version 1 did not have. */
 export const tablesOf2: readonly string[] = [
   `CREATE TABLE sessions (

@@ -17,7 +17,7 @@ import { claimFile } from "../../system/file-claim.ts";
 import { lockHolders } from "../../system/file-holders.ts";
 import { type ProcessLock, takeLock } from "../../system/process-lock.ts";
 import type { SyncMode } from "../store/sync-mode.ts";
-import { catalogueTables, catalogueVersion, viaColumn } from "./catalogue-tables.ts";
+import { catalogueTables, catalogueVersion, gapsBySource, viaColumn } from "./catalogue-tables.ts";
 import {
   type Account,
   type Catalogue,
@@ -171,6 +171,7 @@ function prepareDatabase(database: Database, { directory, version, sync, onEvent
     migrateTo2(database);
   }
   if (!hasColumn(database, "sessions", "via")) database.run(viaColumn);
+  database.run(gapsBySource);
   // A receiver that was killed may have left rows that can be read and are not on the device yet. They are brought
   // there before they are the reason to tell a sender that a frame is stored.
   database.run("PRAGMA wal_checkpoint(TRUNCATE)");
