@@ -36,10 +36,10 @@ export function openArchives(
 ): AppendStore {
   const { path, layout, mustExist = false, memoryBytesMax, cacheBytes, indexInMemory, clock, onEvent } = options;
   const archives = archivesAt(path);
+  const temporaryPath = temporaryPathBeside(path);
   // What is there at the start is not made anew either, should it be away when it can be opened.
   let last = [path, ...archives.paths()].findLast((one) => isArchiveThere(one));
   if (mustExist && last === undefined) throw noArchive(path);
-  const temporaryPath = temporaryPathBeside(path);
   const file = indexInMemory === true ? undefined : `${temporaryPath}index`;
   const openIndex = (): FrameIndex => new FrameIndex({ file, layout, cacheBytes });
   const onOpen = (opened: string): void => void (last = opened);
