@@ -128,10 +128,9 @@ export class DirectoryStore implements Store<TemporaryFile> {
     const { directory, sync, openCatalogue, mustExist = false, onEvent = () => undefined } = this.#options;
     const { isThere } = this.#ownFiles;
     if (this.#wasOpen || this.#wasThere) this.#ownFiles.requireCatalogue();
-    else {
-      if (mustExist && !isThere) throw notThere(directory);
-      makeArchive(this.#disk, directory, this.#directories);
-    }
+    else if (mustExist && !isThere) throw notThere(directory);
+    // Also of what is there: whoever made it may not have lived to sync its names.
+    if (!this.#wasOpen) makeArchive(this.#disk, directory, this.#directories);
     makeTemporaryFolder(this.#disk, directory, this.#directories);
     this.#ownFiles.lock();
     this.#catalogue = openCatalogue(directory, sync, onEvent);
