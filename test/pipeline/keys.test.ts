@@ -412,7 +412,7 @@ describe("a quota", () => {
     peer.say(frame(0, "0.jpg"));
     pass(2 * holdProbeMs);
     expect(sink.frames.size).toBe(0);
-    expect(said("held")).toMatchObject([{ reason: expect.stringContaining("not known what a device has") }]);
+    expect(said("held")).toMatchObject([{ reason: expect.stringContaining("does not say what a device has") }]);
   });
 
   test("of a device whose oldest frames go holds nobody", () => {

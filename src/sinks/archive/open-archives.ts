@@ -45,7 +45,7 @@ export function openArchives(
   const onOpen = (opened: string): void => void (last = opened);
   return new AppendStore({
     place: path,
-    traits: { appendOnly: true, groupBytes: groupBytesFor(memoryBytesMax) },
+    traits: { appendOnly: true, countsDevices: true, groupBytes: groupBytesFor(memoryBytesMax) },
     open: () => new RotatingAppender({ archives, last, openIndex, openArchive, clock, onOpen, onEvent }),
     temporaryPath,
     memoryBytesMax,

@@ -194,6 +194,11 @@ export class AppendStore implements Store<GatheredFrame> {
     }
   }
 
+  /** Gaps are not counted, which are lines. */
+  holdingOf(device: string): number {
+    return this.#usable().index.bytesOf(device);
+  }
+
   check(request: SpaceRequest): SinkError | undefined {
     const gatheredBytes = this.#gatherer.needsFile(request.bytes) ? request.bytes : 0;
     return this.#usable().check({ ...request, gatheredBytes });

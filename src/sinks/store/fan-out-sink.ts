@@ -205,9 +205,11 @@ export class FanOutSink implements Sink {
   }
 
   overQuota(device: string, quota: number, bytes: number): SinkError | undefined {
-    // The same frames are in all: one that knows what a device has is enough.
+    // The same frames are in all: one that knows what a device has is enough. An archive that keeps more than the
+    // directory beside it, from which frames are removed, is to do so.
     const counting = this.#sinks.filter(({ traits }) => traits.countsDevices === true);
-    const asked = counting.length > 0 ? counting : this.#sinks;
+    const removing = counting.filter(({ traits }) => traits.appendOnly !== true);
+    const asked = [removing, counting, this.#sinks].find((sinks) => sinks.length > 0) ?? [];
     return asked.flatMap((sink) => sink.overQuota?.(device, quota, bytes) ?? [])[0];
   }
 

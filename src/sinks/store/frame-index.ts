@@ -13,7 +13,7 @@
 import { Database, type Statement } from "bun:sqlite";
 import { unlinkSync } from "node:fs";
 import type { Frame, FrameEntry, HeldFrame, Origin, RefusalReason, StoredOutcome, Verdict } from "../../frame.ts";
-import { KiB, MiB } from "../../limits.ts";
+import { KiB, MiB, rowBytes } from "../../limits.ts";
 import { outcomeOf } from "./duplicates.ts";
 import type { Layout } from "./layout.ts";
 import { freeNumber, numberedPath } from "./numbered-path.ts";
@@ -69,6 +69,8 @@ export class FrameIndex {
   #pending: { readonly held: HeldFrame; readonly key: string }[] = [];
   readonly #pendingByKey = new Map<string, HeldFrame[]>();
   readonly #pendingPaths = new Set<string>();
+  /** By device, of all rows: bytes, and `rowBytes` for each. */
+  readonly #devices = new Map<string, number>();
   #closed = false;
 
   constructor(options: FrameIndexOptions) {
@@ -109,7 +111,7 @@ export class FrameIndex {
     );
     this.#trim = this.#prepare("DELETE FROM held WHERE id <= (SELECT max(id) FROM held) - ?1");
     this.#last = this.#prepare("SELECT max(id) FROM held");
-    this.#removeBehind = this.#prepare("DELETE FROM held WHERE id > ?1");
+    this.#removeBehind = this.#prepare("DELETE FROM held WHERE id > ?1 RETURNING key, bytes");
   }
 
   /** What is held of these offers, one verdict each, in order. */
@@ -203,6 +205,9 @@ export class FrameIndex {
   keep(): void {
     if (this.#pending.length === 0) return;
     this.#database.transaction(() => this.#insert())();
+    if (this.#options.layout !== undefined) {
+      for (const { held } of this.#pending) this.#count(held.frame.origin.device, held.frame.bytes + rowBytes);
+    }
     this.forget();
   }
 
@@ -227,7 +232,18 @@ export class FrameIndex {
   /** Nothing counts that was placed or restored since there were so many. */
   takeBack(rows: number): void {
     this.forget();
-    this.#removeBehind.run(rows);
+    for (const [key, bytes] of this.#removeBehind.values(rows) as [string, number][]) {
+      this.#count(key.slice(0, key.indexOf("\0")), -bytes - rowBytes);
+    }
+  }
+
+  /** What a device has: its frames, and `rowBytes` for each. */
+  bytesOf(device: string): number {
+    return this.#devices.get(device) ?? 0;
+  }
+
+  #count(device: string, bytes: number): void {
+    this.#devices.set(device, (this.#devices.get(device) ?? 0) + bytes);
   }
 
   /** What was placed and not kept is not in the archive. */

@@ -364,18 +364,19 @@ export class StoreSink<D extends Draft> implements Sink {
     if (store.traits.keepsNothing === true || store.expiry !== undefined) return undefined;
     const told = `${store.place}: ${device} has a quota of ${sizeText(quota)}`;
     if (store.holdingOf === undefined) {
-      const hints = ["keep its frames in a directory, or take the word quota= out of its device file"];
-      return new SinkError(`${told}, and here it is not known what a device has`, { retryable: true, hints });
+      const hints = ["keep its frames in a directory or an archive, or take the word quota= out of its device file"];
+      // Several receivers may write to a store, and it says of none what it has been given.
+      return new SinkError(`${told}, and a store does not say what a device has`, { retryable: true, hints });
     }
     let held = store.holdingOf(device);
     for (const { frame } of this.#writers) if (frame.origin.device === device) held += frame.bytes + itemBytes;
     for (const { item } of this.#staged) held += this.#bytesFor(device, item);
     for (const { item } of this.#inCommit) held += this.#bytesFor(device, item);
     if (held + bytes + itemBytes <= quota) return undefined;
-    const hints = [
-      "let it have more by the word quota= in its device file",
-      "or start the receiver with --keep or --keep-size: then its oldest frames go",
-    ];
+    const hints = ["let it have more by the word quota= in its device file"];
+    if (store.traits.appendOnly !== true) {
+      hints.push("or start the receiver with --keep or --keep-size: then its oldest frames go");
+    }
     return new SinkError(`${told}, and ${sizeText(held)}`, { retryable: true, hints });
   }
 

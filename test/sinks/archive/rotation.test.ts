@@ -131,6 +131,10 @@ describe.each(kinds)("a set of %s archives", (kind, make) => {
     place.clock.wallMs += hourMs;
     await storeOne(sink, 4);
     expect(await store(sink, frameOf("1.jpg", "other"), "other")).toBe("conflict");
+    // Each of them once.
+    const held = 5 * 4096 + 4 + "other".length;
+    expect(sink.overQuota?.("rig", held + 4096 + 3, 3)).toBeUndefined();
+    expect(sink.overQuota?.("rig", held + 4096 + 2, 3)).toBeInstanceOf(SinkError);
     sink.dispose();
     expect(namesOf(place)).toEqual(["day-2025-11-26T23", "day-2025-11-27T00"]);
     expect([...place.stored()].toSorted()).toEqual(
