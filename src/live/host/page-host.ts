@@ -8,7 +8,15 @@ import type { Clock } from "../../ports.ts";
 import { type Child, startChild } from "../../transport/child.ts";
 import { MessageLink } from "../message-link.ts";
 import type { Figures, Trouble } from "../page-api.ts";
-import { asPageMessage, type PageMessage, pageJsonBytesMax, type PageStart, pageWord } from "../page-messages.ts";
+import {
+  asPageMessage,
+  type HostMessage,
+  type PageMessage,
+  pageJsonBytesMax,
+  type PageStart,
+  pageWord,
+  type Question,
+} from "../page-messages.ts";
 import { NewestFrames, type NewestSource } from "./newest-frames.ts";
 
 /** Before it is started again; doubles. */
@@ -23,6 +31,8 @@ export interface PageHostOptions {
   readonly trouble: () => Trouble | undefined;
   readonly metrics: () => string;
   readonly figures: () => Figures;
+  /** For tests. */
+  readonly startChild?: typeof startChild;
   /** It ended, and is started again in `againMs`. */
   readonly onEnded: (againMs: number) => void;
 }
@@ -38,6 +48,7 @@ export class PageHost {
   #startedMs = 0;
   #againMs = againFirstMs;
   #stopAgain: (() => void) | undefined;
+  readonly #asked = new Set<Question>();
   #showPlanned = false;
   #stopped = false;
 
@@ -76,7 +87,7 @@ export class PageHost {
     });
     this.#link = link;
     try {
-      this.#child = startChild(pageWord, link);
+      this.#child = (this.#options.startChild ?? startChild)(pageWord, link);
     } catch {
       return this.#ended();
     }
@@ -95,14 +106,16 @@ export class PageHost {
     } else if ("want" in message) {
       this.newest.want(message.want, message.frames);
       this.#showSoon();
-    } else this.#answer(message.ask);
+    } else {
+      this.#asked.add(message.ask);
+      this.#show();
+    }
   }
 
-  #answer(question: "figures" | "metrics" | "health"): void {
+  #answerTo(question: Question): HostMessage {
     const { figures, metrics, trouble } = this.#options;
-    if (question === "figures") this.#link?.send({ figures: figures() });
-    else if (question === "metrics") this.#link?.send({ metrics: metrics() });
-    else this.#link?.send({ health: trouble() ?? "" });
+    if (question === "figures") return { figures: figures() };
+    return question === "metrics" ? { metrics: metrics() } : { health: trouble() ?? "" };
   }
 
   /** In its own turn: a frame is told of inside the calls that store it and acknowledge it. */
@@ -117,10 +130,14 @@ export class PageHost {
 
   #show(): void {
     const link = this.#link;
-    if (link === undefined) return;
+    // What the other has not taken yet must not become more, whatever it asks.
+    for (const question of this.#asked) {
+      if (link?.idle !== true) return;
+      this.#asked.delete(question);
+      link.send(this.#answerTo(question));
+    }
     for (const source of this.newest.sources) {
-      // What the other has not taken yet must not become more.
-      if (!link.idle) return;
+      if (link?.idle !== true) return;
       this.#showSource(link, source);
     }
   }
@@ -137,6 +154,7 @@ export class PageHost {
     this.#child?.kill();
     this.#child = undefined;
     this.newest.forgetWants();
+    this.#asked.clear();
     if (this.#stopped) return;
     if (this.#first !== undefined) {
       const hint = "its process ended before it could say why";
