@@ -34,6 +34,8 @@ const wrapBytes = 65_536;
 const thumbnailsMax = 3;
 /** Starts in APP data that are remembered; there are one or two thumbnails. */
 const innerStartsMax = 16;
+/** Places with stray bytes that are told apart: what a camera or a bad line does. */
+const skippedMax = 8;
 const noStarts: readonly number[] = [];
 
 export abstract class JpegHeaderWalk extends BasicWalk {
@@ -47,8 +49,6 @@ export abstract class JpegHeaderWalk extends BasicWalk {
   #frameHeaderSeen = false;
   #innerStarts: readonly number[] = noStarts;
   #lostAt = 0;
-  /** Where stray bytes were passed over first. */
-  #skippedAt: number | undefined;
 
   override begin(at: number): void {
     super.begin(at);
@@ -60,7 +60,6 @@ export abstract class JpegHeaderWalk extends BasicWalk {
     this.#segmentOpaque = false;
     this.#applicationSeen = this.#tableSeen = this.#frameHeaderSeen = false;
     this.#innerStarts = noStarts;
-    this.#skippedAt = undefined;
   }
 
   /** Goes to the picture data, which begins at `at`: "scan". */
@@ -114,7 +113,7 @@ export abstract class JpegHeaderWalk extends BasicWalk {
       if (isFrameHeader(code) && !this.#meetFrameHeader(bytes, at)) return "none";
       if (code !== marker.sos) continue;
       // Its own segment has no sign of its end but its length.
-      this.dataAt = this.#skippedAt ?? at + 2;
+      this.dataAt = at + 2;
       return "scan";
     }
   }
@@ -209,7 +208,8 @@ export abstract class JpegHeaderWalk extends BasicWalk {
       if (end === more) return this.waitForMore(final);
       if (end !== bad && (code !== marker.sos || this.#frameHeaderSeen)) {
         // Another picture may be in what was skipped.
-        this.#skippedAt ??= this.#lostAt;
+        const apart = this.skipped.length < skippedMax ? this.skipped : this.skipped.slice(0, -1);
+        this.skipped = [...apart, { from: this.skipped[apart.length]?.from ?? this.#lostAt, to: at }];
         this.suspect = true;
         return this.#find();
       }

@@ -74,9 +74,13 @@ export class OthersWithin {
     return "walk" in this.#search.findSure(this.#queue, resumeAt, at, true);
   }
 
-  /** Where a picture of another format begins in the data of one that has ended. */
-  inData({ at, dataAt, suspect }: Walk): number | undefined {
+  /** Where a picture of another format begins in the data of one that has ended, or in stray bytes before it. */
+  inData({ at, dataAt, skipped, suspect }: Walk): number | undefined {
     if (dataAt === undefined) return undefined;
+    for (const { from, to } of skipped) {
+      const found = this.#search.findSure(this.#queue, from, at, true);
+      if ("walk" in found && found.at < to) return found.at;
+    }
     const short = at - dataAt <= this.#longestJpegBytes * 1.25;
     if (short && !suspect && !this.#mixed && (this.#blobs || this.#isBoundary(at))) return undefined;
     const found = this.#search.findSure(this.#queue, dataAt, at, true);

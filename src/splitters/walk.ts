@@ -21,6 +21,14 @@ export interface Pattern {
   readonly offset: number;
 }
 
+/** From one position to before another. */
+export interface Region {
+  readonly from: number;
+  readonly to: number;
+}
+
+const noRegions: readonly Region[] = [];
+
 /**
  * Walks along one frame at a time. It keeps positions in the stream and never bytes, so it can stop anywhere and go on
  * when more is here; what it has gone over it does not look at again.
@@ -50,7 +58,9 @@ export interface Walk {
   /** Out of step: starts in what it waits for are to be followed as well. */
   readonly doubtful: boolean;
   /** Data that was skipped by a length that proved false: it may hold the next pictures, or thumbnails. */
-  readonly falseClaim: { readonly from: number; readonly to: number } | undefined;
+  readonly falseClaim: Region | undefined;
+  /** Stray bytes that were passed over: another picture may begin in them. */
+  readonly skipped: readonly Region[];
   /** Lengths from `resumeAt` that the header leaves open, if its claim is false. */
   readonly openLengths: readonly number[];
   /** Every decoder shows the picture that the header claims, whatever follows it. */
@@ -86,7 +96,8 @@ export abstract class BasicWalk implements Walk {
   dataAt: number | undefined = undefined;
   suspect = false;
   doubtful = false;
-  falseClaim: Walk["falseClaim"] = undefined;
+  falseClaim: Region | undefined = undefined;
+  skipped: readonly Region[] = noRegions;
   openLengths: readonly number[] = [];
   certain = false;
 
@@ -101,6 +112,7 @@ export abstract class BasicWalk implements Walk {
     this.suspect = false;
     this.doubtful = false;
     this.falseClaim = undefined;
+    this.skipped = noRegions;
     this.openLengths = [];
     this.certain = false;
   }
