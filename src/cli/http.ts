@@ -1,4 +1,5 @@
 /** `--http`: the page, metrics and health, at either end. ../live/HTTP.md is its specification. */
+import { hostname as machineName } from "node:os";
 import { resolve } from "node:path";
 import { type Address, isLoopback } from "../address.ts";
 import { ownNames } from "../live/hosts.ts";
@@ -80,7 +81,9 @@ export async function startHttp(options: HttpOptions): Promise<Http> {
     host.stop();
     throw error;
   }
-  const url = `${tls === undefined ? "http" : "https"}://${taken}`;
+  // Nobody can open 0.0.0.0; by the machine's name it may be reached.
+  const reached = taken.replace(/^(?:0\.0\.0\.0|\[::\])(?=:)/, machineName().toLowerCase());
+  const url = `${tls === undefined ? "http" : "https"}://${reached}`;
   const text = `metrics, health and pictures at ${url}; the token for them is in ${tokenFile}`;
   const shown = tls === undefined ? text : `${text}; its certificate has SHA-256 ${tls.fingerprint}`;
   const proof = tls === undefined ? {} : { certificate: tls.fingerprint };

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Frames } from "../../src/live/page-api.ts";
 import { askPage, LiveViewer, type Page, pageOf, until } from "../support/live-viewer.ts";
@@ -224,7 +225,7 @@ test("the token is in no message, catalogue, file or title, and on no other port
   const words = ["--receive", "127.0.0.1:0", "--out", place.path("two"), "--json", "--key", place.path("r.key")];
   const keyed = place.start([...words, "--http", "0.0.0.0:0"]);
   const { url, certificate, tokenFile } = await keyed.waitFor("http");
-  expect(String(url)).toStartWith("https://");
+  expect(new URL(String(url)).origin).toBe(`https://${hostname().toLowerCase()}:${new URL(String(url)).port}`);
   const ca = /-----BEGIN CERT[^]*/.exec(readFileSync(place.path("r.key.page"), "utf8"))?.[0] ?? "";
   const there = `https://localhost:${new URL(String(url)).port}`;
   const token = readFileSync(String(tokenFile), "utf8").trim();
