@@ -129,6 +129,8 @@ export const cutKeptMs = 600_000;
  * first frame after a pause is committed at once, so a camera's frames do not wait.
  */
 export const groupMs = 10;
+/** The same behind a group of one: whoever sends one frame waits for its ack, as far as we know. */
+export const groupAloneMs = 2;
 /** How often a receiver reports progress, if it is asked to. */
 export const progressMs = 5;
 /** Connections at a time unless --max-connections says otherwise: twice the 500 cameras of the benchmark. */

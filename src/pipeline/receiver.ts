@@ -14,7 +14,16 @@ import { hostOf } from "../address.ts";
 import type { SinkError } from "../errors.ts";
 import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
-import { groupBytesMax, groupFramesMax, groupMs, holdProbeMs, idleLookMs, stoodStillMs, stopMs } from "../limits.ts";
+import {
+  groupAloneMs,
+  groupBytesMax,
+  groupFramesMax,
+  groupMs,
+  holdProbeMs,
+  idleLookMs,
+  stoodStillMs,
+  stopMs,
+} from "../limits.ts";
 import type { Clock, LinkHandlers, ReceiverTrust, Sink, WatchFrame } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
@@ -66,6 +75,8 @@ export class ReceiverHub implements ConnectionHub {
   #committing = false;
   #commitPlanned = false;
   #committedAtMs = Number.NEGATIVE_INFINITY;
+  /** Of the group before: frames, gaps, stretches and ends. */
+  #groupFrames = 0;
   #held: SinkError | undefined;
   /** It was said that it is held, and not yet that it stores again. */
   #heldTold = false;
@@ -198,7 +209,7 @@ export class ReceiverHub implements ConnectionHub {
   commitSoon(): void {
     if (this.#committing || this.#commitPlanned || this.#givenUp || !this.#hasWork) return;
     const { clock } = this.options;
-    const waitMs = this.#committedAtMs + groupMs - clock.nowMs();
+    const waitMs = this.#committedAtMs + (this.#groupFrames > 1 ? groupMs : groupAloneMs) - clock.nowMs();
     if (waitMs <= 0) return this.commit();
     this.#commitPlanned = true;
     clock.after(waitMs, () => {
@@ -212,6 +223,7 @@ export class ReceiverHub implements ConnectionHub {
     const { sink, clock } = this.options;
     while (!this.#committing && !this.#givenUp && this.#hasWork) {
       this.#committing = true;
+      this.#groupFrames = sink.stagedFrames;
       let returned = false;
       const settled = (): void => {
         for (const connection of this.#connections) connection.committed();
