@@ -7,7 +7,7 @@ import type { PieceQueue } from "./piece-queue.ts";
 import { Rivals, type Winner } from "./rival.ts";
 import type { SecondLooks } from "./second-looks.ts";
 import type { StartSearch } from "./start-search.ts";
-import type { Walk } from "./walk.ts";
+import type { Region, Walk } from "./walk.ts";
 
 /** Data that pauses within a picture may be another writer's. A camera's picture comes in one go. */
 const pauseMs = 10;
@@ -58,14 +58,15 @@ export class OthersWithin {
   /** While more is needed: the next picture, if there is one in what this one waits for. */
   rival(walk: Walk): Winner | undefined {
     if (!walk.doubtful && !(this.#paused && walk.at > this.#queue.end)) return undefined;
-    this.#rivals ??= this.#rivalsIn(walk.resumeAt, Infinity);
+    // A separator proves none of them: a picture that is cut behind its thumbnail ends with one.
+    this.#rivals ??= this.#rivalsIn({ from: walk.resumeAt, to: Infinity }, undefined);
     return this.#rivals.follow(this.#queue);
   }
 
   /** The next picture, if it is in data that was skipped by a false length. */
   inFalseClaim({ falseClaim }: Walk): Winner | undefined {
     if (falseClaim === undefined) return undefined;
-    return this.#rivalsIn(falseClaim.from, falseClaim.to).follow(this.#queue);
+    return this.#rivalsIn(falseClaim, this.#part).follow(this.#queue);
   }
 
   /** A claim that is proven may still hold a writer that died and one that began again. */
@@ -97,7 +98,7 @@ export class OthersWithin {
     return two === 0xff_d8 || two === 0x0d_0a || two === 0 || this.#search.at(queue, at, queue.end) !== undefined;
   }
 
-  #rivalsIn(from: number, to: number): Rivals {
-    return new Rivals(this.#search, this.#looks, { from, to, part: this.#part });
+  #rivalsIn({ from, to }: Region, part: PartHead | undefined): Rivals {
+    return new Rivals(this.#search, this.#looks, { from, to, part });
   }
 }

@@ -15,6 +15,10 @@ test("1,000 damaged streams of pictures", () => {
   }).not.toThrow();
 });
 
+test("a stream whose pieces made a difference: a part that is cut behind a thumbnail", () => {
+  expect(() => fuzzStream(2_031_596)).not.toThrow();
+});
+
 test.skipIf(!hasDecoders)("whatever decoders show of 40 damaged pictures of each format is a frame", () => {
   expect(compareWithDecoders(0, 40)).toEqual([]);
 });
