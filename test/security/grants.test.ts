@@ -82,7 +82,8 @@ describe("a device file", () => {
   test("carries any name that a device can have", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 }), (device) => {
-        fc.pre(!/[\p{Cc}\p{Cs}/\\]/u.test(device) && !device.startsWith("."));
+        // U+FFFD is what stands where a name was no text.
+        fc.pre(!/[\p{Cc}\p{Cs}/\\\ufffd]/u.test(device) && !device.startsWith("."));
         const { name, text } = file(device, one);
         expect(parseDeviceFile(text, one).device).toBe(device);
         expect(parseDeviceFileName(name)).toEqual({ device, fingerprint: one });
