@@ -35,6 +35,8 @@ interface Side {
 export class Proxy {
   /** Where the next connection goes. */
   targetPort: number;
+  /** Bytes a second from the client to the target; undefined: as fast as it goes. */
+  bytesPerSecond: number | undefined;
   /** Connections accepted so far. */
   accepted = 0;
   /** Connections that reached the target. */
@@ -51,6 +53,7 @@ export class Proxy {
   constructor(options: ProxyOptions) {
     this.#options = options;
     this.targetPort = options.targetPort;
+    this.bytesPerSecond = options.bytesPerSecond;
     this.#listener = Bun.listen<Side>({
       hostname: "127.0.0.1",
       port: 0,
@@ -161,7 +164,7 @@ export class Proxy {
 
   /** When bytes have waited for their share of the rate. */
   #turnMs(bytes: number): number {
-    const { bytesPerSecond } = this.#options;
+    const { bytesPerSecond } = this;
     if (bytesPerSecond === undefined) return 0;
     this.#freeAtMs = Math.max(this.#freeAtMs, performance.now()) + (bytes * 1000) / bytesPerSecond;
     return this.#freeAtMs;
