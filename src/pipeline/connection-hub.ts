@@ -44,7 +44,7 @@ export interface ConnectionHub {
   readonly sourceHolds: SourceHolds;
   /** Frames of any connection may be taken now. */
   readonly open: boolean;
-  /** A group is written and not yet committed. */
+  /** As much is staged as one group may have, what is being committed included. */
   readonly full: boolean;
   /** A group is being committed. */
   readonly committing: boolean;

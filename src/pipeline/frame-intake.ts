@@ -3,7 +3,7 @@
  * the sink says of them goes back into the session, into the account, and to the user.
  *
  * A fault is met here by whose it is: of a frame, it is refused; of its source, that one is held; of the destination,
- * `take` throws, and everybody waits.
+ * everybody waits, or this connection alone where only its frame finds no room. `take` throws what is to come again.
  */
 import { assert, ProtocolCode, ProtocolError, SinkError, unreachable } from "../errors.ts";
 import type { Gap, Origin, RefusalReason, SourceEnd, Stretch, Verdict } from "../frame.ts";
@@ -34,7 +34,7 @@ export interface FrameIntakeOptions {
   /** A frame of this origin was stored. */
   readonly onStored: (origin: Origin) => void;
   readonly loneHold: LoneHold;
-  /** The destination failed where nobody can be told later. */
+  /** The destination failed, and no event is kept that would meet it again. */
   readonly hold: (failure: SinkError) => void;
   /** Offers were answered that others wait behind. */
   readonly onAnswered: () => void;
@@ -81,7 +81,7 @@ export class FrameIntake {
     return bytes;
   }
 
-  /** A peer that cannot be told of a hold, and has one source, is left unread. */
+  /** The frame that waits belongs to a source that is held. */
   waitsForSource(event: { readonly type: string; readonly incoming?: Incoming } | undefined): boolean {
     if (event?.type !== "frame" || event.incoming === undefined) return false;
     return this.#options.sourceHolds.reasonFor(event.incoming.frame.origin) !== undefined;

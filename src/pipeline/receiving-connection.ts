@@ -2,8 +2,9 @@
  * One accepted connection: carries bytes from the link through the session, its events to where they belong, and
  * answers and acks back.
  *
- * An event that cannot be handled now (destination full, group full) is kept and handled first when the hub opens
- * again; until then nothing is parsed, the ring fills, and the link is paused.
+ * With a full group no event is taken. One that the destination or its source cannot take is kept, and handled first
+ * when the hub, which all connections share, opens again. Until then nothing is parsed, the ring fills, and the link is
+ * paused.
  */
 import { assert, ProtocolCode, ProtocolError, SinkError } from "../errors.ts";
 import { handshakeMs, idleMs } from "../limits.ts";

@@ -8,7 +8,7 @@ export type FrameState = "listed" | "offered" | "doubted" | "wanted" | "sent" | 
  * - `want`: a verdict asks for it, or for its rest
  * - `have`: a verdict says that it is there, which is to be compared
  * - `differ`: it was compared, and what is there is another frame
- * - `send`: its FRAME begins
+ * - `send`: it is opened to be sent; what the receiver has of it may be compared first
  * - `again`: it was rejected, and is to be sent again
  * - `fail`: it cannot be read, or is refused for good
  * - `tell`: its GAP is written

@@ -80,7 +80,7 @@ export type ReceivingEvent<Writer = unknown> =
       readonly crc32: number;
       readonly digest?: Uint8Array | undefined;
     }
-  /** Given up by the sender, damaged, or cut: abort the writer. The session has said what is to be said. */
+  /** Given up by the sender, or damaged: abort the writer. The session has said what is to be said. */
   | { readonly type: "frame-lost"; readonly incoming: IncomingFrame<Writer>; readonly reason: "checksum" | "abandoned" }
   /** To be recorded; `settle` with `recorded` after the commit, once for each of its sequence numbers' range. */
   | { readonly type: "gap"; readonly sourceIndex: number; readonly gap: Gap }
@@ -104,8 +104,8 @@ export interface ReceivingSession<Writer = unknown> {
   /** Unparsed bytes are at their limit: pause the link. */
   readonly full: boolean;
   /**
-   * The next event, or undefined when more bytes (or time) are needed. Throws ProtocolError; then only `close` may
-   * follow.
+   * The next event, or undefined when more bytes (or time) are needed. Throws ProtocolError; then only `refuse`,
+   * `flushAcks` and `openFrames` may follow.
    */
   next(nowMs: number): ReceivingEvent<Writer> | undefined;
   /** Time passes: pings are written, limits are checked. Throws ProtocolError (timeout). */
@@ -137,6 +137,6 @@ export interface ReceivingSession<Writer = unknown> {
   probe?(alive: () => void): void;
   /** Tells the peer's user. Absent: its protocol has no word for it. */
   notify?(notice: Notice, text: string): void;
-  /** The frames that are begun and not complete, so that their writers can be aborted when the connection is gone. */
+  /** Frames whose `frame-end` was not handed out: their writers are kept or aborted when the connection is gone. */
   openFrames(): IncomingFrame<Writer>[];
 }

@@ -35,7 +35,7 @@ export interface ScheduledSession {
   readonly withheld: boolean;
   /** Every source is at its end and settled, and all that was found in it is said. */
   readonly complete: boolean;
-  /** BYE is said. */
+  /** Of the states of a connection: `bye`, when that is said. */
   move(move: SenderMove): void;
 }
 

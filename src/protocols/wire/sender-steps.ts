@@ -26,11 +26,11 @@ export type SenderCommand =
       readonly entry: FrameEntry;
       readonly crc32: number;
     }
-  /** Open the frame; call `openFrame` with its size, and go on as it says, or `skipFrame`. */
+  /** Open the frame; call `frames.open` with its size, and fill what it returns as after `chunk`; or `frames.skip`. */
   | { readonly type: "open"; readonly sourceIndex: number; readonly entry: FrameEntry }
-  /** Get `chunkView`, fill all of it from the open frame, call `commitChunk`; or `skipFrame`. */
+  /** Fill all of `frames.chunkView` from the open frame, and call `frames.commitChunk`; or `frames.skip`. */
   | { readonly type: "chunk"; readonly sourceIndex: number; readonly bytes: number }
-  /** Read so many bytes of the open frame, which the receiver may have, and call `proved`; or `skipFrame`. */
+  /** Read so many bytes of the open frame, which the receiver may have, and call `frames.proved`; or `frames.skip`. */
   | { readonly type: "prove"; readonly sourceIndex: number; readonly bytes: number }
   /** Close the open frame of this source: the receiver does not want its rest. */
   | { readonly type: "close"; readonly sourceIndex: number }

@@ -355,8 +355,9 @@ export class StoreSink<D extends Draft> implements Sink {
     if (lack === undefined) {
       this.#recovery.recovered();
       this.#failedBytes = 0;
-      // Room that somebody makes is used at once.
-    } else this.#recovery.lookFailed("use it", lack, true);
+    }
+    // Room that somebody makes is used at once.
+    else this.#recovery.lookFailed("use it", lack, true);
   }
 
   overQuota(device: string, quota: number, bytes: number): SinkError | undefined {
