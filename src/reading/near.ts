@@ -1,5 +1,6 @@
 /** Stored frames and pairs near a moment: what somebody sees who steps through a recording. */
-import type { Clock, FrameQuery, Position, StoredRow, StoredSource } from "../sinks/directory/frame-query.ts";
+import type { StoredSource } from "../sinks/directory/catalogue-questions.ts";
+import type { Clock, FrameQuery, Position, StoredRow } from "../sinks/directory/frame-query.ts";
 import { pairsOf } from "./pairs.ts";
 
 /** How much is looked at for pairs, where few frames have a partner. */

@@ -1,12 +1,7 @@
 /** `--read`: gives out again what is stored in a directory. READING.md is its specification. */
 import { ExitStatus, UserError } from "../errors.ts";
-import {
-  type Clock,
-  FrameQuery,
-  type FrameRange,
-  type StoredRow,
-  type StoredSource,
-} from "../sinks/directory/frame-query.ts";
+import type { StoredSource } from "../sinks/directory/catalogue-questions.ts";
+import { type Clock, FrameQuery, type FrameRange, type StoredRow } from "../sinks/directory/frame-query.ts";
 import type { FileProblem } from "../sinks/directory/stored-file.ts";
 import { FrameStream, TarArchive } from "./files.ts";
 import type { Form, Output, Taken } from "./form.ts";

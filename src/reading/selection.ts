@@ -1,6 +1,6 @@
 /** Which sources are meant by `rig-7/visible`, or by the beginning of such a text (READING.md, Which frames). */
 import { ExitStatus, UserError } from "../errors.ts";
-import type { StoredSource } from "../sinks/directory/frame-query.ts";
+import type { StoredSource } from "../sinks/directory/catalogue-questions.ts";
 
 /** Named in a hint. */
 const namedMax = 8;

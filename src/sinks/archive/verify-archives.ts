@@ -14,7 +14,7 @@ import type { GapReason, HeldFrame, Origin, SourceTotals } from "../../frame.ts"
 import { KiB, MiB } from "../../limits.ts";
 import { difference, OutcomeRanges } from "../../outcome-ranges.ts";
 import { describe, errorCode } from "../../system/errno.ts";
-import { type Finding, newSourceReport, reportOf, type SourceReport, type VerifyReport } from "../store/findings.ts";
+import { type Finding, nameKey, reportOf, sourceKey, SourceReports, type VerifyReport } from "../store/findings.ts";
 import { archivesAt, isArchiveSet } from "./archive-set.ts";
 
 /** What is in an archive, whatever its format. `at`: where its bytes begin. */
@@ -73,7 +73,7 @@ export async function verifyArchives(reading: ReadArchive, options: VerifyArchiv
 class Verification {
   readonly #reading: ReadArchive;
   readonly #options: VerifyArchivesOptions;
-  readonly #sources = new Map<string, SourceReport>();
+  readonly #sources = new SourceReports();
   readonly #sessions = new Map<string, Session>();
   #unknown = 0;
   #damaged = 0;
@@ -96,7 +96,7 @@ class Verification {
     const stored = await this.#storedNames(paths);
     for (const session of this.#sessions.values()) this.#checkSession(session, stored);
     this.#checkEnds();
-    return reportOf([...this.#sources.values()], this.#unknown, { damaged: this.#damaged });
+    return reportOf(this.#sources.all, this.#unknown, { damaged: this.#damaged });
   }
 
   async #checkArchive(path: string): Promise<void> {
@@ -147,7 +147,7 @@ class Verification {
     const { frame, path, number } = held;
     const { origin, name, sequence, bytes } = frame;
     const { device, source } = origin;
-    const report = this.#sourceOf(origin);
+    const report = this.#sources.of(origin);
     report.frames += 1;
     report.bytes += bytes;
     if (number > 1) report.conflicts += 1;
@@ -198,7 +198,7 @@ class Verification {
   }
 
   #checkSession({ origin, numbers, gaps, totals }: Session, stored: ReadonlySet<string>): void {
-    const report = this.#sourceOf(origin);
+    const report = this.#sources.of(origin);
     const { device, source } = origin;
     const covered = new OutcomeRanges();
     for (const { first, last } of numbers.ranges) covered.enter(first, last, "stored");
@@ -233,11 +233,11 @@ class Verification {
     for (const { origin, totals, order } of this.#sessions.values()) {
       if (totals === undefined) continue;
       ended.set(sourceKey(origin), Math.max(order, ended.get(sourceKey(origin)) ?? -1));
-      this.#sourceOf(origin).ended = true;
+      this.#sources.of(origin).ended = true;
     }
     for (const { origin, totals, order } of this.#sessions.values()) {
       if (totals !== undefined || (ended.get(sourceKey(origin)) ?? -1) >= order) continue;
-      this.#sourceOf(origin).ended = false;
+      this.#sources.of(origin).ended = false;
       this.#options.found({ kind: "unended", ...origin });
     }
   }
@@ -251,13 +251,6 @@ class Verification {
       this.#sessions.set(key, session);
     }
     return session;
-  }
-
-  #sourceOf(origin: Origin): SourceReport {
-    const key = sourceKey(origin);
-    let report = this.#sources.get(key);
-    if (report === undefined) this.#sources.set(key, (report = newSourceReport(origin.device, origin.source)));
-    return report;
   }
 }
 
@@ -297,12 +290,4 @@ function readHint(error: unknown): string {
 
 function nothingThere(place: string): UserError {
   return new UserError(`there is no archive ${place}`, ["compare it with --out of the receiver"], ExitStatus.failure);
-}
-
-function sourceKey({ device, source }: Origin): string {
-  return `${device}\0${source}`;
-}
-
-function nameKey(origin: Origin, name: string): string {
-  return `${sourceKey(origin)}\0${name}`;
 }

@@ -3,11 +3,11 @@
  * each page is a read of its own, found by index from where the last one ended, so a receiver that stores meanwhile is
  * never kept from tidying up its log, and no question looks at rows that are not asked for.
  */
-import type { Database, Statement } from "bun:sqlite";
+import type { Statement } from "bun:sqlite";
 import { ExitStatus, UserError } from "../../errors.ts";
 import { merged } from "../../merge.ts";
-import { openReadable } from "./open-readable.ts";
-import { catalogueError, readVersion } from "./sqlite-catalogue.ts";
+import { CatalogueQuestions, type StoredSource } from "./catalogue-questions.ts";
+import { readVersion } from "./sqlite-catalogue.ts";
 
 /** A stored frame; what is not told here is as in the table `frames`. */
 export interface StoredRow {
@@ -26,11 +26,6 @@ export interface StoredRow {
   readonly receivedNs: bigint;
   readonly notes: string | null;
   readonly metadata: string | null;
-}
-
-export interface StoredSource {
-  readonly device: string;
-  readonly source: string;
 }
 
 export interface FrameRange {
@@ -97,16 +92,13 @@ export const frameQueries = {
 type Question = Statement<Row, (string | number | bigint)[]>;
 
 export class FrameQuery {
-  readonly #directory: string;
-  readonly #database: Database;
-  readonly #statements = new Map<string, Statement>();
+  readonly #catalogue: CatalogueQuestions;
 
   /** Throws UserError if there is no catalogue, or one that a receiver has to make into one of this version first. */
   constructor(directory: string) {
-    this.#directory = directory;
-    this.#database = openReadable(directory, "--read");
-    if (readVersion(this.#database) !== 1) return;
-    this.#database.close();
+    this.#catalogue = new CatalogueQuestions(directory);
+    if (readVersion(this.#catalogue.database) !== 1) return;
+    this.#catalogue.close();
     throw new UserError(
       `${directory} was stored by framepipe 0.1.0, and its catalogue cannot be read in the order of time`,
       [`a receiver converts it when it starts: framepipe --receive 127.0.0.1:0 --out '${directory}', then ctrl-c`],
@@ -116,27 +108,20 @@ export class FrameQuery {
 
   /** The row that was stored last; 0: there is none. */
   highestId(): number {
-    return this.#asked(() => {
-      const [[id] = []] = this.#prepare(frameQueries.highestId).values() as [number | null][];
+    return this.#catalogue.ask(() => {
+      const [[id] = []] = this.#catalogue.prepare(frameQueries.highestId).values() as [number | null][];
       return id ?? 0;
     });
   }
 
   /** Whether the row is still there. */
   has(id: number): boolean {
-    return this.#asked(() => this.#prepare(frameQueries.frame).values(id).length > 0);
+    return this.#catalogue.ask(() => this.#catalogue.prepare(frameQueries.frame).values(id).length > 0);
   }
 
   /** By device, then source. */
   sources(): StoredSource[] {
-    const sources: StoredSource[] = [];
-    for (;;) {
-      // No name is empty, so this is before all.
-      const { device, source } = sources.at(-1) ?? { device: "", source: "" };
-      const next = this.#asked(() => this.#prepare(frameQueries.nextSource).get(device, source)) as StoredSource | null;
-      if (next === null) return sources;
-      sources.push(next);
-    }
+    return this.#catalogue.sources(frameQueries.nextSource);
   }
 
   /** The frames of these sources together, by time, and of equal time in the order of storing. */
@@ -162,7 +147,8 @@ export class FrameQuery {
 
   /** A frame by its id, with its time by the clock. */
   row(id: number, clock: Clock): StoredRow | undefined {
-    const found = this.#asked(() => this.#prepare(frameQueries.row()).get(id)) as (Row & StoredSource) | null;
+    const found = this.#catalogue.ask(() => this.#catalogue.prepare(frameQueries.row()).get(id)) as
+      (Row & StoredSource) | null;
     if (found === null) return undefined;
     return toStored(found, found, clock === "receiver" && found.corrected !== null ? "corrected" : "captured");
   }
@@ -178,7 +164,7 @@ export class FrameQuery {
     // By turns: the rest of a moment, then what is before it, whose last moment may not be whole.
     let within = true;
     for (;;) {
-      const page = this.#asked(() =>
+      const page = this.#catalogue.ask(() =>
         within
           ? this.#question(frameQueries.earlierOfMoment(time)).all(device, name, lastId, atNs, beforeId, backRows)
           : this.#question(frameQueries.earlierPageOf(time)).all(device, name, lastId, atNs, backRows),
@@ -209,7 +195,7 @@ export class FrameQuery {
     // The last row of the page before, which was full, so that there may be more of its moment.
     let moment: { readonly timeNs: bigint; readonly id: number } | undefined;
     while (moment !== undefined || startNs <= endNs) {
-      const page = this.#asked(() =>
+      const page = this.#catalogue.ask(() =>
         moment === undefined
           ? this.#question(frameQueries.pageOf(time)).all(device, source, lastId, startNs, endNs, pageRows)
           : this.#question(frameQueries.momentOf(time)).all(device, source, lastId, moment.timeNs, moment.id, pageRows),
@@ -230,29 +216,11 @@ export class FrameQuery {
   }
 
   #question(sql: string): Question {
-    return this.#prepare(sql) as Question;
-  }
-
-  #prepare(sql: string): Statement {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#database.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-
-  #asked<Answer>(ask: () => Answer): Answer {
-    try {
-      return ask();
-    } catch (error) {
-      throw catalogueError(this.#directory, error);
-    }
+    return this.#catalogue.prepare(sql) as Question;
   }
 
   close(): void {
-    for (const statement of this.#statements.values()) statement.finalize();
-    this.#database.close();
+    this.#catalogue.close();
   }
 }
 

@@ -1,10 +1,8 @@
 /** Reads gaps from a catalogue, from a moment on, either way: a few rows at a time, each by index. */
-import type { Database, Statement } from "bun:sqlite";
 import type { GapReason } from "../../frame.ts";
 import { merged } from "../../merge.ts";
-import type { Position, StoredSource } from "./frame-query.ts";
-import { openReadable } from "./open-readable.ts";
-import { catalogueError } from "./sqlite-catalogue.ts";
+import { CatalogueQuestions, type StoredSource } from "./catalogue-questions.ts";
+import type { Position } from "./frame-query.ts";
 
 export interface StoredGapRow {
   readonly id: number;
@@ -44,25 +42,16 @@ interface Row extends Omit<StoredGapRow, "device" | "source" | "recordedNs" | "o
 }
 
 export class GapQuery {
-  readonly #directory: string;
-  readonly #database: Database;
-  readonly #statements = new Map<string, Statement>();
+  readonly #catalogue: CatalogueQuestions;
 
   /** Throws UserError if there is no catalogue that can be read. */
   constructor(directory: string) {
-    this.#directory = directory;
-    this.#database = openReadable(directory, "--read");
+    this.#catalogue = new CatalogueQuestions(directory);
   }
 
   /** All that have ever sent, whether frames of them are there or not. */
   sources(): StoredSource[] {
-    const sources: StoredSource[] = [];
-    for (;;) {
-      const { device, source } = sources.at(-1) ?? { device: "", source: "" };
-      const next = this.#asked(() => this.#prepare(gapQueries.nextSource).get(device, source)) as StoredSource | null;
-      if (next === null) return sources;
-      sources.push(next);
-    }
+    return this.#catalogue.sources(gapQueries.nextSource);
   }
 
   /** Gaps of these sources that were recorded before, or after, the position; the nearest first. */
@@ -79,7 +68,7 @@ export class GapQuery {
   *#gapsOf(sql: string, { device, source }: StoredSource, from: Position): Generator<StoredGapRow, void> {
     let { timeNs, id } = from;
     for (;;) {
-      const page = this.#asked(() => this.#prepare(sql).all(device, source, timeNs, id)) as Row[];
+      const page = this.#catalogue.ask(() => this.#catalogue.prepare(sql).all(device, source, timeNs, id)) as Row[];
       for (const { recorded, isOpen, ...row } of page) {
         yield { ...row, device, source, recordedNs: BigInt(recorded), open: isOpen === 1 };
       }
@@ -89,23 +78,8 @@ export class GapQuery {
     }
   }
 
-  #prepare(sql: string): Statement {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) this.#statements.set(sql, (statement = this.#database.prepare(sql)));
-    return statement;
-  }
-
-  #asked<Answer>(ask: () => Answer): Answer {
-    try {
-      return ask();
-    } catch (error) {
-      throw catalogueError(this.#directory, error);
-    }
-  }
-
   close(): void {
-    for (const statement of this.#statements.values()) statement.finalize();
-    this.#database.close();
+    this.#catalogue.close();
   }
 }
 

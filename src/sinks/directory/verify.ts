@@ -15,7 +15,7 @@ import { CatalogueReader, type FullSession, type GapRow, type ReadFrame } from "
 import { namingPrefix, ownFolder, probeFile } from "./catalogue.ts";
 import { difference, type OutcomeRange, OutcomeRanges } from "../../outcome-ranges.ts";
 import { noOutcomes, totalsOf } from "../../outcomes.ts";
-import { type Finding, newSourceReport, reportOf, type SourceReport, type VerifyReport } from "../store/findings.ts";
+import { type Finding, reportOf, SourceReports, type VerifyReport } from "../store/findings.ts";
 import { wasBeingNamed } from "./naming-list.ts";
 import { catalogueError } from "./sqlite-catalogue.ts";
 import { type FileProblem, fileMissing, openStoredFile, otherBytes, readingProblem } from "./stored-file.ts";
@@ -72,7 +72,7 @@ interface SessionSeen {
 class Verification {
   readonly #reader: CatalogueReader;
   readonly #options: VerifyOptions;
-  readonly #sources = new Map<string, SourceReport>();
+  readonly #sources = new SourceReports();
   readonly #sessions = new Map<string, SessionSeen>();
   /** Of the rows of frames, the last that was read. */
   #lastId = 0;
@@ -97,7 +97,7 @@ class Verification {
     await this.#checkGaps();
     await this.#checkAccounts();
     this.#checkSessions(this.#tellLostAccounts());
-    return reportOf([...this.#sources.values()], this.#unknown, { unconfirmed: this.#unconfirmed });
+    return reportOf(this.#sources.all, this.#unknown, { unconfirmed: this.#unconfirmed });
   }
 
   async #checkFrames(): Promise<void> {
@@ -121,7 +121,7 @@ class Verification {
 
   #checkFrame(row: ReadFrame): void {
     const { device, source, name, path, bytes, crc32 } = row;
-    const report = this.#sourceOf(device, source);
+    const report = this.#sources.of({ device, source });
     report.frames += 1;
     report.bytes += bytes;
     if (row.number > 1) report.conflicts += 1;
@@ -258,7 +258,7 @@ class Verification {
       for (const row of page) {
         last = row;
         const { device, source, name, firstSequence, count, reason, detail } = row;
-        this.#sourceOf(device, source).gapFrames += count;
+        this.#sources.of({ device, source }).gapFrames += count;
         this.#options.found({ kind: "gap", device, source, name, firstSequence, count, reason, detail });
       }
       await this.#turn();
@@ -269,7 +269,7 @@ class Verification {
     for (const { device, source, session, frames, lastId } of this.#sessions.values()) {
       // A session goes with the last of its frames.
       if (this.#reader.hasSession(device, source, session) || !this.#reader.hasFrame(lastId)) continue;
-      this.#sourceOf(device, source).unaccounted += frames;
+      this.#sources.of({ device, source }).unaccounted += frames;
       this.#options.found({ kind: "no-account", device, source, session, frames });
     }
     for (let lastId = 0; ;) {
@@ -283,7 +283,7 @@ class Verification {
   }
 
   async #checkAccount({ id, totals, ...of }: FullSession): Promise<void> {
-    const report = this.#sourceOf(of.device, of.source);
+    const report = this.#sources.of(of);
     // Only a session that has ended has told how many there are: before, numbers are on their way, and not in order.
     const frames = totals?.frames ?? 0;
     const before = report.unaccounted;
@@ -327,7 +327,7 @@ class Verification {
     if (withoutRow().length > 0) await this.#readNewRows();
     for (const { first, last } of withoutRow()) {
       const count = last - first + 1;
-      this.#sourceOf(of.device, of.source).unrecorded += count;
+      this.#sources.of(of).unrecorded += count;
       this.#options.found({ kind: "unrecorded", ...of, firstSequence: first, count });
     }
   }
@@ -349,7 +349,7 @@ class Verification {
     const lost = this.#reader.lostSessions();
     for (const { device, source, session } of lost) {
       const frames = this.#sessions.get(`${device}\0${source}\0${session}`)?.frames ?? 0;
-      this.#sourceOf(device, source).lostAccounts += 1;
+      this.#sources.of({ device, source }).lostAccounts += 1;
       this.#options.found({ kind: "account-lost", device, source, session, frames });
     }
     return new Set(lost.map(({ device, source, session }) => `${device}\0${source}\0${session}`));
@@ -358,24 +358,14 @@ class Verification {
   /** A session that was cut off is of no interest once a later one of its source has ended, nor is one of `lost`. */
   #checkSessions(lost: ReadonlySet<string>): void {
     const endedMs = this.#reader.lastEnds();
-    for (const { device, source } of endedMs.values()) this.#sourceOf(device, source).ended = true;
+    for (const { device, source } of endedMs.values()) this.#sources.of({ device, source }).ended = true;
     for (const { device, source, session, lastMs } of this.#sessions.values()) {
       const end = endedMs.get(`${device}\0${source}`);
       if (end !== undefined && end.endedMs >= lastMs) continue;
       if (lost.has(`${device}\0${source}\0${session}`)) continue;
-      this.#sourceOf(device, source).ended = false;
+      this.#sources.of({ device, source }).ended = false;
       this.#options.found({ kind: "unended", device, source, session });
     }
-  }
-
-  #sourceOf(device: string, source: string): SourceReport {
-    const key = `${device}\0${source}`;
-    let report = this.#sources.get(key);
-    if (report === undefined) {
-      report = newSourceReport(device, source);
-      this.#sources.set(key, report);
-    }
-    return report;
   }
 
   /** Lets signals and timers have their turn. */

@@ -10,7 +10,7 @@ import { Note, type Origin, sharesTotals } from "../../frame.ts";
 import { KiB, MiB } from "../../limits.ts";
 import { difference, OutcomeRanges } from "../../outcome-ranges.ts";
 import { isLoss } from "../../outcomes.ts";
-import { type Finding, newSourceReport, reportOf, type SourceReport, type VerifyReport } from "../store/findings.ts";
+import { type Finding, nameKey, reportOf, sourceKey, SourceReports, type VerifyReport } from "../store/findings.ts";
 import { Layout, layoutDefault } from "../store/layout.ts";
 import { numberedPath } from "../store/numbered-path.ts";
 import { decodeLedger, Ledger, type LedgerGap } from "./ledger.ts";
@@ -60,7 +60,7 @@ class RemoteVerification {
   readonly #options: VerifyRemoteOptions;
   readonly #layout = new Layout(layoutDefault);
   readonly #lanes = new Lanes(readsMax, Number.POSITIVE_INFINITY);
-  readonly #sources = new Map<string, SourceReport>();
+  readonly #sources = new SourceReports();
   readonly #sessions = new Map<string, Session>();
   /** Names of frames that a gap is told of and that are there after all. */
   readonly #gapNames = new Map<string, boolean>();
@@ -87,7 +87,7 @@ class RemoteVerification {
     if (this.#sessions.size === 0 && this.#unknown === 0) throw nothingThere(this.#remote.place);
     for (const session of this.#sessions.values()) this.#checkSession(session);
     this.#checkEnds();
-    return reportOf([...this.#sources.values()], this.#unknown);
+    return reportOf(this.#sources.all, this.#unknown);
   }
 
   #ask<T>(ask: () => Promise<T>): Promise<T> {
@@ -154,7 +154,7 @@ class RemoteVerification {
     if (own === undefined || numberedPath(own, record.number) !== path) return this.#tellUnknown(path);
     const { origin, name, sequence, bytes } = record.frame;
     const { device, source } = origin;
-    const report = this.#sourceOf(origin);
+    const report = this.#sources.of(origin);
     report.frames += 1;
     report.bytes += read.bytes;
     if (record.number > 1) report.conflicts += 1;
@@ -182,7 +182,7 @@ class RemoteVerification {
   }
 
   #checkSession({ origin, ledger, frames, numbers }: Session): void {
-    const report = this.#sourceOf(origin);
+    const report = this.#sources.of(origin);
     if (ledger === undefined) {
       report.unaccounted += frames;
       this.#options.found({ kind: "no-account", ...origin, frames });
@@ -223,7 +223,7 @@ class RemoteVerification {
     for (const { first, last, outcome } of ledger.outcomes.among(firstSequence, firstSequence + all - 1)) {
       if (!isLoss(outcome)) continue;
       const count = last - first + 1;
-      this.#sourceOf(origin).gapFrames += count;
+      this.#sources.of(origin).gapFrames += count;
       this.#options.found({ kind: "gap", device, source, name, firstSequence: first, count, reason, detail });
     }
   }
@@ -235,11 +235,11 @@ class RemoteVerification {
       if (ledger?.end === undefined) continue;
       const key = sourceKey(origin);
       endedMs.set(key, Math.max(endedMs.get(key) ?? 0, ledger.end.endedMs));
-      this.#sourceOf(origin).ended = true;
+      this.#sources.of(origin).ended = true;
     }
     for (const { origin, ledger, lastMs } of this.#sessions.values()) {
       if (ledger?.end !== undefined || (endedMs.get(sourceKey(origin)) ?? -1) >= lastMs) continue;
-      this.#sourceOf(origin).ended = false;
+      this.#sources.of(origin).ended = false;
       this.#options.found({ kind: "unended", ...origin });
     }
   }
@@ -253,21 +253,6 @@ class RemoteVerification {
     }
     return session;
   }
-
-  #sourceOf(origin: Origin): SourceReport {
-    const key = sourceKey(origin);
-    let report = this.#sources.get(key);
-    if (report === undefined) this.#sources.set(key, (report = newSourceReport(origin.device, origin.source)));
-    return report;
-  }
-}
-
-function sourceKey({ device, source }: Origin): string {
-  return `${device}\0${source}`;
-}
-
-function nameKey(origin: Origin, name: string): string {
-  return `${sourceKey(origin)}\0${name}`;
 }
 
 function nothingThere(place: string): UserError {

@@ -1,5 +1,5 @@
 /** What `--verify` finds, of whatever is verified. */
-import type { GapReason, SourceTotals } from "../../frame.ts";
+import type { GapReason, Origin, SourceTotals } from "../../frame.ts";
 
 export interface FoundFrame {
   readonly device: string;
@@ -123,7 +123,33 @@ export interface VerifyReport {
   readonly clean: boolean;
 }
 
-export function newSourceReport(device: string, source: string): SourceReport {
+/** What is found of each source, in the order in which they are met. */
+export class SourceReports {
+  readonly #bySource = new Map<string, SourceReport>();
+
+  get all(): readonly SourceReport[] {
+    return [...this.#bySource.values()];
+  }
+
+  of(named: Pick<Origin, "device" | "source">): SourceReport {
+    const key = sourceKey(named);
+    let report = this.#bySource.get(key);
+    if (report === undefined) this.#bySource.set(key, (report = newSourceReport(named)));
+    return report;
+  }
+}
+
+/** A source of a device, in whatever session. */
+export function sourceKey({ device, source }: Pick<Origin, "device" | "source">): string {
+  return `${device}\0${source}`;
+}
+
+/** A frame's own name, whatever it is stored under. */
+export function nameKey(origin: Origin, name: string): string {
+  return `${sourceKey(origin)}\0${name}`;
+}
+
+function newSourceReport({ device, source }: Pick<Origin, "device" | "source">): SourceReport {
   const none = { frames: 0, bytes: 0, conflicts: 0, incomplete: 0, missing: 0, changed: 0, gapFrames: 0 };
   return { device, source, ...none, unaccounted: 0, unrecorded: 0, differing: 0, lostAccounts: 0, ended: false };
 }
