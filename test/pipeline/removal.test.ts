@@ -1,13 +1,13 @@
 /** Removing what is kept no longer is nothing that an ack promises: a sender does not wait for it. */
 import { expect, test } from "bun:test";
 import { ReceiverHub } from "../../src/pipeline/receiver.ts";
-import { Sending } from "../../src/pipeline/sending.ts";
 import { FanOutSink } from "../../src/sinks/store/fan-out-sink.ts";
 import { MemorySink } from "../sinks/memory-sink.ts";
 import { SimClock } from "../simulation/sim-clock.ts";
 import { SimNetwork } from "../simulation/sim-network.ts";
 import { SimSource } from "../simulation/sim-source.ts";
 import { Random } from "../support/random.ts";
+import { simSending } from "./sim-sending.ts";
 
 test("frames are acknowledged before what they have pushed out is removed", () => {
   const time = new SimClock();
@@ -38,21 +38,7 @@ test("frames are acknowledged before what they have pushed out is removed", () =
   const told: string[] = [];
   const onSettled = (_: unknown, name: string): void => void told.push(name);
   const source = new SimSource({ folder, random, deleteSent: false, live: false, onSettled });
-  const sending = new Sending({
-    peer: "sim:1",
-    dial: network.dial,
-    clock,
-    random: () => random.next(),
-    session: "2".repeat(32),
-    device: "device",
-    agent: "",
-    sources: [source],
-    order: "oldest",
-    rateMax: undefined,
-    retryForMs: undefined,
-    onEvent: () => undefined,
-    onDone: () => undefined,
-  });
+  const sending = simSending(network, clock, random, source);
   sending.start();
   const deadlineMs = clock.nowMs() + 300;
   while (told.length === 0 && clock.nowMs() < deadlineMs) time.step();

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { ExitStatus, SinkError } from "../../src/errors.ts";
 import { stopMs } from "../../src/limits.ts";
-import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
+import type { SenderResult } from "../../src/pipeline/sending.ts";
 import { FrameNames } from "../../src/sources/stream/frame-names.ts";
 import { MemoryStore } from "../../src/sources/stream/memory-store.ts";
 import { StreamSource } from "../../src/sources/stream/stream-source.ts";
@@ -10,6 +10,7 @@ import { makeSplitter } from "../../src/splitters/splitter.ts";
 import { SimNetwork } from "../simulation/sim-network.ts";
 import { MemorySink } from "../sinks/memory-sink.ts";
 import { Random } from "../support/random.ts";
+import { simSending } from "./sim-sending.ts";
 import { openHub } from "./open-hub.ts";
 
 const frames = 300;
@@ -47,19 +48,8 @@ async function stopEarly({ rateMax, held = false }: { readonly rateMax: number; 
     onProblem: () => undefined,
   });
   const results: SenderResult[] = [];
-  const sending = new Sending({
-    peer: "sim:1",
-    dial: network.dial,
-    clock,
-    random: () => random.next(),
-    session: "2".repeat(32),
-    device: "device",
-    agent: "",
-    sources: [source],
-    order: "oldest",
+  const sending = simSending(network, clock, random, source, {
     rateMax,
-    retryForMs: undefined,
-    onEvent: () => undefined,
     onDone: (result) => void results.push(result),
   });
   for (let turn = 0; turn < 10 * frames; turn++) await Promise.resolve();

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { ReceiverEvent } from "../../src/events.ts";
 import { ReceiverHub } from "../../src/pipeline/receiver.ts";
-import { Sending, type SenderResult } from "../../src/pipeline/sending.ts";
+import type { SenderResult } from "../../src/pipeline/sending.ts";
 import { DirectoryStore } from "../../src/sinks/directory/directory-store.ts";
 import { Layout, layoutDefault } from "../../src/sinks/store/layout.ts";
 import { StoreSink } from "../../src/sinks/store/store-sink.ts";
@@ -11,6 +11,7 @@ import { SimCatalogue, SimDisk } from "../simulation/sim-disk.ts";
 import { SimNetwork } from "../simulation/sim-network.ts";
 import { SimSource } from "../simulation/sim-source.ts";
 import { Random } from "../support/random.ts";
+import { simSending } from "./sim-sending.ts";
 
 test("a receiver that is told to stop reads nothing more, acknowledges what it has, and ends", () => {
   const time = new SimClock();
@@ -51,21 +52,7 @@ test("a receiver that is told to stop reads nothing more, acknowledges what it h
     onSettled: (_, name) => void told.push(name),
   });
   const results: SenderResult[] = [];
-  const sending = new Sending({
-    peer: "sim:1",
-    dial: network.dial,
-    clock,
-    random: () => random.next(),
-    session: "2".repeat(32),
-    device: "device",
-    agent: "",
-    sources: [source],
-    order: "oldest",
-    rateMax: undefined,
-    retryForMs: undefined,
-    onEvent: () => undefined,
-    onDone: (result) => void results.push(result),
-  });
+  const sending = simSending(network, clock, random, source, { onDone: (result) => void results.push(result) });
   sending.start();
   while (told.length < 500) time.step();
   const stopped: number[] = [];

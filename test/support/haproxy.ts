@@ -1,8 +1,8 @@
 /** A real TCP balancer on loopback, of Debian's package: killed, and started again on its port. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { LoopbackServer } from "./loopback-server.ts";
 import { freePort } from "./processes.ts";
 
 export const hasHaproxy: boolean = Bun.which("haproxy") !== null;
@@ -11,7 +11,7 @@ export class Haproxy {
   readonly port: number = freePort();
   readonly #dir = mkdtempSync(join(tmpdir(), "framepipe-haproxy-"));
   readonly #file: string;
-  #process: Bun.Subprocess | undefined;
+  readonly #server = new LoopbackServer(this.port);
 
   /** Connections go to the one of `ports` that has the fewest; one that does not answer is left out. */
   constructor(ports: readonly number[]) {
@@ -38,36 +38,21 @@ export class Haproxy {
   }
 
   async start(): Promise<this> {
-    this.#process = Bun.spawn(["haproxy", "-db", "-f", this.#file], { stdio: ["ignore", "ignore", "ignore"] });
-    for (let left = 200; !(await canConnect(this.port)); left -= 1) {
-      if (left === 0 || this.#process.exitCode !== null) throw new Error("haproxy did not start");
-      await Bun.sleep(50);
-    }
+    await this.#server.start(["haproxy", "-db", "-f", this.#file]);
     return this;
   }
 
   get running(): boolean {
-    return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null;
+    return this.#server.running;
   }
 
   /** `kill -9`: every connection through it is cut. */
   async kill(): Promise<void> {
-    this.#process?.kill("SIGKILL");
-    await this.#process?.exited;
+    await this.#server.kill();
   }
 
   async stop(): Promise<void> {
     await this.kill();
     rmSync(this.#dir, { recursive: true, force: true });
   }
-}
-
-function canConnect(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
 }
