@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { ExitStatus, UserError } from "../errors.ts";
 import { describe, errorCode } from "../system/errno.ts";
-import { createPrivateFile, readSmallFile } from "../system/small-file.ts";
+import { createPrivateFile, readSmallFileIfThere } from "../system/small-file.ts";
 
 const tokenBytes = 32;
 const fileBytesMax = 4096;
@@ -30,13 +30,8 @@ function madeToken(path: string): string {
 
 /** Undefined: it is not there. */
 function readToken(path: string): string | undefined {
-  let file: ReturnType<typeof readSmallFile>;
-  try {
-    file = readSmallFile(path, fileBytesMax);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
+  const file = readSmallFileIfThere(path, fileBytesMax);
+  if (file === undefined) return undefined;
   const token = file.text.trim();
   if (!file.isPrivate) {
     throw new UserError(`${path} can be read by others`, [`chmod 600 '${path}'`], ExitStatus.failure);

@@ -1,17 +1,10 @@
 /** What a frame's bytes are, as far as their first ones say: whether a browser shows it, and what it is if not. */
 import { imageFormatOf, startsWith, y4mStart } from "../image-format.ts";
 import { sizeText } from "../size-text.ts";
-import type { PictureFormat, Shown } from "./page-api.ts";
+import type { Picture, PictureFormat } from "./page-api.ts";
 
-export interface PictureKind {
-  readonly format: PictureFormat;
-  readonly shown: Shown;
-  readonly mediaType: string;
-  readonly width?: number;
-  readonly height?: number;
-  /** Why it is not shown, or what it was taken for: a line for a person. */
-  readonly text?: string;
-}
+/** `text`: why it is not shown, or what it was taken for. */
+export type PictureKind = Pick<Picture, "format" | "shown" | "mediaType" | "width" | "height" | "text">;
 
 /** More points than any camera has; what claims more is decoded by nobody. */
 export const pointsMax = 64_000_000;

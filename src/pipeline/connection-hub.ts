@@ -22,19 +22,24 @@ export interface SessionConnection {
   replace(): void;
 }
 
+export interface ConnectionOptions {
+  readonly sink: Sink;
+  readonly clock: Clock;
+  readonly agent: string;
+  readonly frameBytesMax: number;
+  readonly connectionsMax: number;
+  /** 32 hexadecimal digits, new at each call: for lockstep clients, which have no session of their own. */
+  readonly newSession: () => string;
+  /** Frames that are stored are events, too, which costs a little for each. */
+  readonly eachFrame?: boolean;
+  /** Frames are shown to somebody on their way. Absent: to nobody. */
+  readonly watchFrame?: WatchFrame | undefined;
+  readonly onEvent: (event: ReceiverEvent) => void;
+}
+
 /** What a connection knows of the hub that all connections share. */
 export interface ConnectionHub {
-  readonly options: {
-    readonly sink: Sink;
-    readonly clock: Clock;
-    readonly agent: string;
-    readonly frameBytesMax: number;
-    readonly connectionsMax: number;
-    readonly newSession: () => string;
-    readonly eachFrame?: boolean;
-    readonly watchFrame?: WatchFrame | undefined;
-    readonly onEvent: (event: ReceiverEvent) => void;
-  };
+  readonly options: ConnectionOptions;
   readonly cutFrames: CutFrames;
   /** Of peers that have proven a key. Undefined: nobody proves any. */
   readonly desk: KeyDesk | undefined;

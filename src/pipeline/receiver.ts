@@ -12,7 +12,6 @@
  */
 import { hostOf } from "../address.ts";
 import type { SinkError } from "../errors.ts";
-import type { ReceiverEvent } from "../events.ts";
 import type { Origin } from "../frame.ts";
 import {
   groupAloneMs,
@@ -24,33 +23,21 @@ import {
   stoodStillMs,
   stopMs,
 } from "../limits.ts";
-import type { Clock, LinkHandlers, ReceiverTrust, Sink, WatchFrame } from "../ports.ts";
+import type { LinkHandlers, ReceiverTrust } from "../ports.ts";
 import { CutFrames } from "./cut-frames.ts";
 import { KeyDesk } from "./key-desk.ts";
-import type { ConnectionHub, SessionConnection } from "./connection-hub.ts";
+import type { ConnectionHub, ConnectionOptions, SessionConnection } from "./connection-hub.ts";
 import { ReceivingConnection } from "./receiving-connection.ts";
 import { SharedNames } from "./shared-names.ts";
 import { SourceHolds } from "./source-holds.ts";
 import { StrangerLog } from "./stranger-log.ts";
 import { Tally } from "./tally.ts";
 
-export interface HubOptions {
-  readonly sink: Sink;
-  readonly clock: Clock;
-  readonly agent: string;
-  readonly frameBytesMax: number;
-  readonly connectionsMax: number;
-  /** 32 hexadecimal digits, new at each call: for lockstep clients, which have no session of their own. */
-  readonly newSession: () => string;
-  /** Frames that are stored are events, too, which costs a little for each. */
-  readonly eachFrame?: boolean;
-  /** Frames are shown to somebody on their way. Absent: to nobody. */
-  readonly watchFrame?: WatchFrame | undefined;
+export interface HubOptions extends ConnectionOptions {
   /** Every link is of a peer that has proven a key, and this says what keys may do. Absent: all links are plain. */
   readonly trust?: ReceiverTrust | undefined;
   /** Addresses say who somebody is; not behind a balancer. Absent: they do. */
   readonly perAddress?: boolean;
-  readonly onEvent: (event: ReceiverEvent) => void;
   /** A session has ended and its connection is gone. `complete`: every frame of it was stored. */
   readonly onSessionEnd?: (complete: boolean) => void;
   /** Something that waiting does not heal. Nothing is read any more. */

@@ -22,6 +22,7 @@ import {
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { nothingWritten } from "../errors.ts";
+import { errorCode } from "./errno.ts";
 import { syncDirectoryNow } from "./file-system.ts";
 import { renameNew } from "./rename-noreplace.ts";
 
@@ -42,6 +43,16 @@ export function readSmallFile(path: string, bytesMax: number): ReadFile {
     return { text: readToEnd(handle, bytesMax, status.size), isPrivate };
   } finally {
     closeSync(handle);
+  }
+}
+
+/** The same; undefined: there is no such file. */
+export function readSmallFileIfThere(path: string, bytesMax: number): ReadFile | undefined {
+  try {
+    return readSmallFile(path, bytesMax);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 

@@ -6,7 +6,7 @@ import { createHash, createPrivateKey, generateKeyPairSync, randomBytes, X509Cer
 import { ExitStatus, UserError } from "../errors.ts";
 import { webCertificate } from "../security/certificate.ts";
 import { describe, errorCode } from "../system/errno.ts";
-import { createPrivateFile, readSmallFile } from "../system/small-file.ts";
+import { createPrivateFile, readSmallFileIfThere } from "../system/small-file.ts";
 
 const fileBytesMax = 65_536;
 const serialBytes = 16;
@@ -43,13 +43,8 @@ function makePageKey(path: string, names: readonly string[]): PageKey {
 
 /** Undefined: it is not there. */
 function readPageKey(path: string): PageKey | undefined {
-  let file: ReturnType<typeof readSmallFile>;
-  try {
-    file = readSmallFile(path, fileBytesMax);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
+  const file = readSmallFileIfThere(path, fileBytesMax);
+  if (file === undefined) return undefined;
   if (!file.isPrivate) {
     throw new UserError(`other users can read the page's key ${path}`, [`chmod 600 ${path}`], ExitStatus.failure);
   }
