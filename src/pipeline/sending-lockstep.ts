@@ -38,7 +38,7 @@ const listFrames = 16;
 
 interface CurrentFrame {
   readonly record: FrameRecord;
-  readonly sequence: number;
+  readonly place: number;
   readonly opened: OpenedFrame;
 }
 
@@ -201,22 +201,22 @@ export class LockstepSending {
       else return this.#list(source, ledger);
       return true;
     }
-    const { record, sequence } = next;
+    const { record, place } = next;
     try {
       const opened = source.open(record.entry);
       const tooLarge = sizeProblem(opened.bytes, this.#options.frameBytesMax, "sender");
       const problem = tooLarge ?? conversation.problem(record.entry.name, opened.bytes);
       if (problem !== undefined) {
         opened.close();
-        this.#giveUp(ledger, sequence, record, tooLarge === undefined ? "unreadable" : "refused", problem);
+        this.#giveUp(ledger, place, record, tooLarge === undefined ? "unreadable" : "refused", problem);
         return true;
       }
       record.bytes = opened.bytes;
-      this.#frame = { record, sequence, opened };
+      this.#frame = { record, place, opened };
       conversation.frame(record.entry.name, opened.bytes, nowMs);
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
-      this.#giveUp(ledger, sequence, record, error.reason, error.message);
+      this.#giveUp(ledger, place, record, error.reason, error.message);
     }
     return true;
   }
@@ -234,9 +234,9 @@ export class LockstepSending {
         continue;
       }
       for (let at = 0; at < (entry.count ?? 1); at++) {
-        const sequence = ledger.listedFrames;
+        const place = ledger.listedFrames;
         const record = ledger.list({ name: entry.name, bytes: 0, capturedNs: 0n }, true);
-        this.#giveUp(ledger, sequence, record, entry.failure, entry.detail);
+        this.#giveUp(ledger, place, record, entry.failure, entry.detail);
       }
     }
     return true;
@@ -253,8 +253,8 @@ export class LockstepSending {
       if (taken < bytes) throw new SourceError("changing", "shorter than it was when it was opened");
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
-      const { record, sequence } = current;
-      this.#giveUp(ledger, sequence, record, error.reason, error.message);
+      const { record, place } = current;
+      this.#giveUp(ledger, place, record, error.reason, error.message);
       // The length is announced and cannot be taken back: only a new conversation gets past this frame.
       this.#connection.drop(`${record.entry.name} could not be read to its end`);
       return false;
@@ -271,22 +271,22 @@ export class LockstepSending {
     const ledger = this.#ledgers[this.#turn];
     if (current === undefined || ledger === undefined) return;
     this.#closeFrame();
-    const { record, sequence } = current;
+    const { record, place } = current;
     // Until its last reply a frame may have to be sent anew, so it was wanted as long.
     moveFrame(record, "send");
-    ledger.settle(sequence, record, "stored");
+    ledger.settle(place, record, "stored");
     const { eachFrame = false, onEvent } = this.#options;
     if (eachFrame) onEvent({ event: "stored", source: ledger.source, name: record.entry.name });
     this.#settled(record.entry, true);
   }
 
   /** The frame will not be sent. */
-  #giveUp(ledger: SourceLedger, sequence: number, record: FrameRecord, reason: GapReason, detail: string): void {
+  #giveUp(ledger: SourceLedger, place: number, record: FrameRecord, reason: GapReason, detail: string): void {
     this.#closeFrame();
-    ledger.turnIntoGap(sequence, record, reason, detail);
+    ledger.turnIntoGap(place, record, reason, detail);
     // The receiver cannot be told.
-    ledger.gapSent(sequence, record);
-    ledger.settle(sequence, record, "recorded");
+    ledger.gapSent(place, record);
+    ledger.settle(place, record, "recorded");
     const { name } = record.entry;
     this.#options.onEvent(
       reason === "refused"

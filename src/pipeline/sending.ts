@@ -300,7 +300,7 @@ export class Sending {
         if (step.idle) this.#pumpSoon();
         return !step.idle;
       case "compare":
-        if (this.#feed.compare(step.sourceIndex, step.sequence, step.entry, step.crc32)) return true;
+        if (this.#feed.compare(step.sourceIndex, step.place, step.entry, step.crc32)) return true;
         this.#flush();
         this.#pumpSoon();
         return false;

@@ -65,12 +65,12 @@ export class SourceFeed {
   }
 
   /** False: a large file takes its time, and the link must have its turn. */
-  compare(sourceIndex: number, sequence: number, entry: FrameEntry, crc32: number): boolean {
+  compare(sourceIndex: number, place: number, entry: FrameEntry, crc32: number): boolean {
     const { clock, sources } = this.#options;
     const startMs = clock.nowMs();
     const source = sources[sourceIndex];
     const isSame = source?.confirms === undefined ? true : source.confirms(entry, crc32);
-    if (isSame !== undefined) this.#session.compared(sourceIndex, sequence, isSame);
+    if (isSame !== undefined) this.#session.compared(sourceIndex, place, isSame);
     return isSame !== undefined && clock.nowMs() - startMs < compareSliceMs;
   }
 

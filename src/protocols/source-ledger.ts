@@ -76,7 +76,7 @@ export interface PartialFrame {
 
 /** The frame whose bytes are on their way. */
 export interface OpenFrame {
-  readonly sequence: number;
+  readonly place: number;
   readonly record: FrameRecord;
   readonly bytes: number;
   readonly metadata: Metadata | undefined;
@@ -90,7 +90,7 @@ export interface OpenFrame {
 }
 
 interface NumberedRecord {
-  readonly sequence: number;
+  readonly place: number;
   readonly record: FrameRecord;
 }
 
@@ -208,7 +208,7 @@ export class SourceLedger {
       gapCount: undefined,
     };
     this.#records.push(record);
-    if (live && this.#order === "newest") this.#addFresh({ sequence: this.listedFrames, record });
+    if (live && this.#order === "newest") this.#addFresh({ place: this.listedFrames, record });
     this.listedFrames++;
     this.listedBytes += entry.bytes;
     return record;
@@ -229,9 +229,9 @@ export class SourceLedger {
   }
 
   /** Undefined outside the span: settled long ago, or never listed. */
-  record(sequence: number): FrameRecord | undefined {
-    if (sequence < this.#base) return undefined;
-    return this.#records[this.#first + sequence - this.#base];
+  record(place: number): FrameRecord | undefined {
+    if (place < this.#base) return undefined;
+    return this.#records[this.#first + place - this.#base];
   }
 
   /** The place of a number that is not settled. Of any other, one that has no record. */
@@ -240,28 +240,28 @@ export class SourceLedger {
   }
 
   /** The frame will not arrive. It is sent as a gap when its turn comes. */
-  turnIntoGap(sequence: number, record: FrameRecord, reason: GapReason, detail: string): void {
+  turnIntoGap(place: number, record: FrameRecord, reason: GapReason, detail: string): void {
     moveFrame(record, "fail");
     record.gapReason = reason;
     record.gapDetail = detail;
-    if (sequence < this.sendCursor) this.sendCursor = sequence;
+    if (place < this.sendCursor) this.sendCursor = place;
   }
 
   /** What has not been sent will not be. Nameless, so that one message tells of all of them. */
   giveUp(detail: string): void {
-    for (let sequence = this.#base; sequence < this.listedFrames; sequence++) {
-      const record = this.record(sequence);
+    for (let place = this.#base; place < this.listedFrames; place++) {
+      const record = this.record(place);
       if (record?.state !== "listed" && record?.state !== "wanted") continue;
       record.entry = { ...record.entry, name: "" };
-      this.turnIntoGap(sequence, record, "dropped", detail);
+      this.turnIntoGap(place, record, "dropped", detail);
     }
   }
 
   /** After a pause, which grows each time. Returns whether it is time to say so: once for each such frame. */
-  sendAgain(sequence: number, record: FrameRecord, nowMs: number): boolean {
+  sendAgain(place: number, record: FrameRecord, nowMs: number): boolean {
     moveFrame(record, "again");
     record.partial = undefined;
-    if (sequence < this.sendCursor) this.sendCursor = sequence;
+    if (place < this.sendCursor) this.sendCursor = place;
     const pauseMs = Math.min(againLastMs, againFirstMs * 2 ** record.again);
     record.again++;
     this.pausedUntilMs = Math.max(this.pausedUntilMs, nowMs + pauseMs);
@@ -276,7 +276,7 @@ export class SourceLedger {
     return nowMs >= this.pausedUntilMs && (!this.probing || this.sentFrames === 0);
   }
 
-  settle(sequence: number, record: FrameRecord, outcome: HeardOutcome): void {
+  settle(place: number, record: FrameRecord, outcome: HeardOutcome): void {
     if (record.state === "gap-sent") this.sentGaps--;
     else this.probing = false;
     moveFrame(record, "settle");
@@ -291,7 +291,7 @@ export class SourceLedger {
     else if (record.gapReason === "expired") this.expiredFrames++;
     else this.skippedFrames++;
     this.#places?.delete(record.number);
-    if (sequence === this.#base) this.#slide();
+    if (place === this.#base) this.#slide();
   }
 
   #slide(): void {
@@ -337,8 +337,8 @@ export class SourceLedger {
     while (this.offerCursor < this.listedFrames && this.record(this.offerCursor)?.state !== "listed")
       this.offerCursor++;
     const number = this.record(this.offerCursor)?.number ?? 0;
-    for (let sequence = this.offerCursor; entries.length < max; sequence++) {
-      const record = this.record(sequence);
+    for (let place = this.offerCursor; entries.length < max; place++) {
+      const record = this.record(place);
       if (record?.state !== "listed" || record.number !== number + entries.length) break;
       entries.push(record.entry);
     }
@@ -364,20 +364,20 @@ export class SourceLedger {
       const record = this.record(this.sendCursor);
       if (record === undefined) continue;
       const { state } = record;
-      if (state === "wanted" || state === "doubted" || state === "gap") return { sequence: this.sendCursor, record };
+      if (state === "wanted" || state === "doubted" || state === "gap") return { place: this.sendCursor, record };
       if (state === "listed" || state === "offered") return undefined;
     }
     return undefined;
   }
 
   /**
-   * The gap that begins at `sequence` is sent, together with those behind it that have the same reason and no name to
+   * The gap that begins at `place` is sent, together with those behind it that have the same reason and no name to
    * lose. Returns how many frames that are. Sent again, it has the same bounds: the receiver knows it by its first.
    */
-  gapSent(sequence: number, first: FrameRecord): number {
-    const count = first.gapCount ?? this.#gapRun(sequence, first);
+  gapSent(place: number, first: FrameRecord): number {
+    const count = first.gapCount ?? this.#gapRun(place, first);
     for (let at = 0; at < count; at++) {
-      const record = this.record(sequence + at);
+      const record = this.record(place + at);
       assert(record !== undefined, "a run of gaps is settled together");
       moveFrame(record, "tell");
       this.sentGaps++;
@@ -386,11 +386,11 @@ export class SourceLedger {
     return count;
   }
 
-  #gapRun(sequence: number, first: FrameRecord): number {
+  #gapRun(place: number, first: FrameRecord): number {
     let count = 1;
     if (first.entry.name !== "") return count;
     for (; ; count++) {
-      const record = this.record(sequence + count);
+      const record = this.record(place + count);
       if (record?.state !== "gap" || record.gapCount !== undefined || record.entry.name !== "") return count;
       if (record.number !== first.number + count) return count;
       if (record.gapReason !== first.gapReason || record.gapDetail !== first.gapDetail) return count;

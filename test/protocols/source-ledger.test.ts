@@ -72,15 +72,15 @@ describe("the order of sending", () => {
   test("newest: a frame far behind has its turn, so the records of a source stay bounded", () => {
     const ledger = ledgerOf("newest", 2, 0);
     for (let at = 0; at < 3 * agedFrames; at++) {
-      const sequence = ledger.listedFrames;
+      const place = ledger.listedFrames;
       ledger.list(entry(`l${at}`), true);
       const next = ledger.nextToSend();
       expect(next).toBeDefined();
       if (next === undefined) return;
       next.record.state = "sent";
-      ledger.settle(next.sequence, next.record, "stored");
+      ledger.settle(next.place, next.record, "stored");
       expect(ledger.spanFrames).toBeLessThanOrEqual(agedFrames);
-      if (at < agedFrames - 3) expect(next.sequence).toBe(sequence);
+      if (at < agedFrames - 3) expect(next.place).toBe(place);
     }
   });
 
@@ -96,8 +96,8 @@ describe("the order of sending", () => {
     const ledger = ledgerOf("newest", 0, 2);
     const next = ledger.nextToSend();
     if (next === undefined) throw new Error("two frames are ready");
-    ledger.turnIntoGap(next.sequence, next.record, "vanished", "gone");
-    expect(ledger.nextToSend()).toEqual({ sequence: 1, record: next.record });
+    ledger.turnIntoGap(next.place, next.record, "vanished", "gone");
+    expect(ledger.nextToSend()).toEqual({ place: 1, record: next.record });
   });
 });
 

@@ -61,11 +61,11 @@ export class OpenFrames {
     next.record.bytes = bytes;
     moveFrame(next.record, "send");
     next.record.windowBytes = 0;
-    const { sequence, record } = next;
+    const { place, record } = next;
     // A file of another size is another file.
     const proving = bytes === record.entry.bytes ? record.partial : undefined;
     const known = metadata ?? record.entry.metadata;
-    ledger.open = { sequence, record, bytes, metadata: known, proving, begun: false, sentBytes: 0, crc32: 0 };
+    ledger.open = { place, record, bytes, metadata: known, proving, begun: false, sentBytes: 0, crc32: 0 };
     this.#window.enter();
     ledger.sentFrames++;
     return proving === undefined ? this.pieceBytes(ledger.open) : undefined;
@@ -105,12 +105,12 @@ export class OpenFrames {
     if (open !== undefined) {
       this.#settlement.leaveWindow(ledger, open.record);
       ledger.open = undefined;
-      ledger.turnIntoGap(open.sequence, open.record, reason, detail);
+      ledger.turnIntoGap(open.place, open.record, reason, detail);
       return;
     }
     const next = ledger.nextToSend();
     assert(next !== undefined, "a frame is skipped after an open step");
-    ledger.turnIntoGap(next.sequence, next.record, reason, detail);
+    ledger.turnIntoGap(next.place, next.record, reason, detail);
   }
 
   /** The memory that the next piece of the open frame is read into: exactly as long as the step said. */

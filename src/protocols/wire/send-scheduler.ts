@@ -178,8 +178,8 @@ export class SendScheduler {
     ledger.offers.push({ first: number, count });
     this.#answers.wrote(this.#nowMs);
     ledger.offerCursor = first + count;
-    for (let sequence = first; sequence < first + count; sequence++) {
-      const record = ledger.record(sequence);
+    for (let place = first; place < first + count; place++) {
+      const record = ledger.record(place);
       assert(record !== undefined, "an offered frame is in the span");
       moveFrame(record, "offer");
     }
@@ -212,13 +212,13 @@ export class SendScheduler {
       const next = ledger.nextToSend();
       if (next === undefined) continue;
       if (next.record.state === "gap") {
-        this.#sendGap(ledger, next.sequence, next.record);
+        this.#sendGap(ledger, next.place, next.record);
         return lookAgain;
       }
       if (next.record.state === "doubted") {
-        const { sequence, record } = next;
+        const { place, record } = next;
         assert(record.held !== undefined, "a doubted frame is held by the receiver");
-        return { type: "compare", sourceIndex: ledger.index, sequence, entry: record.entry, crc32: record.held.crc32 };
+        return { type: "compare", sourceIndex: ledger.index, place, entry: record.entry, crc32: record.held.crc32 };
       }
       if (!this.#window.mayBegin) continue;
       if (!ledger.mayBegin(this.#nowMs)) {
@@ -236,13 +236,13 @@ export class SendScheduler {
     return step;
   }
 
-  #sendGap(ledger: SourceLedger, sequence: number, record: FrameRecord): void {
+  #sendGap(ledger: SourceLedger, place: number, record: FrameRecord): void {
     assert(record.gapReason !== undefined, "a gap has a reason");
     const { entry, gapReason: reason, gapDetail } = record;
     const isOther = record.held !== undefined;
     const name = isOther ? "" : entry.name;
     const detail = isOther ? `${entry.name}: not what is stored under this name, and lost: ${gapDetail}` : gapDetail;
-    const count = ledger.gapSent(sequence, record);
+    const count = ledger.gapSent(place, record);
     this.#answers.wrote(this.#nowMs);
     this.#writer.gap({ sourceIndex: ledger.index, reason, firstSequence: record.number, count, name, detail });
   }

@@ -22,7 +22,7 @@ export type SenderCommand =
   | {
       readonly type: "compare";
       readonly sourceIndex: number;
-      readonly sequence: number;
+      readonly place: number;
       readonly entry: FrameEntry;
       readonly crc32: number;
     }

@@ -322,11 +322,11 @@ export class SenderSession implements ScheduledSession {
   }
 
   /** The frame of the last `compare` step is the one that the receiver has, or has other bytes and will be sent. */
-  compared(sourceIndex: number, sequence: number, isSame: boolean): void {
+  compared(sourceIndex: number, place: number, isSame: boolean): void {
     const ledger = this.#ledger(sourceIndex);
-    const record = ledger.record(sequence);
+    const record = ledger.record(place);
     assert(record?.held !== undefined, "a frame is compared after a compare step");
-    if (isSame) this.#settlement.settle(ledger, sequence, record, record.held.outcome, record.held.crc32);
+    if (isSame) this.#settlement.settle(ledger, place, record, record.held.outcome, record.held.crc32);
     else moveFrame(record, "differ");
   }
 
@@ -454,7 +454,7 @@ export class SenderSession implements ScheduledSession {
     }
   }
 
-  #judge(ledger: SourceLedger, sequence: number, record: FrameRecord, verdict: HeardVerdict): void {
+  #judge(ledger: SourceLedger, place: number, record: FrameRecord, verdict: HeardVerdict): void {
     switch (verdict.kind) {
       case "want":
         moveFrame(record, "want");
@@ -464,14 +464,14 @@ export class SenderSession implements ScheduledSession {
       case "expired": {
         const outcome = verdict.kind === "have" ? verdict.outcome : "expired";
         if (this.#options.compares !== true)
-          return this.#settlement.settle(ledger, sequence, record, outcome, verdict.crc32);
+          return this.#settlement.settle(ledger, place, record, outcome, verdict.crc32);
         record.held = { outcome, crc32: verdict.crc32 };
         moveFrame(record, "have");
-        if (sequence < ledger.sendCursor) ledger.sendCursor = sequence;
+        if (place < ledger.sendCursor) ledger.sendCursor = place;
         return;
       }
       case "unknown":
-        return this.#settlement.settle(ledger, sequence, record, "unknown", undefined);
+        return this.#settlement.settle(ledger, place, record, "unknown", undefined);
       case "continue":
         if ((this.#features & Feature.resume) === 0 || verdict.offset > record.entry.bytes) {
           throw new ProtocolError(ProtocolCode.malformed, `frame ${record.number} cannot go on at ${verdict.offset}`);
@@ -481,7 +481,7 @@ export class SenderSession implements ScheduledSession {
         record.partial = verdict;
         return;
       case "refuse":
-        return this.#settlement.refuse(ledger, sequence, record, verdict.reason, "");
+        return this.#settlement.refuse(ledger, place, record, verdict.reason, "");
       default:
         unreachable(verdict);
     }

@@ -16,12 +16,12 @@ export class Settlement {
   /** What became of it is known, and at the receiver. */
   settle(
     ledger: SourceLedger,
-    sequence: number,
+    place: number,
     record: FrameRecord,
     outcome: HeardOutcome,
     crc: number | undefined,
   ): void {
-    ledger.settle(sequence, record, outcome);
+    ledger.settle(place, record, outcome);
     this.#untrouble(ledger, record);
     const isGap = outcome === "recorded";
     this.#notices.add({
@@ -35,8 +35,8 @@ export class Settlement {
   }
 
   /** The receiver will not have it: its number becomes a gap. */
-  refuse(ledger: SourceLedger, sequence: number, record: FrameRecord, reason: RefusalReason, text: string): void {
-    ledger.turnIntoGap(sequence, record, "refused", text === "" ? reason : text);
+  refuse(ledger: SourceLedger, place: number, record: FrameRecord, reason: RefusalReason, text: string): void {
+    ledger.turnIntoGap(place, record, "refused", text === "" ? reason : text);
     this.#untrouble(ledger, record);
     this.#notices.add({ type: "refused", sourceIndex: ledger.index, entry: record.entry, reason, text });
   }

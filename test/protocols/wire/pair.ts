@@ -145,7 +145,7 @@ export class SessionPair {
       }
       case "compare": {
         const bytes = this.#frames(step.sourceIndex)[step.entry.name] ?? new Uint8Array(0);
-        sender.compared(step.sourceIndex, step.sequence, crc32(bytes) === step.crc32);
+        sender.compared(step.sourceIndex, step.place, crc32(bytes) === step.crc32);
         return true;
       }
       case "open": {
