@@ -47,6 +47,7 @@ export class CommitGroup {
   readonly #items: readonly StagedItem<TemporaryFile>[];
   readonly #results: Result[] = [];
   readonly #rows: FrameRow[] = [];
+  /** Capture times under which frames that are stored came again. */
   readonly #offered: { readonly path: string; readonly capturedNs: bigint }[] = [];
   /** Rows of this group by name, of any source: the catalogue does not have them yet. */
   readonly #rowsByName = new Map<string, FrameRow[]>();
@@ -129,7 +130,7 @@ export class CommitGroup {
     const asking = { session: frame.origin.session, sequence: frame.sequence };
     staged.draft.close();
 
-    const mate = this.#mate(staged);
+    const mate = this.#sameInGroup(staged);
     if (mate !== undefined) {
       const { path, number } = mate;
       if (mate.frame.capturedNs !== frame.capturedNs) this.#offered.push({ path, capturedNs: frame.capturedNs });
@@ -193,7 +194,7 @@ export class CommitGroup {
   }
 
   /** The row of the same frame with the same bytes, earlier in this group. */
-  #mate({ frame, crc32 }: Staged): FrameRow | undefined {
+  #sameInGroup({ frame, crc32 }: Staged): FrameRow | undefined {
     const { device, source } = frame.origin;
     return this.#rowsByName.get(frame.name)?.find((row) => {
       const { bytes, origin } = row.frame;

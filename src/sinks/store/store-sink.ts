@@ -43,7 +43,7 @@ export class StoreSink<D extends Draft> implements Sink {
   #stagedBytes = 0;
   /** Written of frames that are in progress. */
   #openBytes = 0;
-  /** What the last group that failed needs: there must be room for it before anything is taken again. */
+  /** What the largest group that failed since needs: there must be room for it before anything is taken again. */
   #failedBytes = 0;
   #committing = false;
   /** What the commit that runs has to make durable. */
